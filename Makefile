@@ -1,0 +1,91 @@
+# Needs python3 (3.11 or newer) with pip, and make; everything else is installed into .venv, at the
+# versions and hashes of uv.lock. ARGS passes options on: make serve ARGS="--port 9000".
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first interpreter that is new enough; `make PYTHON=/path/to/python3` overrides.
+PYTHON ?= $(firstword $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v "$$python"; \
+	done))
+# uv from the machine, else from PyPI into .tools.
+UV ?= $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+UV_VERSION := 0.13.9
+
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+export UV_PYTHON_DOWNLOADS := never
+# The lock decides which pyright runs.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+unexport VIRTUAL_ENV
+
+# Stamps: a setup runs again only when its inputs change.
+RUNTIME := $(VENV)/.runtime-synced
+DEV := $(VENV)/.dev-synced
+
+.PHONY: help serve test check lint types imports packaging coverage simulate format lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+serve: $(RUNTIME) ## start a relay
+	$(BIN)/syncline serve $(ARGS)
+
+test: $(DEV) ## run the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint types imports packaging ## format, lint, types, layers, and the wheel
+
+lint: $(DEV) ## ruff: format and lint
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: $(DEV) ## mypy and pyright, both strict
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+imports: $(DEV) ## the layers' import contracts
+	$(BIN)/lint-imports --no-logo
+
+packaging: $(DEV) ## the lock, the wheel and the sdist
+	$(BIN)/python -m pytest tests/test_packaging.py
+
+coverage: $(DEV) ## the engine's coverage by its own tests
+	$(BIN)/python -m pytest tests/engine --cov=engine --cov-fail-under=95
+
+simulate: $(DEV) ## seeded faults against a whole system: SEEDS=10000, or SEED=123 for one
+	SYNCLINE_SEEDS=$(or $(SEEDS),300) $(if $(SEED),SYNCLINE_SEED=$(SEED)) $(BIN)/python -m pytest tests/simulation
+
+format: $(DEV) ## format the code and apply safe fixes
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+lock: | $(UV) ## write uv.lock anew after a change of dependencies
+	$(UV) lock $(ARGS)
+
+clean: ## remove environments, builds and caches
+	rm -rf $(VENV) .tools build dist *.egg-info htmlcov .coverage .coverage.*
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --inexact: a later `make serve` leaves the development tools in place.
+$(RUNTIME): pyproject.toml uv.lock | $(UV) $(BIN)/python
+	$(UV) sync --locked --no-dev --inexact
+	@touch $@
+
+$(DEV): pyproject.toml uv.lock | $(UV) $(BIN)/python
+	$(UV) sync --locked
+	@touch $(RUNTIME) $@
+
+$(BIN)/python: | $(UV)
+	$(require-python)
+	$(UV) venv --quiet --clear --python "$(PYTHON)" $(VENV)
+
+.tools/bin/uv:
+	$(require-python)
+	"$(PYTHON)" -m pip install --quiet --disable-pip-version-check --target .tools uv==$(UV_VERSION)
+
+define require-python
+@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "Syncline needs Python 3.11 or newer, and '$(or $(PYTHON),python3)' is not." \
+		"Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+endef

@@ -1,0 +1,119 @@
+"""Binary frames: the messages that carry updates, in lib0's encoding.
+
+There is exactly one encoding of a message, because a lib0 integer may not be padded: so the bytes
+of a push can be hashed and compared as they came.
+"""
+
+from __future__ import annotations
+
+from .errors import InvalidName, MalformedFrame
+from .lib0 import MAX_UINT, Reader, write_buf, write_string, write_uint
+from .messages import (
+    MAX_PUSH_ENTRIES,
+    MAX_UPDATES_ENTRIES,
+    BinaryMessage,
+    DocumentUpdate,
+    Entry,
+    Push,
+    Updates,
+)
+from .names import MAX_KEY_BYTES, Address
+
+_HINT = "The peer does not speak this version of the protocol, or the frame was damaged on the way."
+_MAX_ADDRESS_BYTES = 63 + 1 + MAX_KEY_BYTES
+
+
+def encode_binary(message: BinaryMessage) -> bytes:
+    """Return the frame that carries ``message``."""
+    out = bytearray()
+    write_uint(out, message.kind)
+    match message:
+        case Push():
+            write_uint(out, message.batch)
+            _write_entries(out, message.entries)
+        case Updates():
+            write_uint(out, message.since)
+            write_uint(out, message.cursor)
+            _write_entries(out, message.entries)
+        case DocumentUpdate():
+            write_string(out, str(message.address))
+            write_buf(out, message.update)
+    return bytes(out)
+
+
+def _write_entries(out: bytearray, entries: tuple[Entry, ...]) -> None:
+    write_uint(out, len(entries))
+    for address, update in entries:
+        write_string(out, str(address))
+        write_buf(out, update)
+
+
+def decode_binary(frame: bytes) -> BinaryMessage:
+    """Return the message in ``frame``. Raises MalformedFrame."""
+    fields = _Fields(frame)
+    try:
+        return _read(fields)
+    except (MalformedFrame, InvalidName) as error:
+        raise MalformedFrame(
+            f'A binary frame "{fields.message}" has a bad field "{fields.field}": '
+            f"{error.message.rstrip('.')}.",
+            hint=_HINT,
+        ) from None
+
+
+def _read(fields: _Fields) -> BinaryMessage:
+    message: BinaryMessage
+    kind = fields.uint("kind")
+    if kind == Push.kind:
+        fields.message = Push.name
+        message = Push(fields.uint("batch", 1), fields.entries(MAX_PUSH_ENTRIES))
+    elif kind == Updates.kind:
+        fields.message = Updates.name
+        since = fields.uint("since")
+        cursor = fields.uint("cursor", since + 1)
+        message = Updates(since, cursor, fields.entries(MAX_UPDATES_ENTRIES))
+    elif kind == DocumentUpdate.kind:
+        fields.message = DocumentUpdate.name
+        message = DocumentUpdate(fields.address("address"), fields.update("update"))
+    else:
+        raise MalformedFrame(f"{kind} is unknown", hint=_HINT)
+    fields.end()
+    return message
+
+
+class _Fields:
+    """The fields of a binary frame, one after the other; ``field`` is the one being read."""
+
+    def __init__(self, frame: bytes) -> None:
+        self.message = "unknown"
+        self.field = ""
+        self._reader = Reader(frame)
+
+    def uint(self, field: str, least: int = 0, most: int = MAX_UINT) -> int:
+        self.field = field
+        value = self._reader.uint()
+        if not least <= value <= most:
+            raise MalformedFrame(f"{value} where {least} to {most} are allowed", hint=_HINT)
+        return value
+
+    def address(self, field: str) -> Address:
+        self.field = field
+        return Address.parse(self._reader.string(_MAX_ADDRESS_BYTES))
+
+    def update(self, field: str) -> bytes:
+        self.field = field
+        data = self._reader.buf()
+        if not data:
+            raise MalformedFrame("no bytes, where an empty update has two", hint=_HINT)
+        return data
+
+    def entries(self, most: int) -> tuple[Entry, ...]:
+        """At least one entry; the count is believed only as far as there are bytes."""
+        return tuple(
+            Entry(self.address(f"address of entry {i}"), self.update(f"update of entry {i}"))
+            for i in range(self.uint("count", 1, most))
+        )
+
+    def end(self) -> None:
+        self.field = "end"
+        self._reader.expect_end()

@@ -1,0 +1,98 @@
+"""Text: concurrent typing merges character by character."""
+
+from __future__ import annotations
+
+from syncline.engine.document import TextRoot
+from syncline.engine.errors import OutOfRange, ValueRefused, WrongType
+
+from .base import FieldView
+
+MAX_INSERT = 1 << 20
+"""Most code points in one insert; longer text goes in by pieces."""
+
+
+class Text(FieldView):
+    """A text that several people edit at once. All positions are code points, as in ``str``.
+
+    Layout: the root text ``text:<field>``, a Y.Text that any Yjs editor can bind to.
+    """
+
+    kind = "text"
+
+    def _text(self) -> TextRoot:
+        return self._host.document().text(self._root)
+
+    def insert(self, index: int, text: str) -> None:
+        """Insert before code point ``index``; ``len(self)`` appends. Raises OutOfRange."""
+        check_text(text, self._where)
+        length = len(self)
+        if not 0 <= index <= length:
+            raise OutOfRange(
+                f"{self._where} has {length} characters, so nothing can be inserted at {index}.",
+                hint=f"Use an index from 0 to {length}.",
+            )
+        if text:
+            with self._host.writing() as document:
+                document.text(self._root).insert(index, text)
+
+    def delete(self, index: int, length: int) -> None:
+        """Delete ``length`` code points from ``index``. Raises OutOfRange."""
+        size = len(self)
+        if index < 0 or length < 0 or index + length > size:
+            raise OutOfRange(
+                f"{self._where} has {size} characters, so {length} cannot be deleted from {index}.",
+                hint="The range must lie inside the text.",
+            )
+        if length:
+            with self._host.writing() as document:
+                document.text(self._root).delete(index, length)
+
+    def append(self, text: str) -> None:
+        """Insert at the end."""
+        self.insert(len(self), text)
+
+    def __iadd__(self, text: str) -> Text:
+        self.append(text)
+        return self
+
+    def __str__(self) -> str:
+        return self._text().content()
+
+    def __len__(self) -> int:
+        return len(self._text().content())
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+    def __contains__(self, text: str) -> bool:
+        return text in str(self)
+
+    def __eq__(self, other: object) -> bool:
+        return str(self) == (str(other) if isinstance(other, Text) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def fill(self, value: str) -> None:
+        self.append(value)
+
+    def to_plain(self) -> str:
+        return str(self)
+
+
+def check_text(text: object, where: str) -> None:
+    """Raise WrongType or ValueRefused unless ``text`` can be inserted into a text."""
+    if not isinstance(text, str):
+        raise WrongType(
+            f"{where} takes str, not {type(text).__qualname__}.",
+            hint="Convert the value with str() first.",
+        )
+    if len(text) > MAX_INSERT:
+        raise ValueRefused(
+            f"{where} cannot take {len(text):,} characters in one insert.",
+            hint=f"Insert at most {MAX_INSERT:,} characters at a time.",
+        )
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueRefused(
+            f"{where} cannot store a lone surrogate.",
+            hint="Decode the bytes with errors='replace' first.",
+        )

@@ -1,0 +1,52 @@
+"""Stores: adapters that persist documents, updates, outboxes and receipts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .base import (
+    RECEIPTS_KEPT,
+    DocumentInfo,
+    DocumentWrite,
+    OutboxBatch,
+    Page,
+    Receipt,
+    RefusedUpdate,
+    Store,
+    StoredDocument,
+    StoredUpdate,
+    Write,
+)
+from .memory import MemoryStore
+from .thread import Run, RunInline, StoreThread
+
+if TYPE_CHECKING:
+    from .sql import SqlStore
+
+__all__ = [
+    "RECEIPTS_KEPT",
+    "DocumentInfo",
+    "DocumentWrite",
+    "MemoryStore",
+    "OutboxBatch",
+    "Page",
+    "Receipt",
+    "RefusedUpdate",
+    "Run",
+    "RunInline",
+    "SqlStore",
+    "Store",
+    "StoreThread",
+    "StoredDocument",
+    "StoredUpdate",
+    "Write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # SQLAlchemy takes longer to import than everything else here: it loads when it is used.
+    if name == "SqlStore":
+        from .sql import SqlStore
+
+        return SqlStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,226 @@
+"""What a store keeps, and the port every store implements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from syncline.engine.names import Address
+
+RECEIPTS_KEPT = 1024
+"""Receipts a store keeps per workspace and replica: those of its last so many batch numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentWrite:
+    """What one Write does to one document.
+
+    ``updates`` are appended to its log, each under its own seq; ``state_vector`` is the encoded
+    state vector after them. ``live`` says whether the record exists; None leaves what the store
+    has, which is None for a document of which no schema was ever known.
+    """
+
+    address: Address
+    updates: tuple[bytes, ...]
+    state_vector: bytes
+    live: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxBatch:
+    """A batch a replica keeps until the relay acknowledges it. ``payload``: an encoded frame."""
+
+    number: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The relay's memory of one batch of one replica, so that a batch sent twice is stored once.
+
+    ``digest`` identifies the batch's bytes, ``refused`` is the JSON list of the acknowledgement.
+    The store fills in ``seq``: the workspace's head after the Write that carried the receipt.
+    """
+
+    replica: str
+    batch: int
+    digest: bytes
+    seq: int = 0
+    refused: bytes = b"[]"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedUpdate:
+    """An update of this replica that the relay would not take, kept with its reason."""
+
+    batch: int
+    address: str
+    update: bytes
+    code: str
+    message: str
+
+
+def _no_meta() -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One atomic unit of work in one workspace.
+
+    ``receipt`` is the relay's, ``outbox``, ``acknowledged`` (the number of the outbox batch to
+    delete) and ``refused`` are the replica's. ``meta`` sets keys. The workspace ``""`` holds meta
+    of the whole store and no documents.
+    """
+
+    workspace: str
+    documents: tuple[DocumentWrite, ...] = ()
+    receipt: Receipt | None = None
+    outbox: tuple[OutboxBatch, ...] = ()
+    acknowledged: int | None = None
+    refused: tuple[RefusedUpdate, ...] = ()
+    meta: Mapping[str, str] = field(default_factory=_no_meta)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document as stored. ``updates`` are in seq order; ``last_seq`` is 0 without any."""
+
+    address: Address
+    updates: tuple[bytes, ...]
+    state_vector: bytes
+    live: bool | None
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentInfo:
+    """A document without its content: ``updates`` stored, ``size`` in bytes of their data."""
+
+    address: Address
+    live: bool | None
+    last_seq: int
+    updates: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUpdate:
+    """One row of a workspace's log."""
+
+    seq: int
+    address: Address
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of a workspace's log.
+
+    ``cursor`` is the seq up to which the log has now been read; it equals ``head``, the last seq
+    of the workspace at the time of reading, when nothing is left.
+    """
+
+    updates: tuple[StoredUpdate, ...]
+    cursor: int
+    head: int
+
+
+class Store(Protocol):
+    """Durable memory of many workspaces: documents, their log, receipts, outboxes, meta.
+
+    **Durability.** When ``write`` returns, everything in it is in one committed transaction that
+    was flushed to the disk (fsync), and survives the death of the process and of the machine.
+    When ``write`` raises, nothing of it is visible, to this process or to any reader; after
+    StoreFailed a crash may still turn the commit out to have happened, so a caller that retries
+    after a restart looks for its receipt first. Nothing is acknowledged or shown to anybody
+    before ``write`` has returned.
+
+    **Order.** Every update gets a seq of its own: the workspace's head plus one, without holes,
+    in the order of ``writes``. A reader that has seen seq n never sees a smaller one appear.
+
+    **Threads.** All calls block. Reads may come from any thread, also during a write, and see
+    whole transactions. ``open``, ``write`` and ``close`` come from one thread at a time.
+
+    **Errors.** A call before ``open`` or after ``close``, and a receipt or outbox number stored
+    already, raise StoreError; ``open`` raises StoreBusy, StoreDamaged or StoreVersion; every
+    call raises StoreFailed (retryable) when the disk is full or fails, after which reads go on.
+
+    A store does not check names: an Address is checked where it enters (syncline.engine.names).
+    """
+
+    def open(self) -> None:
+        """Take hold of the store, creating it when there is none."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store. Closing twice is allowed."""
+        ...
+
+    def fingerprint(self) -> str:
+        """What tells this store from a copy of it: another value after it was copied.
+
+        A replica keeps it in its meta and takes a new client id when it differs, because two
+        writers under one client id diverge silently and for ever.
+        """
+        ...
+
+    def write(self, writes: Sequence[Write]) -> list[int]:
+        """Commit all of ``writes`` or none; return the workspace's head after each of them.
+
+        A workspace and a document come into being with their first Write. The batch numbers of
+        a replica's receipts only grow; the last RECEIPTS_KEPT of them are kept.
+        """
+        ...
+
+    def load(self, workspace: str, address: Address) -> StoredDocument | None:
+        """The whole document, as of one moment."""
+        ...
+
+    def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
+        """Every document, or those of one collection, in the code-point order of addresses.
+
+        A document written while the iteration runs may appear as before or as after that.
+        """
+        ...
+
+    def since(self, workspace: str, cursor: int, *, max_bytes: int, max_updates: int) -> Page:
+        """The log above ``cursor``, as far as both limits go (``max_bytes`` counts update data).
+
+        At least one update when there is one, however large; an empty page with
+        ``cursor == head`` otherwise, also for a cursor beyond the head.
+        """
+        ...
+
+    def workspaces(self) -> list[str]:
+        """The names of all workspaces, sorted; the store-wide ``""`` is none."""
+        ...
+
+    def head(self, workspace: str) -> int:
+        """The last seq given out, 0 in a workspace without updates or not known."""
+        ...
+
+    def meta(self, workspace: str) -> dict[str, str]:
+        """All meta keys of a workspace, or of the store for ``""``."""
+        ...
+
+    def last_batch(self, workspace: str, replica: str) -> int:
+        """The highest batch number that has a receipt, 0 when there is none."""
+        ...
+
+    def receipt(self, workspace: str, replica: str, batch: int) -> Receipt | None:
+        """The receipt of one batch, while it is kept."""
+        ...
+
+    def outbox(self, workspace: str, *, after: int = 0, limit: int) -> list[OutboxBatch]:
+        """At most ``limit`` batches with a number above ``after``, by number."""
+        ...
+
+    def outbox_count(self, workspace: str) -> int:
+        """How many batches wait in the outbox."""
+        ...
+
+    def refused(self, workspace: str) -> list[RefusedUpdate]:
+        """Every refused update, in the order of writing."""
+        ...

@@ -1,0 +1,31 @@
+"""The errors that every store raises in the same words."""
+
+from __future__ import annotations
+
+from syncline.engine.errors import StoreDamaged, StoreError
+
+
+class BrokenRow(Exception):
+    """A row holds what was never written there; its message says what."""
+
+
+def not_open(store: str) -> StoreError:
+    """``store`` names the store in a sentence: "The memory store", "The store /data/app.db"."""
+    return StoreError(f"{store} is not open.", hint="Call open() first.")
+
+
+def already_stored(store: str) -> StoreError:
+    return StoreError(
+        f"{store} already has a receipt or an outbox batch of a number in this write; nothing of "
+        "it was stored.",
+        hint="Number batches from last_batch() and outbox(), and look for a receipt before "
+        "storing a batch that was sent twice.",
+    )
+
+
+def damaged(store: str, why: str) -> StoreDamaged:
+    return StoreDamaged(
+        f"{store} is damaged: {why}.",
+        hint="Restore a backup, or move the file away and start with an empty store: the relay "
+        "sends again everything it has acknowledged.",
+    )

@@ -1,0 +1,224 @@
+"""MemoryStore: the content of a store in dicts, for tests and simulation."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from syncline.engine.names import Address
+
+from .base import (
+    RECEIPTS_KEPT,
+    DocumentInfo,
+    OutboxBatch,
+    Page,
+    Receipt,
+    RefusedUpdate,
+    StoredDocument,
+    StoredUpdate,
+    Write,
+)
+from .faults import already_stored, not_open
+
+_NAME = "The memory store"
+_numbers = itertools.count(1)
+
+
+@dataclass(slots=True)
+class _Document:
+    state_vector: bytes
+    live: bool | None = None
+    seqs: list[int] = field(default_factory=list[int])
+
+
+@dataclass(slots=True)
+class _Workspace:
+    log: list[StoredUpdate] = field(default_factory=list[StoredUpdate])  # seq n is at n - 1
+    documents: dict[Address, _Document] = field(default_factory=dict[Address, _Document])
+    receipts: dict[str, dict[int, Receipt]] = field(default_factory=dict[str, dict[int, Receipt]])
+    outbox: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    refused: list[RefusedUpdate] = field(default_factory=list[RefusedUpdate])
+    meta: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class MemoryStore:
+    """A store that lives as long as this object does, and no longer.
+
+    The object is the disk: its content survives ``close`` and ``open``, and a simulated crash
+    keeps the object, drops everything else and opens it again without having closed it. For that
+    reason opening an open MemoryStore is allowed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open = False
+        self._workspaces: dict[str, _Workspace] = {}
+        self._number = next(_numbers)
+
+    def copy(self) -> MemoryStore:
+        """A closed store with the same content, as copying a database file makes one."""
+        twin = MemoryStore()
+        with self._lock:
+            for name, space in self._workspaces.items():
+                twin._workspaces[name] = _Workspace(
+                    log=list(space.log),
+                    documents={
+                        address: replace(document, seqs=list(document.seqs))
+                        for address, document in space.documents.items()
+                    },
+                    receipts={replica: dict(kept) for replica, kept in space.receipts.items()},
+                    outbox=dict(space.outbox),
+                    refused=list(space.refused),
+                    meta=dict(space.meta),
+                )
+        return twin
+
+    def open(self) -> None:
+        self._open = True
+
+    def close(self) -> None:
+        self._open = False
+
+    def fingerprint(self) -> str:
+        """Constant for this object; a copy has another one."""
+        return f"memory:{self._number}"
+
+    def write(self, writes: Sequence[Write]) -> list[int]:
+        with self._lock:
+            self._expect_open()
+            self._check(writes)
+            return [self._apply(write) for write in writes]
+
+    def load(self, workspace: str, address: Address) -> StoredDocument | None:
+        with self._lock:
+            space = self._space(workspace)
+            document = space.documents.get(address)
+            if document is None:
+                return None
+            return StoredDocument(
+                address,
+                tuple(space.log[seq - 1].data for seq in document.seqs),
+                document.state_vector,
+                document.live,
+                document.seqs[-1] if document.seqs else 0,
+            )
+
+    def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
+        with self._lock:
+            space = self._space(workspace)
+            found = [
+                DocumentInfo(
+                    address,
+                    document.live,
+                    document.seqs[-1] if document.seqs else 0,
+                    len(document.seqs),
+                    sum(len(space.log[seq - 1].data) for seq in document.seqs),
+                )
+                for address, document in sorted(space.documents.items())
+                if collection is None or address.collection == collection
+            ]
+        return iter(found)
+
+    def since(self, workspace: str, cursor: int, *, max_bytes: int, max_updates: int) -> Page:
+        with self._lock:
+            log = self._space(workspace).log
+            head = len(log)
+            last = min(head, cursor + max_updates)
+            taken: list[StoredUpdate] = []
+            size = 0
+            for update in log[cursor:last]:
+                size += len(update.data)
+                if taken and size > max_bytes:
+                    return Page(tuple(taken), taken[-1].seq, head)
+                taken.append(update)
+            return Page(tuple(taken), last, head)
+
+    def workspaces(self) -> list[str]:
+        with self._lock:
+            self._expect_open()
+            return sorted(name for name in self._workspaces if name)
+
+    def head(self, workspace: str) -> int:
+        with self._lock:
+            return len(self._space(workspace).log)
+
+    def meta(self, workspace: str) -> dict[str, str]:
+        with self._lock:
+            return dict(self._space(workspace).meta)
+
+    def last_batch(self, workspace: str, replica: str) -> int:
+        with self._lock:
+            return max(self._space(workspace).receipts.get(replica, ()), default=0)
+
+    def receipt(self, workspace: str, replica: str, batch: int) -> Receipt | None:
+        with self._lock:
+            return self._space(workspace).receipts.get(replica, {}).get(batch)
+
+    def outbox(self, workspace: str, *, after: int = 0, limit: int) -> list[OutboxBatch]:
+        with self._lock:
+            kept = self._space(workspace).outbox
+            numbers = sorted(number for number in kept if number > after)[:limit]
+            return [OutboxBatch(number, kept[number]) for number in numbers]
+
+    def outbox_count(self, workspace: str) -> int:
+        with self._lock:
+            return len(self._space(workspace).outbox)
+
+    def refused(self, workspace: str) -> list[RefusedUpdate]:
+        with self._lock:
+            return list(self._space(workspace).refused)
+
+    def _expect_open(self) -> None:
+        if not self._open:
+            raise not_open(_NAME)
+
+    def _space(self, workspace: str) -> _Workspace:
+        self._expect_open()
+        return self._workspaces.get(workspace) or _Workspace()
+
+    def _check(self, writes: Sequence[Write]) -> None:
+        """Find what would make a write fail, before anything changes: that makes it atomic."""
+        receipts: set[tuple[str, str, int]] = set()
+        outbox: dict[tuple[str, int], bool] = {}  # whether it is there after the writes so far
+        for write in writes:
+            space = self._workspaces.get(write.workspace) or _Workspace()
+            if write.receipt is not None:
+                replica, batch = write.receipt.replica, write.receipt.batch
+                key = (write.workspace, replica, batch)
+                if key in receipts or batch in space.receipts.get(replica, ()):
+                    raise already_stored(_NAME)
+                receipts.add(key)
+            if write.acknowledged is not None:
+                outbox[write.workspace, write.acknowledged] = False
+            for entry in write.outbox:
+                slot = (write.workspace, entry.number)
+                if outbox.get(slot, entry.number in space.outbox):
+                    raise already_stored(_NAME)
+                outbox[slot] = True
+
+    def _apply(self, write: Write) -> int:
+        space = self._workspaces.setdefault(write.workspace, _Workspace())
+        for change in write.documents:
+            document = space.documents.setdefault(change.address, _Document(b""))
+            document.state_vector = change.state_vector
+            if change.live is not None:
+                document.live = change.live
+            for data in change.updates:
+                seq = len(space.log) + 1
+                space.log.append(StoredUpdate(seq, change.address, data))
+                document.seqs.append(seq)
+        head = len(space.log)
+        if write.receipt is not None:
+            kept = space.receipts.setdefault(write.receipt.replica, {})
+            kept[write.receipt.batch] = replace(write.receipt, seq=head)
+            while (oldest := next(iter(kept))) <= write.receipt.batch - RECEIPTS_KEPT:
+                del kept[oldest]
+        if write.acknowledged is not None:
+            space.outbox.pop(write.acknowledged, None)
+        for entry in write.outbox:
+            space.outbox[entry.number] = entry.payload
+        space.refused.extend(write.refused)
+        space.meta.update(write.meta)
+        return head

@@ -1,0 +1,101 @@
+"""Statements compiled once and executed with plain values: for the busy ones.
+
+Preparing parameters in SQLAlchemy costs as much as SQLite needs to store a row, and several times
+what a lookup does. The types used here (integers, text, bytes, booleans, None) are the driver's
+own, so there is nothing to convert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    CursorResult,
+    Delete,
+    Dialect,
+    Insert,
+    Select,
+    Update,
+    bindparam,
+)
+
+Row: TypeAlias = tuple[Any, ...]
+
+_LENGTHS = (1, 8, 64, 256)  # of the IN lists that are compiled
+
+
+class Compiled:
+    """A statement and the names of its parameters, in the order of a row's values."""
+
+    def __init__(
+        self,
+        statement: Insert
+        | Update
+        | Delete
+        | Select[*tuple[Any, ...]]
+        | CompoundSelect[*tuple[Any, ...]],
+        *names: str,
+    ) -> None:
+        self._statement = statement
+        self._names = names
+        self._dialect = ""
+        self._text = ""
+        self._positional = True
+
+    def query(self, connection: Connection, row: Row) -> CursorResult[*tuple[Any, ...]]:
+        """What a SELECT finds, with the values of ``row``."""
+        self._compile(connection.dialect)
+        return connection.exec_driver_sql(self._text, self._values(row))
+
+    def change(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Execute the statement once for each of ``rows``; nothing happens without any."""
+        if rows:
+            self._compile(connection.dialect)
+            values = rows if self._positional else [self._values(row) for row in rows]
+            connection.exec_driver_sql(self._text, values)
+
+    def _values(self, row: Row) -> Any:
+        return row if self._positional else dict(zip(self._names, row, strict=True))
+
+    def _compile(self, dialect: Dialect) -> None:
+        if self._dialect == dialect.name:
+            return
+        columns = list(self._names) if isinstance(self._statement, Insert) else None
+        compiled = self._statement.compile(dialect=dialect, column_keys=columns)
+        order = compiled.positiontup if compiled.positional else self._names
+        if tuple(order or ()) != self._names:
+            raise ValueError(f"the parameters of {compiled} are {order}, not {self._names}")
+        self._text, self._positional = str(compiled), compiled.positional
+        self._dialect = dialect.name
+
+
+class Lookup:
+    """A SELECT by a list of values in one column, after the values of the parameters ``names``."""
+
+    def __init__(
+        self, statement: Select[*tuple[Any, ...]], column: ColumnElement[Any], *names: str
+    ) -> None:
+        self._statement = statement
+        self._column = column
+        self._names = names
+        self._compiled: dict[int, Compiled] = {}
+
+    def find(self, connection: Connection, row: Row, values: Sequence[Any]) -> Iterator[Row]:
+        """The rows found for ``values``, in any order."""
+        longest = _LENGTHS[-1]
+        for start in range(0, len(values), longest):
+            some = list(values[start : start + longest])
+            length = next(length for length in _LENGTHS if length >= len(some))
+            some += some[-1:] * (length - len(some))  # the same value again finds nothing more
+            if length not in self._compiled:
+                self._compiled[length] = self._of_length(length)
+            yield from self._compiled[length].query(connection, (*row, *some)).all()
+
+    def _of_length(self, length: int) -> Compiled:
+        listed = [f"listed_{n}" for n in range(length)]
+        statement = self._statement.where(self._column.in_([bindparam(name) for name in listed]))
+        return Compiled(statement, *self._names, *listed)

@@ -1,0 +1,318 @@
+"""Many Writes as one SQL transaction, in as few statements as there are tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Generic, TypeAlias, TypeVar
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from syncline.engine.names import Address
+
+from . import schema
+from .base import RECEIPTS_KEPT, DocumentWrite, Write
+from .faults import already_stored
+from .sql_compiled import Compiled, Lookup, Row
+
+_Place: TypeAlias = tuple[int, Address]  # workspace id, address
+_K = TypeVar("_K")
+
+DOCUMENT_IDS_KEPT = 50_000
+"""Documents whose row id is remembered, so that writing them again looks nothing up: 15 MB."""
+
+WORKSPACE_IDS_KEPT = 10_000
+
+_advance = Compiled(
+    update(schema.workspaces)
+    .where(schema.workspaces.c.id == bindparam("workspace"))
+    .values(head=schema.workspaces.c.head + bindparam("count")),
+    *("count", "workspace"),
+)
+_heads = Lookup(select(schema.workspaces.c.id, schema.workspaces.c.head), schema.workspaces.c.id)
+_find_workspaces = Lookup(
+    select(schema.workspaces.c.name, schema.workspaces.c.id), schema.workspaces.c.name
+)
+_add_workspaces = Compiled(insert(schema.workspaces), "name", "head")
+_find_documents = Lookup(
+    select(schema.documents.c.key, schema.documents.c.id).where(
+        schema.documents.c.workspace_id == bindparam("workspace"),
+        schema.documents.c.collection == bindparam("collection"),
+    ),
+    schema.documents.c.key,
+    *("workspace", "collection"),
+)
+_add_documents = Compiled(
+    insert(schema.documents),
+    *("workspace_id", "collection", "key", "last_seq", "live", "updates", "size", "state_vector"),
+)
+_change_documents = Compiled(
+    update(schema.documents)
+    .where(schema.documents.c.id == bindparam("document"))
+    .values(
+        # A write without updates leaves last_seq alone.
+        last_seq=func.coalesce(
+            bindparam("last_seq", type_=BigInteger), schema.documents.c.last_seq
+        ),
+        live=func.coalesce(bindparam("live", type_=Boolean), schema.documents.c.live),
+        updates=schema.documents.c.updates + bindparam("updates"),
+        size=schema.documents.c.size + bindparam("size"),
+        state_vector=bindparam("state_vector"),
+    ),
+    *("last_seq", "live", "updates", "size", "state_vector", "document"),
+)
+_add_updates = Compiled(insert(schema.updates), "workspace_id", "seq", "document_id", "data")
+_add_receipts = Compiled(
+    insert(schema.receipts), "workspace_id", "replica", "batch", "digest", "seq", "refused"
+)
+_drop_receipts = Compiled(
+    delete(schema.receipts).where(
+        schema.receipts.c.workspace_id == bindparam("workspace"),
+        schema.receipts.c.replica == bindparam("of_replica"),
+        schema.receipts.c.batch <= bindparam("up_to"),
+    ),
+    *("workspace", "of_replica", "up_to"),
+)
+_add_outbox = Compiled(insert(schema.outbox), "workspace_id", "number", "payload")
+_drop_outbox = Compiled(
+    delete(schema.outbox).where(
+        schema.outbox.c.workspace_id == bindparam("workspace"),
+        schema.outbox.c.number == bindparam("done"),
+    ),
+    *("workspace", "done"),
+)
+_add_refused = Compiled(
+    insert(schema.refused), "workspace_id", "batch", "address", "data", "code", "message"
+)
+_add_meta = Compiled(insert(schema.meta), "workspace_id", "key", "value")
+_drop_meta = Compiled(
+    delete(schema.meta).where(
+        schema.meta.c.workspace_id == bindparam("workspace"), schema.meta.c.key == bindparam("name")
+    ),
+    *("workspace", "name"),
+)
+
+
+class RowIds(Generic[_K]):
+    """Row ids by key; the least recently used are forgotten."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._ids: dict[_K, int] = {}
+
+    def get(self, key: _K) -> int | None:
+        found = self._ids.pop(key, None)
+        if found is not None:
+            self._ids[key] = found  # to the young end
+        return found
+
+    def add(self, ids: dict[_K, int]) -> None:
+        self._ids.update(ids)
+        for key in list(islice(self._ids, max(0, len(self._ids) - self._limit))):
+            del self._ids[key]
+
+
+@dataclass(slots=True)
+class _Change:
+    """What a transaction does to one document, over all Writes that touch it."""
+
+    state_vector: bytes = b""
+    live: bool | None = None
+    updates: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
+
+    def add(self, change: DocumentWrite, seq: int) -> None:
+        self.state_vector = change.state_vector
+        if change.live is not None:
+            self.live = change.live
+        self.updates.extend(enumerate(change.updates, seq + 1))
+
+    def row(self) -> Row:
+        """last_seq, live, updates, size, state_vector: as they change, or begin."""
+        return (
+            self.updates[-1][0] if self.updates else None,
+            self.live,
+            len(self.updates),
+            sum([len(data) for _, data in self.updates]),
+            self.state_vector,
+        )
+
+
+class Writer:
+    """Writes through one connection, and remembers row ids from one transaction to the next."""
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._workspaces = RowIds[str](WORKSPACE_IDS_KEPT)
+        self._documents = RowIds[_Place](DOCUMENT_IDS_KEPT)
+
+    def write(self, connection: Connection, writes: Sequence[Write]) -> list[int]:
+        """Commit ``writes`` in one transaction; return the head after each of them."""
+        transaction = _Transaction(self._store, connection, self._workspaces, self._documents)
+        with connection.begin():
+            heads = transaction.run(writes)
+        # Only what is committed is remembered: an id that was rolled back is given out again.
+        self._workspaces.add(transaction.new_workspaces)
+        self._documents.add(transaction.new_documents)
+        return heads
+
+
+class _Transaction:
+    def __init__(
+        self,
+        store: str,
+        connection: Connection,
+        workspaces: RowIds[str],
+        documents: RowIds[_Place],
+    ) -> None:
+        self._store = store
+        self._connection = connection
+        self._known_workspaces = workspaces
+        self._known_documents = documents
+        self.new_workspaces: dict[str, int] = {}
+        self.new_documents: dict[_Place, int] = {}
+        self._changes: dict[_Place, _Change] = {}
+        self._receipts: list[Row] = []
+        self._newest: dict[tuple[int, str], int] = {}
+        self._outbox: dict[tuple[int, int], bytes] = {}
+        self._acknowledged: list[Row] = []
+        self._refused: list[Row] = []
+        self._meta: dict[tuple[int, str], str] = {}
+
+    def run(self, writes: Sequence[Write]) -> list[int]:
+        ids = self._workspace_ids(dict.fromkeys(write.workspace for write in writes))
+        heads = self._advance(ids, writes)
+        results: list[int] = []
+        for write in writes:
+            workspace = ids[write.workspace]
+            head = heads[workspace]
+            for change in write.documents:
+                place = (workspace, change.address)
+                known = self._changes.get(place)
+                if known is None:
+                    known = self._changes[place] = _Change()
+                known.add(change, head)
+                head += len(change.updates)
+            heads[workspace] = head
+            self._collect(write, workspace, head)
+            results.append(head)
+        self._store_documents()
+        self._store_rest()
+        return results
+
+    def _workspace_ids(self, names: Iterable[str]) -> dict[str, int]:
+        ids = {name: self._known_workspaces.get(name) for name in names}
+        unknown = [name for name, known in ids.items() if known is None]
+        self._find_workspaces(unknown)
+        missing = [name for name in unknown if name not in self.new_workspaces]
+        _add_workspaces.change(self._connection, [(name, 0) for name in missing])
+        self._find_workspaces(missing)
+        known = {name: known for name, known in ids.items() if known is not None}
+        return known | self.new_workspaces
+
+    def _find_workspaces(self, names: list[str]) -> None:
+        for name, found in _find_workspaces.find(self._connection, (), names):
+            self.new_workspaces[name] = found
+
+    def _advance(self, ids: dict[str, int], writes: Sequence[Write]) -> dict[int, int]:
+        """Take the seqs of this transaction; return each workspace's head before it.
+
+        The row stays locked until the commit, so no later seq can become visible before an
+        earlier one. Rows are locked by id, in one order, so that two writers never wait for each
+        other in a circle.
+        """
+        counts = dict.fromkeys(sorted(ids.values()), 0)
+        for write in writes:
+            counts[ids[write.workspace]] += sum(len(change.updates) for change in write.documents)
+        _advance.change(
+            self._connection, [(count, workspace) for workspace, count in counts.items()]
+        )
+        return {
+            workspace: head - counts[workspace]
+            for workspace, head in _heads.find(self._connection, (), list(counts))
+        }
+
+    def _collect(self, write: Write, workspace: int, head: int) -> None:
+        if write.receipt is not None:
+            replica, batch = write.receipt.replica, write.receipt.batch
+            self._receipts.append(
+                (workspace, replica, batch, write.receipt.digest, head, write.receipt.refused)
+            )
+            self._newest[workspace, replica] = batch
+        if write.acknowledged is not None:
+            self._outbox.pop((workspace, write.acknowledged), None)
+            self._acknowledged.append((workspace, write.acknowledged))
+        for entry in write.outbox:
+            if (workspace, entry.number) in self._outbox:
+                raise already_stored(self._store)
+            self._outbox[workspace, entry.number] = entry.payload
+        for item in write.refused:
+            self._refused.append(
+                (workspace, item.batch, item.address, item.update, item.code, item.message)
+            )
+        for key, value in write.meta.items():
+            self._meta[workspace, key] = value
+
+    def _store_documents(self) -> None:
+        ids = {place: self._known_documents.get(place) for place in self._changes}
+        unknown = [place for place, known in ids.items() if known is None]
+        self._find_documents(unknown)
+        missing = [place for place in unknown if place not in self.new_documents]
+        changed: list[Row] = []
+        for place, change in self._changes.items():
+            known = ids[place] or self.new_documents.get(place)
+            if known is not None:
+                changed.append((*change.row(), known))
+        _change_documents.change(self._connection, changed)
+        _add_documents.change(
+            self._connection, [_document_row(place, self._changes[place]) for place in missing]
+        )
+        self._find_documents(missing)
+        updates = [
+            (place[0], seq, ids[place] or self.new_documents[place], data)
+            for place, change in self._changes.items()
+            for seq, data in change.updates
+        ]
+        _add_updates.change(self._connection, updates)
+
+    def _find_documents(self, places: list[_Place]) -> None:
+        """Look up row ids. They are asked for, not returned by the insert: databases that return
+        them do so row by row, at three times the cost, or not at all."""
+        keys_of: dict[tuple[int, str], list[str]] = {}
+        for workspace, address in places:
+            keys_of.setdefault((workspace, address.collection), []).append(address.key)
+        for (workspace, collection), keys in keys_of.items():
+            for key, found in _find_documents.find(self._connection, (workspace, collection), keys):
+                self.new_documents[workspace, Address(collection, key)] = found
+
+    def _store_rest(self) -> None:
+        connection = self._connection
+        _add_receipts.change(connection, self._receipts)
+        outdated = [
+            (workspace, replica, newest - RECEIPTS_KEPT)
+            for (workspace, replica), newest in self._newest.items()
+            if newest > RECEIPTS_KEPT
+        ]
+        _drop_receipts.change(connection, outdated)
+        _drop_outbox.change(connection, self._acknowledged)
+        _add_outbox.change(connection, [(*key, payload) for key, payload in self._outbox.items()])
+        _add_refused.change(connection, self._refused)
+        # Delete and insert, because every database spells an upsert in its own way.
+        _drop_meta.change(connection, list(self._meta))
+        _add_meta.change(connection, [(*key, value) for key, value in self._meta.items()])
+
+
+def _document_row(place: _Place, change: _Change) -> Row:
+    workspace, (collection, key) = place
+    last_seq, *rest = change.row()
+    return (workspace, collection, key, last_seq or 0, *rest)

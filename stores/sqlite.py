@@ -1,0 +1,301 @@
+"""What is true of SQLite only: the file, its connections, its errors."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    ProgrammingError,
+    StatementError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import NullPool, QueuePool
+
+from syncline.engine.errors import (
+    InvalidUrl,
+    StoreBusy,
+    StoreError,
+    StoreFailed,
+)
+
+from .faults import BrokenRow, already_stored, damaged
+
+CHECKED_BYTES = 16 * 2**20
+"""Largest file that is checked page by page when it is opened: about 20 ms from the page cache,
+0.3 s from a slow disk. In a larger one a damaged page is met, and reported, when it is read."""
+
+BUSY_SECONDS = 5.0
+"""How long a write waits for another program that has the file locked."""
+
+READERS = 8
+"""Connections for reading; further threads wait for one."""
+
+READER_SECONDS = 30.0
+"""How long they wait."""
+
+_HEADER = b"SQLite format 3\x00"
+_RETRY_SECONDS = 5.0
+_LOG_BYTES = 64 * 2**20  # a log that a long reader made grow shrinks to this again
+
+
+def database_file(url_or_path: str | Path) -> Path:
+    """The file that a path or a ``sqlite:///`` URL names. Raises InvalidUrl for anything else."""
+    if isinstance(url_or_path, str) and "://" in url_or_path:
+        name = _file_of_url(url_or_path)
+    else:
+        name = str(url_or_path)
+    if not name or ":memory:" in name:
+        raise InvalidUrl(
+            f"{str(url_or_path)!r} names no file.",
+            hint='Write "sqlite:///folder/app.db" or a path; for a store that lives in memory use '
+            "MemoryStore().",
+        )
+    return Path(name)
+
+
+def _file_of_url(text: str) -> str:
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise InvalidUrl(
+            "The store URL cannot be read.",  # not quoted: it may hold a password
+            hint='Write "sqlite:///folder/app.db", with four slashes for an absolute path.',
+        ) from None
+    if url.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise InvalidUrl(
+            f"{url.render_as_string(hide_password=True)!r} is not a SQLite URL, and only SQLite "
+            "stores exist so far; PostgreSQL and MariaDB are to follow.",
+            hint='Write "sqlite:///folder/app.db", with four slashes for an absolute path.',
+        )
+    if url.host or url.query or (url.database or "").startswith("file:"):
+        raise InvalidUrl(
+            f"{url.render_as_string(hide_password=True)!r} has more than a path.",
+            hint='Write "sqlite:///folder/app.db", with four slashes for an absolute path, and '
+            "without parameters.",
+        )
+    return url.database or ""
+
+
+def examine_file(path: Path, *, create: bool) -> None:
+    """Refuse, before SQLite touches it, what cannot be a store.
+
+    Raises StoreError (no folder, no file, no right to it) or StoreDamaged.
+    """
+    try:
+        if not path.parent.is_dir():
+            raise StoreError(
+                f"The folder {path.parent} for the store {path.name} does not exist.",
+                hint="Create the folder first, or correct the path.",
+            )
+        if not path.exists():
+            if create:
+                return
+            raise StoreError(
+                f"There is no store at {path}.",
+                hint="Correct the path; a store is created when it is opened for writing.",
+            )
+        if not path.is_file():
+            raise StoreError(f"{path} is not a file.", hint="Give the path of a file.")
+        with path.open("r+b" if create else "rb") as file:
+            start = file.read(len(_HEADER))
+    except OSError as error:
+        raise StoreError(
+            f"The store {path} cannot be opened: {error.strerror}.",
+            hint="Check the owner and the rights of the file and its folder.",
+        ) from error
+    # An empty file is new, unless a log of transactions lies beside it. One whose creation was cut
+    # short has a journal beside it, from which SQLite empties it again.
+    if (
+        start != _HEADER
+        and (start or _has_beside(path, "-wal"))
+        and not _has_beside(path, "-journal")
+    ):
+        raise damaged(f"The store {path}", "it does not begin as a SQLite database does")
+
+
+def _has_beside(path: Path, suffix: str) -> bool:
+    beside = path.with_name(path.name + suffix)
+    return beside.exists() and beside.stat().st_size > 0
+
+
+def writer_engine(path: Path) -> Engine:
+    """Connections that write: every transaction takes the write lock first and ends in an fsync.
+
+    With the execution option ``isolation_level="AUTOCOMMIT"`` statements run outside of any.
+    """
+    engine = create_engine(
+        "sqlite://", creator=lambda: _connect(path, "mode=rwc"), poolclass=NullPool
+    )
+
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def reader_engine(path: Path, *, options: str = "mode=ro") -> Engine:
+    """Connections that read while another one writes: every statement sees one moment."""
+    return create_engine(
+        "sqlite://",
+        creator=lambda: _connect(path, options),
+        poolclass=QueuePool,
+        pool_size=READERS,
+        pool_timeout=READER_SECONDS,
+        max_overflow=0,
+        pool_reset_on_return=None,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+    )
+
+
+def onlooker_engine(path: Path) -> Engine:
+    """Connections for looking at a store that another process may be writing.
+
+    A reader of a WAL database needs its two side files, and SQLite makes them if it may. Where it
+    may not (a backup on a read-only medium) and no log of transactions lies beside the file,
+    nobody writes, and it is read without them.
+    """
+    engine = reader_engine(path)
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA schema_version")
+    except DBAPIError as error:
+        engine.dispose()
+        if _code(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or _has_beside(
+            path, "-wal"
+        ):
+            raise
+        return reader_engine(path, options="immutable=1")
+    return engine
+
+
+def _connect(path: Path, options: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?{options}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,  # transactions begin where we say
+        check_same_thread=False,  # the pool hands a connection to one thread at a time
+    )
+    try:
+        # FULL: a commit returns after an fsync of the log. NORMAL loses commits in a power cut.
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA cell_size_check=ON")
+        connection.execute("PRAGMA cache_size=-8192")  # KiB
+        connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def use_write_ahead_log(connection: Connection, path: Path) -> None:
+    """Let readers and the writer work at the same time. Raises StoreError where that cannot be."""
+    mode = connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar()
+    if mode != "wal":
+        raise StoreError(
+            f"The store {path} cannot be switched to write-ahead logging.",
+            hint="Keep the store on a local disk: network file systems cannot share it.",
+        )
+
+
+def check_pages(connection: Connection, path: Path) -> None:
+    """Read a small file through and raise StoreDamaged unless its structure is sound."""
+    pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    page_size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+    if pages * page_size <= CHECKED_BYTES:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+        if found != "ok":
+            raise damaged(
+                f"The store {path}", found.removeprefix("*** in database main ***").strip()
+            )
+
+
+@contextmanager
+def translated(path: Path) -> Generator[None]:
+    """Turn what SQLAlchemy and SQLite raise inside into Syncline's errors."""
+    try:
+        yield
+    except (DataError, InterfaceError, ProgrammingError) as error:
+        raise _cannot_hold(path, error.orig) from error
+    except DBAPIError as error:
+        raise _translate(error, path) from error
+    except PoolTimeout as error:
+        raise StoreBusy(
+            f"More than {READERS} threads read the store {path} at once, and none finished.",
+            hint="Read from fewer threads, or try again.",
+            retry_after=1.0,
+        ) from error
+    except (BrokenRow, UnicodeDecodeError) as error:
+        raise damaged(f"The store {path}", str(error)) from error
+    except (StatementError, OverflowError, UnicodeEncodeError) as error:
+        raise _cannot_hold(path, error) from error
+
+
+def _cannot_hold(path: Path, why: BaseException | None) -> StoreError:
+    return StoreError(
+        f"The store {path} cannot hold a value: {why}.",
+        hint="Integers must fit in 64 bits, bytes in 1 GB, and text must be valid Unicode.",
+    )
+
+
+def _translate(error: DBAPIError, path: Path) -> StoreError:
+    match _code(error):
+        case sqlite3.SQLITE_CONSTRAINT if _is_duplicate(error):
+            return already_stored(f"The store {path}")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreBusy(
+                f"Another program keeps the store {path} locked.",
+                hint="Close the program that has the file open, or try again.",
+                retry_after=1.0,
+            )
+        case sqlite3.SQLITE_FULL:
+            return StoreFailed(
+                f"The disk is full: nothing was written to the store {path}.",
+                hint="Free some disk space; reading goes on meanwhile.",
+                retry_after=_RETRY_SECONDS,
+            )
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_NOMEM:
+            return StoreFailed(
+                f"The store {path} failed: {error.orig}.",
+                hint="Check the disk; what failed was not stored, and can be tried again.",
+                retry_after=_RETRY_SECONDS,
+            )
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return StoreError(
+                f"The store {path} cannot be opened for this: {error.orig}.",
+                hint="Check the owner and the rights of the file and its folder.",
+            )
+        case _:
+            # Our statements are fixed and tested: what else fails in one is the file's doing.
+            return damaged(f"The store {path}", str(error.orig))
+
+
+def _code(error: DBAPIError) -> int | None:
+    """SQLite's primary result code; None when Python's driver failed, as on broken UTF-8."""
+    extended = _extended_code(error)
+    return None if extended is None else extended & 0xFF
+
+
+def _extended_code(error: DBAPIError) -> int | None:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code if isinstance(code, int) else None
+
+
+def _is_duplicate(error: DBAPIError) -> bool:
+    return _extended_code(error) in (
+        sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+        sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+    )

@@ -1,0 +1,145 @@
+"""Blocking store calls from an asyncio program, or at once in a simulation."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from syncline.engine.errors import LimitExceeded, StoreError
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+MAX_WAITING = 10_000
+"""Calls that may wait for the thread, those that were cancelled meanwhile included."""
+
+
+class Run(Protocol):
+    """Makes blocking calls one after the other, in the order in which they were asked for.
+
+    ``await run(function, *args, **kwargs)`` gives the function's result or raises its exception.
+    """
+
+    async def __call__(
+        self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T: ...
+
+    async def close(self) -> None:
+        """Wait for every call asked for so far; no more are taken. Closing twice is allowed."""
+        ...
+
+
+class RunInline:
+    """A Run that makes each call at once, where it is awaited: for simulations."""
+
+    def __init__(self) -> None:
+        self._closed = False
+
+    async def __call__(
+        self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Raises what ``function`` raises, and StoreError after ``close``."""
+        if self._closed:
+            raise _closed()
+        return function(*args, **kwargs)
+
+    async def close(self) -> None:
+        self._closed = True
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    function: Callable[[], Any]
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[None]
+    result: Any = None
+    error: BaseException | None = None
+
+    def settle(self) -> None:
+        """Wake the awaiting task, from the thread."""
+        with suppress(RuntimeError):  # its event loop was closed: nobody waits any more
+            self.loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        if not self.done.cancelled():
+            self.done.set_result(None)
+
+
+class StoreThread:
+    """A Run on a thread of its own, which begins with the first call and ends with ``close``.
+
+    Cancelling the awaiting task never interrupts a call: one that runs, runs to its end, and its
+    result is dropped; one that still waits does not begin. To be used from one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    async def __call__(
+        self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Raises what ``function`` raises, StoreError after ``close``, and LimitExceeded while
+        MAX_WAITING calls wait."""
+        if self._closed:
+            raise _closed()
+        if self._calls.qsize() >= MAX_WAITING:
+            raise LimitExceeded(
+                f"{MAX_WAITING} calls wait for the store already.",
+                hint="The disk cannot keep up or hangs; try again when it has caught up.",
+                retry_after=1.0,
+            )
+        call = self._submit(lambda: function(*args, **kwargs))
+        await call.done
+        if call.error is not None:
+            raise call.error
+        result: _T = call.result
+        return result
+
+    async def close(self) -> None:
+        """Wait for every call asked for so far, then end the thread."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._thread is not None:
+            last = self._submit(_nothing)
+            self._calls.put(None)
+            await last.done
+
+    def _submit(self, function: Callable[[], Any]) -> _Call:
+        if self._thread is None:
+            # A daemon: a program that never closes it can end. A write that dies with it was not
+            # acknowledged, and is rolled back.
+            self._thread = threading.Thread(target=self._work, name="syncline-store", daemon=True)
+            self._thread.start()
+        loop = asyncio.get_running_loop()
+        call = _Call(function, loop, loop.create_future())
+        self._calls.put(call)
+        return call
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            if call.done.cancelled():
+                continue
+            try:
+                call.result = call.function()
+            except BaseException as error:  # noqa: BLE001  it belongs to the awaiting task
+                call.error = error
+            call.settle()
+            del call  # hold neither a result nor an error while waiting for the next one
+
+
+def _nothing() -> None:
+    pass
+
+
+def _closed() -> StoreError:
+    return StoreError(
+        "The store thread is closed.", hint="Make every store call before closing it."
+    )

@@ -1,0 +1,53 @@
+"""The command line: ``syncline serve``, ``demo``, ``inspect``."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+import syncline
+from syncline.engine.errors import SynclineError
+
+from .demo import demo
+from .inspect import inspect
+from .serve import serve
+
+app = typer.Typer(
+    name="syncline",
+    help="Local-first sync: records that merge by themselves, a durable relay, SQL stores.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(serve)
+app.command()(demo)
+app.command()(inspect)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        Console().print(f"syncline {syncline.__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Options of all commands."""
+
+
+def main() -> None:
+    """Run the command line; an expected error ends it with its sentence and exit code 1."""
+    try:
+        app()
+    except SynclineError as error:
+        console = Console(stderr=True, highlight=False)
+        console.print(f"[bold red]Error[/] ({error.code}): {escape(error.message)}")
+        console.print(f"[bold]Hint:[/] {escape(error.hint)}")
+        sys.exit(1)

@@ -1,0 +1,104 @@
+"""The committer: one queue in front of the relay's store, for all workspaces.
+
+What arrives while a transaction runs makes up the next one, so a quiet relay answers at once and a
+busy one shares each fsync among many batches. Nothing is acknowledged and nobody is told before the
+commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from syncline.engine.errors import PeerError, StoreError, SynclineError
+from syncline.stores import Run
+
+from .ledger import Committed, Ledger, PushedBatch, Settled
+
+logger = logging.getLogger("syncline.relay")
+
+MAX_QUEUED = 4096
+"""Batches that may wait for the next transactions; senders beyond it wait."""
+MAX_TRANSACTION = 500
+"""Batches in one transaction."""
+MAX_TRANSACTION_ENTRIES = 20_000
+"""Updates in one transaction, so that with one more batch they fit a frame."""
+MAX_TRANSACTION_BYTES = 4 << 20
+"""A transaction closes beyond this, so that with one more batch its frame is within the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A batch in the queue, and who is told its outcome."""
+
+    pushed: PushedBatch
+    settle: Callable[[Settled | SynclineError], None]
+
+    @property
+    def size(self) -> int:
+        return sum(len(entry.update) for entry in self.pushed.entries)
+
+
+class Committer:
+    """Commits batches in the order they come."""
+
+    def __init__(self, ledger: Ledger, run: Run, publish: Callable[[Committed], None]) -> None:
+        self._ledger = ledger
+        self._run = run
+        self._publish = publish
+        self._queue: asyncio.Queue[Waiting] = asyncio.Queue(MAX_QUEUED)
+
+    async def submit(self, waiting: Waiting) -> None:
+        """Queue a batch; waits while the queue is full, which slows its sender down."""
+        await self._queue.put(waiting)
+
+    async def run(self) -> None:
+        """Commit until cancelled."""
+        while True:
+            batch = [await self._queue.get()]
+            size, entries = batch[0].size, len(batch[0].pushed.entries)
+            while (
+                not self._queue.empty()
+                and len(batch) < MAX_TRANSACTION
+                and size < MAX_TRANSACTION_BYTES
+                and entries < MAX_TRANSACTION_ENTRIES
+            ):
+                batch.append(self._queue.get_nowait())
+                size += batch[-1].size
+                entries += len(batch[-1].pushed.entries)
+            await self._commit(batch)
+
+    async def _commit(self, batch: list[Waiting]) -> None:
+        pushed = [waiting.pushed for waiting in batch]
+        try:
+            outcomes, committed = await self._run(self._ledger.commit, pushed)
+        except StoreError as error:
+            # The replicas keep their batches and offer them again.
+            logger.error("%d batches were not committed: %s", len(batch), error)
+            self._refuse(batch, error)
+            return
+        except Exception as error:
+            logger.exception("a defect of the relay: %d batches were not committed", len(batch))
+            self._refuse(batch, _defect(error))
+            return
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            waiting.settle(outcome)
+        for commit in committed:
+            self._publish(commit)
+
+    @staticmethod
+    def _refuse(batch: list[Waiting], error: SynclineError) -> None:
+        for waiting in batch:
+            waiting.settle(error)
+
+
+def _defect(error: Exception) -> PeerError:
+    return PeerError(
+        "relay-defect",
+        f"The relay failed on a batch ({type(error).__name__}).",
+        hint="Your changes are kept and offered again; tell the operator to look at the relay's "
+        "log.",
+        retry_after=30.0,
+    )

@@ -1,0 +1,62 @@
+"""The documents of one replica: loaded when used, the least recently used let go."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from syncline.engine.document import Document
+from syncline.engine.names import Address
+from syncline.stores import Store
+
+CAPACITY = 4096
+"""Documents kept in memory; a small record takes about 6 kB."""
+
+
+class DocumentCache:
+    """Documents by address.
+
+    ``unsaved`` holds the updates that are in no committed transaction yet: with the store's log
+    they make a document, so any document may be let go at any time, except the pinned ones.
+    """
+
+    def __init__(
+        self, store: Store, workspace: str, client_id: int, capacity: int = CAPACITY
+    ) -> None:
+        self._store = store
+        self._workspace = workspace
+        self._client_id = client_id
+        self._capacity = capacity
+        self._loaded: OrderedDict[Address, Document] = OrderedDict()
+        self.unsaved: dict[Address, list[bytes]] = {}
+        self.pinned: set[Address] = set()
+
+    def get(self, address: Address) -> Document:
+        """The document, loaded from the store if need be; an empty one if nobody has written it."""
+        document = self._loaded.get(address)
+        if document is not None and not document.broken:
+            self._loaded.move_to_end(address)
+            return document
+        stored = self._store.load(self._workspace, address)
+        updates = list(stored.updates) if stored else []
+        document = Document(self._client_id, updates + self.unsaved.get(address, []))
+        self._loaded[address] = document
+        self._evict()
+        return document
+
+    def discard(self, address: Address) -> None:
+        """Forget what is in memory; the next use rebuilds it from the log."""
+        document = self._loaded.pop(address, None)
+        if document is not None:
+            document.close()
+
+    def _evict(self) -> None:
+        excess = len(self._loaded) - self._capacity
+        if excess <= 0:
+            return
+        *older, _newest = self._loaded
+        for address in [item for item in older if item not in self.pinned][:excess]:
+            self.discard(address)
+
+    def close(self) -> None:
+        for address in list(self._loaded):
+            self.discard(address)

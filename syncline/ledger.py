@@ -1,0 +1,285 @@
+"""The ledger: checks pushed batches and commits them, many in one transaction.
+
+Blocking and without a clock; one thread at a time. A push becomes durable whole, but for the
+updates that are refused one by one with a reason: bytes that are no update, and updates that need
+operations the relay does not have (with the state vector from which the replica can make up the
+difference).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from syncline.engine.codec import encode
+from syncline.engine.document import merge_updates
+from syncline.engine.errors import DocumentBroken, InvalidUpdate, PeerError, SynclineError
+from syncline.engine.messages import LIMITS, Entry, Refusal, Updates
+from syncline.engine.names import Address
+from syncline.engine.updates import (
+    StateVector,
+    UpdateLimits,
+    covers,
+    decode_state_vector,
+    encode_state_vector,
+    parse_update,
+)
+from syncline.stores import DocumentWrite, Receipt, Store, Write
+
+from .receipts import pack_refusals, unpack_refusals
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_UPDATE_LIMITS = UpdateLimits(max_bytes=LIMITS.max_update)
+_KEPT = 50_000  # state vectors of documents, and last batches of replicas; about 300 bytes each
+
+
+class _Recent(Generic[K, V]):
+    """What the store says, remembered for the keys used last."""
+
+    def __init__(self) -> None:
+        self._items: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K, load: Callable[[], V]) -> V:
+        if key not in self._items:
+            self.put(key, load())
+        self._items.move_to_end(key)
+        return self._items[key]
+
+    def put(self, key: K, value: V) -> None:
+        self._items[key] = value
+        if len(self._items) > _KEPT:
+            self._items.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PushedBatch:
+    """A batch as it came from a replica; ``digest`` is the SHA-256 of its frame.
+
+    ``follows`` is the batch after which a replica begins of which nothing is stored yet.
+    """
+
+    workspace: str
+    replica: str
+    batch: int
+    digest: bytes
+    entries: tuple[Entry, ...]
+    follows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The outcome of one batch, to be acknowledged: it is durable as of ``seq``."""
+
+    seq: int
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one transaction added to one workspace: the frame that tells its readers.
+
+    ``author`` is the replica whose batches these all are, or None.
+    """
+
+    workspace: str
+    since: int
+    cursor: int
+    frame: bytes
+    author: str | None
+
+
+@dataclass(slots=True)
+class _Draft:
+    """One batch on its way into the transaction."""
+
+    pushed: PushedBatch
+    documents: dict[Address, list[bytes]] = field(default_factory=dict[Address, list[bytes]])
+    refusals: list[Refusal] = field(default_factory=list[Refusal])
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """What a transaction will have changed, if it commits."""
+
+    drafts: dict[tuple[str, str, int], _Draft] = field(
+        default_factory=dict[tuple[str, str, int], _Draft]
+    )
+    states: dict[tuple[str, Address], StateVector] = field(
+        default_factory=dict[tuple[str, Address], StateVector]
+    )
+    last: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+
+
+class Ledger:
+    """The write side of a relay's store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._states: _Recent[tuple[str, Address], StateVector] = _Recent()
+        self._last: _Recent[tuple[str, str], int] = _Recent()
+
+    def commit(
+        self, batches: Sequence[PushedBatch]
+    ) -> tuple[list[Settled | SynclineError], list[Committed]]:
+        """Commit what is new among ``batches``, in one transaction.
+
+        Returns an outcome for each batch, and what each workspace's readers are to be told. Raises
+        StoreError if nothing was committed: then every batch may be offered again.
+        """
+        transaction = _Transaction()
+        outcomes = [self._place(pushed, transaction) for pushed in batches]
+        drafts = list(transaction.drafts.values())
+        heads = self._store.write([_to_write(draft, transaction.states) for draft in drafts])
+        # Only now: had the transaction failed, nothing of it may be believed.
+        for document, state in transaction.states.items():
+            self._states.put(document, state)
+        for replica, batch in transaction.last.items():
+            self._last.put(replica, batch)
+        seqs = dict(zip(map(id, drafts), heads, strict=True))
+        settled = [
+            Settled(seqs[id(outcome)], tuple(outcome.refusals))
+            if isinstance(outcome, _Draft)
+            else outcome
+            for outcome in outcomes
+        ]
+        return settled, list(self._announcements(drafts, heads))
+
+    def last_batch(self, workspace: str, replica: str) -> int:
+        """The number of the last committed batch of ``replica``, 0 if there is none."""
+        return self._last.get(
+            (workspace, replica), lambda: self._store.last_batch(workspace, replica)
+        )
+
+    def _place(
+        self, pushed: PushedBatch, transaction: _Transaction
+    ) -> Settled | SynclineError | _Draft:
+        replica = (pushed.workspace, pushed.replica)
+        draft = transaction.drafts.get((*replica, pushed.batch))
+        if draft is not None:  # it came twice while the last transaction ran
+            return draft if draft.pushed.digest == pushed.digest else _conflict(pushed)
+        known = transaction.last.get(replica, self.last_batch(*replica)) or pushed.follows
+        if pushed.batch <= known:
+            return self._repeated(pushed)
+        # Also the first batch may have failed to be committed while the second waited behind it.
+        if pushed.batch != known + 1:
+            return PeerError(
+                "batch-gap",
+                f"Batch {pushed.batch} came, and {known + 1} was expected.",
+                hint="Connect again: the relay says up to which batch it has everything.",
+                retry_after=1.0,
+            )
+        transaction.last[replica] = pushed.batch
+        draft = transaction.drafts[*replica, pushed.batch] = _Draft(pushed)
+        for entry in pushed.entries:
+            self._check(draft, entry, transaction.states)
+        return draft
+
+    def _repeated(self, pushed: PushedBatch) -> Settled | SynclineError:
+        receipt = self._store.receipt(pushed.workspace, pushed.replica, pushed.batch)
+        if receipt is None:
+            # Older than the receipts that are kept: acknowledged long ago.
+            return Settled(self._store.head(pushed.workspace))
+        if receipt.digest != pushed.digest:
+            return _conflict(pushed)
+        return Settled(receipt.seq, unpack_refusals(receipt.refused))
+
+    def _check(
+        self, draft: _Draft, entry: Entry, states: dict[tuple[str, Address], StateVector]
+    ) -> None:
+        key = (draft.pushed.workspace, entry.address)
+        try:
+            info = parse_update(entry.update, _UPDATE_LIMITS)
+        except InvalidUpdate as error:
+            draft.refusals.append(
+                Refusal(entry.address, error.code, error.message, error.hint, None)
+            )
+            return
+        state = states.get(key)
+        if state is None:
+            state = self._state(key)
+        if not covers(state, info.needs):
+            draft.refusals.append(
+                Refusal(
+                    entry.address,
+                    "missing-dependencies",
+                    f"The update of {entry.address} follows changes that the relay does not have.",
+                    "Send the difference from the state vector given here.",
+                    encode_state_vector(state),
+                )
+            )
+            return
+        states[key] = info.advance(state)
+        draft.documents.setdefault(entry.address, []).append(entry.update)
+
+    def _state(self, key: tuple[str, Address]) -> StateVector:
+        def load() -> StateVector:
+            stored = self._store.load(*key)
+            return decode_state_vector(stored.state_vector) if stored else {}
+
+        return self._states.get(key, load)
+
+    def _announcements(self, drafts: list[_Draft], heads: list[int]) -> Iterable[Committed]:
+        by_workspace: dict[str, list[_Draft]] = {}
+        head_of: dict[str, int] = {}
+        for draft, head in zip(drafts, heads, strict=True):
+            by_workspace.setdefault(draft.pushed.workspace, []).append(draft)
+            head_of[draft.pushed.workspace] = head
+        for workspace, group in by_workspace.items():
+            announcement = _announce(workspace, group, head_of[workspace])
+            if announcement is not None:
+                yield announcement
+
+
+def _conflict(pushed: PushedBatch) -> PeerError:
+    return PeerError(
+        "batch-conflict",
+        f"Batch {pushed.batch} of this replica was stored before with other content.",
+        hint="Two copies of one replica's store are in use. Keep one; open the other as a new, "
+        "empty store.",
+    )
+
+
+def _to_write(draft: _Draft, states: dict[tuple[str, Address], StateVector]) -> Write:
+    pushed = draft.pushed
+    documents = tuple(
+        DocumentWrite(
+            address,
+            updates=tuple(updates),
+            state_vector=encode_state_vector(states[pushed.workspace, address]),
+        )
+        for address, updates in draft.documents.items()
+    )
+    receipt = Receipt(pushed.replica, pushed.batch, pushed.digest, 0, pack_refusals(draft.refusals))
+    return Write(pushed.workspace, documents=documents, receipt=receipt)
+
+
+def _announce(workspace: str, group: list[_Draft], cursor: int) -> Committed | None:
+    merged: dict[Address, list[bytes]] = {}
+    for draft in group:
+        for address, updates in draft.documents.items():
+            merged.setdefault(address, []).extend(updates)
+    if not merged:
+        return None  # every update was refused
+    since = cursor - sum(map(len, merged.values()))
+    authors = {draft.pushed.replica for draft in group if draft.documents}
+    author = authors.pop() if len(authors) == 1 else None
+    return Committed(workspace, since, cursor, updates_frame(since, cursor, merged), author)
+
+
+def updates_frame(since: int, cursor: int, documents: dict[Address, list[bytes]]) -> bytes:
+    """The encoded frame that carries these updates, merged per document."""
+    entries: list[Entry] = []
+    for address, updates in documents.items():
+        try:
+            entries.append(Entry(address, merge_updates(updates)))
+        except DocumentBroken:
+            # What cannot be merged goes as it came; the readers quarantine the bad one.
+            entries.extend(Entry(address, update) for update in updates)
+    frame = encode(Updates(since, cursor, tuple(entries)))
+    if not isinstance(frame, bytes):
+        raise TypeError("updates are a binary frame")
+    return frame

@@ -1,0 +1,224 @@
+"""A peer: one replica's connection, as the relay serves it.
+
+Two tasks: one receives and hands batches to the committer, one sends. The sender is a reader of the
+room's log at its own position: what it has not sent yet it finds in the room's latest commits or,
+when it was slow, in the store. So back-pressure is the reader's own affair: nothing piles up for
+it, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from syncline.engine.document import Document
+from syncline.engine.errors import ProtocolError, SynclineError, TransportClosed, UnexpectedMessage
+from syncline.engine.messages import Hello
+from syncline.engine.names import Address
+from syncline.engine.relay_session import (
+    Event,
+    FetchReceived,
+    HelloReceived,
+    PeerFailed,
+    PingReceived,
+    PushReceived,
+    RelaySession,
+    ResumeReceived,
+)
+from syncline.engine.updates import StateVector
+from syncline.stores import Run, Store
+from syncline.transports import Transport
+
+from .committer import Committer, Waiting
+from .ledger import Ledger, PushedBatch, Settled, updates_frame
+from .room import Room
+
+logger = logging.getLogger("syncline.relay")
+
+HELLO_SECONDS = 10.0
+"""How long a connection may take to say hello."""
+PAGE_BYTES = 1 << 20
+PAGE_UPDATES = 2000
+
+
+class Service(Protocol):
+    """What a peer needs of its relay."""
+
+    identity: str
+    store: Store
+    run: Run
+    read: Run
+    ledger: Ledger
+    committer: Committer
+
+    async def enter(self, workspace: str, wake: Callable[[], None]) -> Room: ...
+
+    def leave(self, workspace: str, wake: Callable[[], None]) -> None: ...
+
+
+class Peer:
+    """Serves one connection until it ends."""
+
+    def __init__(self, service: Service, transport: Transport, workspace: str) -> None:
+        self._service = service
+        self._transport = transport
+        self._workspace = workspace
+        self._session = RelaySession(workspace)
+        self._wake = asyncio.Event()
+        self._replica = ""
+        self._follows = 0
+        self._position = 0
+        self._catching_up = True
+        self._failure: SynclineError | None = None
+
+    async def serve(self) -> None:
+        """Converse until the connection ends. Protocol errors are told to the peer first."""
+        try:
+            hello = await self._greet()
+            room = await self._service.enter(self._workspace, self._wake.set)
+            try:
+                await self._welcome(hello, room)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._receive(room))
+                    tasks.create_task(self._send(room))
+            finally:
+                self._service.leave(self._workspace, self._wake.set)
+        except BaseExceptionGroup as failures:
+            await self._end(failures.exceptions[0])
+        except SynclineError as error:
+            await self._end(error)
+
+    async def _end(self, error: BaseException) -> None:
+        if isinstance(error, TransportClosed):
+            logger.info("%s left: %s", self._transport.peer, error.message)
+            return
+        if not isinstance(error, SynclineError):
+            raise error
+        logger.warning("%s is turned away: %s", self._transport.peer, error)
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                await self._transport.send(self._session.fail(error))
+                await self._transport.close(1008 if isinstance(error, ProtocolError) else 1011)
+        except (TransportClosed, TimeoutError):
+            logger.info("%s left before it was told", self._transport.peer)
+
+    async def _greet(self) -> Hello:
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                while True:
+                    for event in self._session.receive(await self._transport.receive()):
+                        if isinstance(event, HelloReceived):
+                            return event.hello
+                        if isinstance(event, PeerFailed):
+                            raise event.error
+        except TimeoutError:
+            raise UnexpectedMessage(
+                f"There was no hello within {HELLO_SECONDS:g} seconds.",
+                hint="Send the hello as the first frame.",
+                retry_after=1.0,  # it may have been lost, or late
+            ) from None
+
+    async def _welcome(self, hello: Hello, room: Room) -> None:
+        service = self._service
+        batch = await service.run(service.ledger.last_batch, self._workspace, hello.replica)
+        self._replica = hello.replica
+        self._follows = hello.acknowledged
+        # A cursor beyond our head comes from a log that we do not have: begin at the beginning.
+        self._position = hello.cursor if hello.cursor <= room.head else 0
+        self._session.welcome(
+            relay=service.identity, head=room.head, batch=batch or hello.acknowledged
+        )
+        self._wake.set()
+
+    # Receiving
+
+    async def _receive(self, room: Room) -> None:
+        while True:
+            frame = await self._transport.receive()
+            for event in self._session.receive(frame):
+                await self._handle(event, room)
+            self._wake.set()
+            if self._failure is not None:
+                raise self._failure
+
+    async def _handle(self, event: Event, room: Room) -> None:
+        match event:
+            case PushReceived(batch, entries, digest):
+                pushed = PushedBatch(
+                    self._workspace, self._replica, batch, digest, entries, self._follows
+                )
+                await self._service.committer.submit(
+                    Waiting(pushed, lambda outcome: self._settle(batch, outcome))
+                )
+            case PingReceived(ping):
+                self._session.pong(ping, position=self._position, head=room.head)
+            case ResumeReceived(cursor):
+                self._position = min(cursor, room.head)
+                self._catching_up = True
+            case FetchReceived(address, state_vector):
+                update = await self._service.read(self._difference, address, state_vector)
+                self._session.document(address, update)
+            case PeerFailed(error):
+                raise error
+            case _:
+                pass
+
+    def _settle(self, batch: int, outcome: Settled | SynclineError) -> None:
+        """Called by the committer, which must not wait: the sender does the sending."""
+        if isinstance(outcome, Settled):
+            self._session.acknowledge(batch, outcome.seq, outcome.refusals)
+        else:
+            self._failure = outcome
+        self._wake.set()
+
+    def _difference(self, address: Address, state_vector: StateVector) -> bytes:
+        stored = self._service.store.load(self._workspace, address)
+        document = Document(1, stored.updates if stored else ())
+        try:
+            return document.diff(state_vector)
+        finally:
+            document.close()
+
+    # Sending
+
+    async def _send(self, room: Room) -> None:
+        while True:
+            self._wake.clear()
+            if self._failure is not None:
+                raise self._failure
+            for frame in self._session.frames_to_send():
+                await self._transport.send(frame)
+            if self._position < room.head:
+                await self._send_next(room)
+            elif self._catching_up:
+                self._catching_up = False
+                self._session.caught_up(self._position)
+            else:
+                await self._wake.wait()
+
+    async def _send_next(self, room: Room) -> None:
+        position = self._position
+        committed = room.after(position)
+        if committed is not None:
+            self._position = committed.cursor
+            if committed.author == self._replica and not self._catching_up:
+                self._session.advance(position, committed.cursor)
+            else:
+                await self._transport.send(committed.frame)
+            return
+        service = self._service
+        cursor, frame = await service.read(self._read_page, position)
+        if self._position == position:  # else the replica asked to resume from elsewhere
+            self._position = cursor
+            await self._transport.send(frame)
+
+    def _read_page(self, position: int) -> tuple[int, bytes]:
+        page = self._service.store.since(
+            self._workspace, position, max_bytes=PAGE_BYTES, max_updates=PAGE_UPDATES
+        )
+        documents: dict[Address, list[bytes]] = {}
+        for update in page.updates:
+            documents.setdefault(update.address, []).append(update.data)
+        return page.cursor, updates_frame(position, page.cursor, documents)

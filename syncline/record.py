@@ -1,0 +1,316 @@
+"""Records: classes whose annotations are the fields of CRDT documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin, get_type_hints
+
+from syncline.engine.cells import cells_of
+from syncline.engine.clock import COUNTER_BITS
+from syncline.engine.document import Document
+from syncline.engine.errors import RecordNotFound, SchemaError, SynclineError, WrongType
+from syncline.engine.fields import FieldView, Host
+from syncline.engine.names import Address, check_collection
+from syncline.engine.schema import (
+    REGISTERS,
+    DeleteVsEdit,
+    FieldSpec,
+    OnConflict,
+    Schema,
+    unknown_field,
+)
+from syncline.engine.types import ValueType
+
+if TYPE_CHECKING:
+    from .workspace import Workspace
+
+_POLICIES = ("newest", "surface", "max", "min")
+
+
+@dataclass(frozen=True, slots=True)
+class _Declaration:
+    """What ``field()`` says beside the annotation."""
+
+    default: Callable[[], Any] | None
+    on_conflict: OnConflict
+
+
+_REQUIRED: Any = object()
+
+
+def field(
+    *,
+    default: Any = _REQUIRED,
+    default_factory: Callable[[], Any] | None = None,
+    on_conflict: OnConflict = "newest",
+) -> Any:
+    """Say more about a field than its annotation does.
+
+    ``default`` (or ``default_factory``, called at each read) is what the field reads as while
+    nobody has written it; a field without one must be given to ``create``. ``on_conflict`` says
+    what concurrent writes read as: the ``newest`` by time; ``surface``, which reads as the newest
+    and lists all in ``record.conflicts()`` until someone writes the field again; the ``max`` or the
+    ``min``.
+    """
+    if on_conflict not in _POLICIES:
+        raise SchemaError(
+            f"There is no conflict policy {on_conflict!r}.",
+            hint=f"Use one of {', '.join(_POLICIES)}.",
+        )
+    factory = default_factory
+    if default is not _REQUIRED:
+        factory = _constant(default)
+    return _Declaration(factory, on_conflict)
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictingValue:
+    """One of the values written concurrently: what, when (by its writer's clock), and who wrote
+    it."""
+
+    value: Any
+    written_at: datetime
+    client_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A field that holds several concurrent values, newest first. Writing the field resolves it."""
+
+    field: str
+    values: tuple[ConflictingValue, ...]
+
+
+class RecordHost(Host):
+    """Where a record's document is: the host of its field views."""
+
+    def __init__(self, workspace: Workspace, schema: Schema, address: Address) -> None:
+        self.workspace = workspace
+        self.schema = schema
+        self.address = address
+
+    def check_exists(self) -> None:
+        if self.address.key not in self.workspace.keys(self.address.collection):
+            raise RecordNotFound(
+                f"There is no record {str(self.address)!r}.",
+                hint="It was never created here, or it has been deleted; `key in collection` "
+                "tells.",
+            )
+
+    def document(self) -> Document:
+        self.check_exists()
+        return self.workspace.documents.get(self.address)
+
+    @contextmanager
+    def writing(self) -> Generator[Document]:
+        self.check_exists()
+        with self.workspace.writing(self.address) as document:
+            yield document
+
+    def tick(self, seen: int = 0) -> int:
+        self.workspace.clock.follow(seen)
+        return self.workspace.clock.tick()
+
+
+class Record:
+    """Base of all records::
+
+        class Contact(Record, collection="contacts"):
+            name: str
+            phone: str | None = None
+            notes: Text
+
+    ``delete_vs_edit="keep-edit"`` brings a deleted record back when another device edited it at the
+    same time; by default the deletion wins. Records are handles: two handles of one key are equal
+    and show the same content, and reading one whose record was deleted raises RecordNotFound.
+    """
+
+    __schema__: ClassVar[Schema]
+    _host: Host
+    _address: Address
+
+    def __init_subclass__(
+        cls, *, collection: str = "", delete_vs_edit: DeleteVsEdit = "delete-wins", **rest: Any
+    ) -> None:
+        super().__init_subclass__(**rest)
+        if not collection:
+            raise SchemaError(
+                f"The record class {cls.__name__} names no collection.",
+                hint=f'Write `class {cls.__name__}(Record, collection="…")`.',
+            )
+        fields = {name: _field_spec(cls, collection, name, hint) for name, hint in _hints(cls)}
+        cls.__schema__ = Schema(check_collection(collection), fields, delete_vs_edit)
+        for name, spec in fields.items():
+            setattr(cls, name, _Field(spec))
+
+    def __init__(self) -> None:
+        raise SchemaError(
+            f"{type(self).__name__} records are not made by calling the class.",
+            hint=f"Use replica.collection({type(self).__name__}).create(…).",
+        )
+
+    @classmethod
+    def attach(cls, host: Host, address: Address) -> Any:
+        """A handle of the record at ``address``."""
+        record = object.__new__(cls)
+        object.__setattr__(record, "_host", host)
+        object.__setattr__(record, "_address", address)
+        return record
+
+    @property
+    def key(self) -> str:
+        """What names the record in its collection."""
+        return self._address.key
+
+    def conflicts(self) -> list[Conflict]:
+        """The fields declared ``on_conflict="surface"`` that hold different concurrent values."""
+        cells = cells_of(self._host.document(), REGISTERS)
+        found: list[Conflict] = []
+        for name, spec in self.__schema__.fields.items():
+            siblings = cells.siblings(name) if spec.on_conflict == "surface" else []
+            if any(cell.value != siblings[0].value for cell in siblings):
+                values = tuple(
+                    ConflictingValue(
+                        spec.value.restore(cell.value), _time_of(cell.stamp), cell.writer
+                    )
+                    for cell in siblings
+                )
+                found.append(Conflict(name, values))
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values, by name."""
+        return {name: _plain(getattr(self, name)) for name in self.__schema__.fields}
+
+    if not TYPE_CHECKING:  # type checkers would take any name for a field
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name not in self.__schema__.fields:
+                raise unknown_field(self.__schema__.collection, name, self.__schema__.fields)
+            object.__setattr__(self, name, value)
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            raise unknown_field(self.__schema__.collection, name, self.__schema__.fields)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Record):
+            return NotImplemented
+        ours, theirs = self._host, other._host
+        return (
+            isinstance(ours, RecordHost)
+            and isinstance(theirs, RecordHost)
+            and ours.workspace is theirs.workspace
+            and self._address == other._address
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._address)
+
+    def __repr__(self) -> str:
+        try:
+            content = ", ".join(f"{name}={value!r}" for name, value in self.to_dict().items())
+        except SynclineError as error:
+            content = error.code
+        return f"<{type(self).__name__} {self._address.key}: {content}>"
+
+
+class _Field:
+    """The descriptor behind one declared field."""
+
+    def __init__(self, spec: FieldSpec) -> None:
+        self.spec = spec
+
+    def __get__(self, record: Record | None, owner: type[Record]) -> Any:
+        if record is None:
+            return self
+        if self.spec.view is not None:
+            return self._view(record)
+        cell = self.spec.choose(cells_of(_host_of(record).document(), REGISTERS))
+        if cell is not None:
+            return self.spec.value.restore(cell.value)
+        return self.spec.default() if self.spec.default else None
+
+    def __set__(self, record: Record, value: Any) -> None:
+        name = self.spec.name
+        where = f"{record.__schema__.collection}.{name}"
+        if self.spec.view is not None:
+            if self._view(record).same_as(value):
+                return  # `record.visits += 1` has counted and now assigns the view that it got
+            raise WrongType(
+                f"{where} is a {self.spec.view.__name__}, which is edited, not assigned.",
+                hint="Use its methods, for example append, add, insert or +=.",
+            )
+        encoded = self.spec.value.encode(value, where)
+        host = _host_of(record)
+        with host.writing() as document:
+            cells = cells_of(document, REGISTERS)
+            cells.write(name, encoded, host.tick(cells.stamp(name)))
+
+    def _view(self, record: Record) -> FieldView:
+        if self.spec.view is None:
+            raise AssertionError("a register has no view")
+        collection = record.__schema__.collection
+        return self.spec.view(_host_of(record), collection, self.spec.name, self.spec.value)
+
+
+def _host_of(record: Record) -> Host:
+    host: Host = object.__getattribute__(record, "_host")
+    return host
+
+
+def _plain(value: Any) -> Any:
+    return value.to_plain() if isinstance(value, FieldView) else value
+
+
+def _time_of(stamp: int) -> datetime:
+    return datetime.fromtimestamp((stamp >> COUNTER_BITS) / 1000, UTC)
+
+
+def _hints(cls: type[Record]) -> list[tuple[str, Any]]:
+    inherited = {"__schema__", "_host", "_address"}
+    try:
+        hints = get_type_hints(cls, include_extras=True)
+    except NameError as error:
+        raise SchemaError(
+            f"An annotation of {cls.__name__} uses a name that is not defined: {error.name}.",
+            hint="Import or define it above the class, at the top level of the module.",
+        ) from error
+    reserved = {name for name in vars(Record) if not name.startswith("__")} - inherited
+    for name in hints:
+        if name in reserved or (name.startswith("_") and name not in inherited):
+            raise SchemaError(
+                f"{cls.__name__}.{name} cannot be a field, because records use that name.",
+                hint="Choose another name, one that does not begin with an underscore.",
+            )
+    return [(name, hint) for name, hint in hints.items() if name not in inherited]
+
+
+def _field_spec(cls: type[Record], collection: str, name: str, annotation: Any) -> FieldSpec:
+    owner = f"{collection}.{name}"
+    declared: Any = cls.__dict__.get(name, _REQUIRED)
+    if not isinstance(declared, _Declaration):
+        default = None if declared is _REQUIRED else _constant(declared)
+        declared = _Declaration(default, "newest")
+    origin = get_origin(annotation) or annotation
+    if isinstance(origin, type) and issubclass(origin, FieldView):
+        view: type[FieldView] = origin
+        if declared.default is not None or declared.on_conflict != "newest":
+            raise SchemaError(
+                f"{owner} is a {view.__name__}, which takes no default and no conflict policy.",
+                hint="It starts empty and merges by itself.",
+            )
+        item = get_args(annotation) or (Any,)
+        return FieldSpec(name, ValueType(item[0], owner), view)
+    value = ValueType(annotation, owner)
+    if declared.default is not None:
+        value.encode(declared.default(), owner)
+    return FieldSpec(name, value, None, declared.default, declared.on_conflict)

@@ -1,0 +1,188 @@
+"""Relay: the server that orders, stores and forwards. It promises durability, not ownership."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from syncline.engine.errors import InvalidName, SynclineError, TransportClosed, WorkspaceMismatch
+from syncline.engine.names import check_workspace
+from syncline.stores import SqlStore, Store, Write
+from syncline.transports import Transport, WebSocketServer
+
+from .committer import Committer
+from .environment import Environment
+from .ledger import Committed, Ledger
+from .page import Page
+from .peer import Peer
+from .room import Room
+
+logger = logging.getLogger("syncline.relay")
+
+
+class RelayCore:
+    """A relay without its sockets: serves whatever transports it is given."""
+
+    def __init__(self, store: Store, environment: Environment) -> None:
+        self.identity = ""
+        self.store = store
+        # Readers that catch up do not stand in the way of commits.
+        self.run = environment.store_thread()
+        self.read = environment.store_thread()
+        self.ledger = Ledger(store)
+        self.committer = Committer(self.ledger, self.run, self._publish)
+        self._environment = environment
+        self._rooms: dict[str, Room] = {}
+        self._committing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Open the store. Raises StoreError."""
+        await self.run(self.store.open)
+        try:
+            self.identity = await self.run(self._claim)
+        except BaseException:
+            await self._release()
+            raise
+        self._committing = asyncio.create_task(self.committer.run())
+
+    def _claim(self) -> str:
+        meta = self.store.meta("")
+        if meta.get("role", "relay") != "relay":
+            raise WorkspaceMismatch(
+                "This store belongs to a replica.",
+                hint="Give the relay a file of its own, for example --store sqlite:///relay.db.",
+            )
+        if "relay" in meta:
+            return meta["relay"]
+        identity = f"{self._environment.rng.getrandbits(128):032x}"
+        self.store.write([Write("", meta={"role": "relay", "relay": identity})])
+        return identity
+
+    async def close(self) -> None:
+        """Stop committing and close the store. Batches not acknowledged stay with their
+        replicas."""
+        if self._committing is not None:
+            self._committing.cancel()
+            await asyncio.gather(self._committing, return_exceptions=True)
+            self._committing = None
+        await self._release()
+
+    async def _release(self) -> None:
+        await self.read.close()
+        await self.run(self.store.close)
+        await self.run.close()
+
+    async def enter(self, workspace: str, wake: Callable[[], None]) -> Room:
+        """The room of ``workspace``, with ``wake`` called at each commit until ``leave``."""
+        room = self._rooms.get(workspace)
+        if room is None:
+            room = self._rooms[workspace] = Room(workspace)
+        room.enter(wake)
+        try:
+            head = await self.read(self.store.head, workspace)
+        except BaseException:
+            self.leave(workspace, wake)
+            raise
+        # A commit that was published to the room meanwhile may be newer.
+        room.head = max(room.head, head)
+        return room
+
+    def leave(self, workspace: str, wake: Callable[[], None]) -> None:
+        """Let go of a room; the last one out removes it."""
+        room = self._rooms[workspace]
+        room.leave(wake)
+        if room.empty:
+            del self._rooms[workspace]
+
+    def _publish(self, committed: Committed) -> None:
+        room = self._rooms.get(committed.workspace)
+        if room is not None:
+            room.publish(committed)
+
+    async def serve(self, transport: Transport, path: str) -> None:
+        """Serve one connection; ``path`` names the workspace."""
+        try:
+            workspace = check_workspace(path.strip("/"))
+        except InvalidName as error:
+            await self._refuse(transport, error)
+            return
+        await Peer(self, transport, workspace).serve()
+
+    @staticmethod
+    async def _refuse(transport: Transport, error: SynclineError) -> None:
+        try:
+            await transport.close(1008, error.message)
+        except TransportClosed:
+            logger.info("%s left before it was told: %s", transport.peer, error.message)
+
+
+class Relay:
+    """A relay on websockets::
+
+        async with Relay("relay.db", port=8765) as relay:
+            print(relay.url)
+            await asyncio.Event().wait()
+
+    ``store`` is a path, a SQLAlchemy URL or a Store; port 0 takes a free one. Leaving the block
+    closes the connections (1001) and the store; whatever was acknowledged is on disk.
+    """
+
+    def __init__(
+        self,
+        store: str | Path | Store,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8765,
+        environment: Environment | None = None,
+    ) -> None:
+        if isinstance(store, str | Path):
+            store = SqlStore(store)
+        self.store = store
+        self._host = host
+        self._port = port
+        self._core = RelayCore(store, environment or Environment())
+        self._server: WebSocketServer | None = None
+
+    @property
+    def url(self) -> str:
+        """The address to connect to, without a workspace: ``ws://host:port``."""
+        return self._running.url
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._running.port
+
+    @property
+    def _running(self) -> WebSocketServer:
+        if self._server is None:
+            raise RuntimeError("the relay is not running: use `async with Relay(…) as relay:`")
+        return self._server
+
+    async def __aenter__(self) -> Relay:
+        await self._core.open()
+        page = Page(lambda: self.url)
+        server = WebSocketServer(
+            self._core.serve, host=self._host, port=self._port, http=page.answer
+        )
+        try:
+            self._server = await server.__aenter__()
+        except BaseException:
+            await self._core.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._running.__aexit__(kind, error, traceback)
+        finally:
+            self._server = None
+            await self._core.close()

@@ -1,0 +1,385 @@
+"""Replica: one device's records, documents and connection."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from syncline.engine.document import Document, merge_updates
+from syncline.engine.errors import (
+    ReplicaClosed,
+    SchemaError,
+    UnknownCollection,
+    UsageError,
+    WorkspaceMismatch,
+)
+from syncline.engine.fields import Host
+from syncline.engine.fields.shared import SharedArray, SharedMap, SharedText
+from syncline.engine.identity import MAX_CLIENT_ID
+from syncline.engine.liveness import write_live
+from syncline.engine.names import Address
+from syncline.engine.updates import parse_update
+from syncline.stores import SqlStore, Store, Write
+from syncline.transports import parse_relay_url
+
+from .collection import Collection
+from .environment import Environment
+from .link import Link, LinkState
+from .record import Record
+from .workspace import Workspace
+
+R = TypeVar("R", bound=Record)
+
+LOCAL = "local"
+"""The name under which a replica's store keeps its one workspace."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatus:
+    """How a replica is doing.
+
+    ``link`` is ``offline`` when no relay is set; ``error`` is the sentence of the last failure;
+    ``refused`` counts changes that the relay or this replica would not take, kept in the store;
+    ``clock_skew`` is how many seconds a peer's clock was ahead of ours beyond the tolerated five
+    minutes.
+    """
+
+    link: LinkState | Literal["offline"]
+    relay: str | None
+    workspace: str | None
+    pending: int
+    cursor: int
+    refused: int
+    clock_skew: float
+    error: str | None
+
+
+class SharedDocument:
+    """A document without a schema, shared with whoever names it, Yjs editors included."""
+
+    def __init__(self, host: Host, address: Address) -> None:
+        self._host = host
+        self.address = address
+
+    def text(self, name: str) -> SharedText:
+        """The Y.Text root called ``name``."""
+        return SharedText(self._host, str(self.address), name)
+
+    def map(self, name: str) -> SharedMap:
+        """The Y.Map root called ``name``."""
+        return SharedMap(self._host, str(self.address), name)
+
+    def array(self, name: str) -> SharedArray:
+        """The Y.Array root called ``name``."""
+        return SharedArray(self._host, str(self.address), name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content by root, as plain values."""
+        return self._host.document().to_dict()
+
+
+class Replica:
+    """One device's copy of a workspace. Made by ``Replica.open``, used with ``async with``."""
+
+    def __init__(
+        self,
+        store: Store,
+        models: Iterable[type[Record]],
+        relay: str | None,
+        environment: Environment,
+    ) -> None:
+        self._store = store
+        self._models = {model.__schema__.collection: model for model in models}
+        self._relay = relay
+        self._environment = environment
+        self._run = environment.store_thread()
+        self._opened: Workspace | None = None
+        self._journal_task: asyncio.Task[None] | None = None
+        self._link: Link | None = None
+        self._link_task: asyncio.Task[None] | None = None
+        if relay is not None:
+            parse_relay_url(relay)
+
+    @classmethod
+    def open(
+        cls,
+        store: str | Path | Store,
+        *,
+        models: Iterable[type[Record]] = (),
+        relay: str | None = None,
+        environment: Environment | None = None,
+    ) -> Replica:
+        """A replica kept in ``store``: a path, a SQLAlchemy URL, or a Store.
+
+        ``models`` are the record classes it uses; ``relay`` the URL to sync with, whose path names
+        the workspace, as in ``ws://host:8765/crm``. The relay need not be reachable: the replica
+        connects when it is. Entering raises StoreBusy, StoreDamaged, StoreVersion, SchemaMismatch,
+        WorkspaceMismatch, InvalidUrl.
+        """
+        if isinstance(store, str | Path):
+            store = SqlStore(store)
+        return cls(store, models, relay, environment or Environment())
+
+    async def __aenter__(self) -> Replica:
+        await self._run(self._store.open)
+        try:
+            await self._run(self._claim)
+            schemas = {name: model.__schema__ for name, model in self._models.items()}
+            self._opened = Workspace(
+                LOCAL, self._store, self._run, schemas, self._environment.now, self._environment.rng
+            )
+            if self._relay is not None:
+                self._join(self._relay)
+            self._journal_task = asyncio.create_task(self._opened.journal.run())
+            await self.flushed()
+            if self._relay is not None:
+                self._start_link(self._relay)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    def _claim(self) -> None:
+        role = self._store.meta("").get("role", "replica")
+        if role != "replica":
+            raise WorkspaceMismatch(
+                "This store belongs to a relay.",
+                hint="Give the replica a file of its own.",
+            )
+        self._store.write([Write("", meta={"role": role})])
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        try:
+            await self.disconnect()
+            if self._opened is not None and self._journal_task is not None:
+                self._opened.journal.close()
+                await self._journal_task
+        finally:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+            await self._run(self._store.close)
+            await self._run.close()
+
+    @property
+    def _workspace(self) -> Workspace:
+        if self._opened is None:
+            raise ReplicaClosed(
+                "The replica is not open.",
+                hint="Use it inside `async with Replica.open(…) as replica:`.",
+            )
+        return self._opened
+
+    # Content
+
+    def collection(self, model: type[R]) -> Collection[R]:
+        """The records of ``model``, one of the models that the replica was opened with."""
+        if self._models.get(model.__schema__.collection) is not model:
+            raise UnknownCollection(
+                f"The replica was not opened with the model {model.__name__}.",
+                hint=f"Open it with models=[…, {model.__name__}].",
+            )
+        return Collection(self._workspace, model)
+
+    def document(self, address: str) -> SharedDocument:
+        """The document without a schema at ``address``, such as ``"pages/welcome"``."""
+        parsed = Address.parse(address)
+        if parsed.collection in self._models:
+            raise SchemaError(
+                f"{address!r} is a record, because {parsed.collection!r} is a collection of "
+                f"{self._models[parsed.collection].__name__}.",
+                hint="Get it with replica.collection(…).get(key).",
+            )
+        return SharedDocument(_DocumentHost(self._workspace, parsed), parsed)
+
+    def transaction(self, label: str = "") -> AbstractContextManager[None]:
+        """Make the local changes inside the ``with`` block one change: all of them, or none if the
+        block raises. Do not await inside."""
+        return self._workspace.transaction(label)
+
+    def seed(self, key: str, fn: Callable[[Any], None]) -> None:
+        """Put initial content into the document or record at ``key`` (``collection/key``).
+
+        ``fn`` gets the record or the SharedDocument and fills it. Every replica that seeds the same
+        content makes the same bytes, so seeding on two devices, or at every start, does not double
+        it, and whatever anyone wrote is newer. ``fn`` is called twice and must do the same each
+        time.
+        """
+        address = Address.parse(key)
+        model = self._models.get(address.collection)
+        # The content decides the client id: other content under the same id would corrupt
+        # documents.
+        draft = _seed_update(model, address, 1)
+        fn(draft.subject)
+        digest = hashlib.sha256(str(address).encode() + b"\0" + draft.update()).digest()
+        low = 1 << 32
+        client_id = low + int.from_bytes(digest[:8]) % (MAX_CLIENT_ID - low)
+        final = _seed_update(model, address, client_id)
+        fn(final.subject)
+        update = final.update()
+        self._workspace.seed(address, update, parse_update(update))
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """The whole content as plain values, by collection and key; equal on equal replicas."""
+        content: dict[str, dict[str, Any]] = {}
+        for address in self._workspace.addresses():
+            collection, key = address
+            model = self._models.get(collection)
+            if model is None:
+                value: Any = self._workspace.documents.get(address).to_dict()
+            elif key in self._workspace.keys(collection):
+                value = self.collection(model)[key].to_dict()
+            else:
+                continue
+            content.setdefault(collection, {})[key] = value
+        return content
+
+    # Durability and connection
+
+    async def flushed(self) -> None:
+        """Return when every change so far is on this device's disk (fsync). Raises StoreFailed."""
+        await self._workspace.journal.flushed()
+
+    async def synced(self) -> None:
+        """Return when every change so far is durable at the relay, and what the relay had is here.
+
+        Waits for the relay as long as it takes; ``asyncio.timeout`` bounds that. Raises UsageError
+        without a relay, and the error for which the replica has given up on its relay.
+        """
+        await self.flushed()
+        if self._link is None:
+            raise UsageError(
+                "The replica has no relay to sync with.",
+                hint="Open it with relay=…, or await replica.connect(url).",
+            )
+        await self._link.synced()
+
+    async def connect(self, url: str) -> None:
+        """Connect to the relay at ``url``; returns when it has welcomed this replica.
+
+        Raises RelayUnreachable, InvalidUrl, WorkspaceMismatch, VersionMismatch; the replica then
+        has no relay. Once connected, it reconnects by itself.
+        """
+        parse_relay_url(url)
+        self._join(url)
+        await self.disconnect()
+        link, _ = self._start_link(url)
+        await self._workspace.journal.wait_for(
+            lambda: link.state in ("online", "waiting", "failed")
+        )
+        if link.state != "online":
+            error = link.error
+            await self.disconnect()
+            if error is not None:
+                raise error
+
+    async def disconnect(self) -> None:
+        """Leave the relay; changes wait in the outbox. Of no effect when not connected."""
+        task, self._link_task, self._link = self._link_task, None, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def _join(self, url: str) -> None:
+        self._workspace.join(parse_relay_url(url))
+
+    def _start_link(self, url: str) -> tuple[Link, asyncio.Task[None]]:
+        self._link = Link(self._workspace, url, self._environment)
+        self._link_task = asyncio.create_task(self._link.run())
+        # The link keeps and logs the error that it ends with, and synced() raises it.
+        self._link_task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._link, self._link_task
+
+    @property
+    def pending(self) -> int:
+        """How many batches of local changes the relay has not acknowledged."""
+        return self._workspace.journal.pending
+
+    @property
+    def status(self) -> ReplicaStatus:
+        """How the replica is doing at this moment."""
+        workspace, link = self._workspace, self._link
+        error = workspace.journal.error or (link.error if link else None)
+        return ReplicaStatus(
+            link=link.state if link else "offline",
+            relay=link.url if link else None,
+            workspace=workspace.joined,
+            pending=workspace.journal.pending,
+            cursor=workspace.cursor,
+            refused=len(self._store.refused(LOCAL)),
+            clock_skew=workspace.clock.skew_ms / 1000,
+            error=str(error) if error else None,
+        )
+
+
+class _DocumentHost(Host):
+    """The host of the views of a document without a schema."""
+
+    def __init__(self, workspace: Workspace, address: Address) -> None:
+        self._workspace = workspace
+        self._address = address
+
+    def document(self) -> Document:
+        return self._workspace.documents.get(self._address)
+
+    def writing(self) -> AbstractContextManager[Document]:
+        return self._workspace.writing(self._address)
+
+    def tick(self, seen: int = 0) -> int:
+        self._workspace.clock.follow(seen)
+        return self._workspace.clock.tick()
+
+
+class _SeedHost(Host):
+    """The host of a document in the making: same calls, same bytes. Its clock starts at zero, so
+    that whatever a person writes is newer."""
+
+    def __init__(self, client_id: int) -> None:
+        self._document = Document(client_id)
+        self._stamp = 0
+
+    def document(self) -> Document:
+        return self._document
+
+    @contextmanager
+    def writing(self) -> Generator[Document]:
+        with self._document.transaction():
+            yield self._document
+
+    def tick(self, seen: int = 0) -> int:
+        self._stamp = max(self._stamp, seen) + 1
+        return self._stamp
+
+
+@dataclass(frozen=True, slots=True)
+class _Seed:
+    """What the seeding function fills, and the update that this makes."""
+
+    subject: Any
+    host: _SeedHost
+
+    def update(self) -> bytes:
+        return merge_updates(self.host.document().take_captured())
+
+
+def _seed_update(model: type[Record] | None, address: Address, client_id: int) -> _Seed:
+    host = _SeedHost(client_id)
+    if model is None:
+        return _Seed(SharedDocument(host, address), host)
+    with host.writing() as document:
+        write_live(document, True, model.__schema__.delete_vs_edit, host.tick())
+    return _Seed(model.attach(host, address), host)

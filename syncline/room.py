@@ -1,0 +1,51 @@
+"""A room: the readers of one workspace at the relay, and its latest commits."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from .ledger import Committed
+
+RECENT_BYTES = 8 << 20
+"""Frames of the latest commits kept for readers that are nearly up to date."""
+
+
+class Room:
+    """Readers come here for the commits after their position. Those too old for the memory of the
+    room are read from the store, so a slow reader costs no memory at all."""
+
+    def __init__(self, workspace: str) -> None:
+        self.workspace = workspace
+        self.head = 0
+        self._recent: deque[Committed] = deque()
+        self._by_since: dict[int, Committed] = {}
+        self._bytes = 0
+        self._readers: set[Callable[[], None]] = set()
+
+    def enter(self, wake: Callable[[], None]) -> None:
+        self._readers.add(wake)
+
+    def leave(self, wake: Callable[[], None]) -> None:
+        self._readers.discard(wake)
+
+    @property
+    def empty(self) -> bool:
+        return not self._readers
+
+    def publish(self, committed: Committed) -> None:
+        """Tell every reader of what has just become durable."""
+        self.head = committed.cursor
+        self._recent.append(committed)
+        self._by_since[committed.since] = committed
+        self._bytes += len(committed.frame)
+        while self._bytes > RECENT_BYTES:
+            oldest = self._recent.popleft()
+            del self._by_since[oldest.since]
+            self._bytes -= len(oldest.frame)
+        for wake in self._readers:
+            wake()
+
+    def after(self, position: int) -> Committed | None:
+        """The commit that begins at ``position``, if it is still remembered."""
+        return self._by_since.get(position)

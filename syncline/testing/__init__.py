@@ -1,0 +1,1 @@
+"""The test kit: contract suites for adapters of your own."""

@@ -1,0 +1,345 @@
+"""One replica's workspace in memory: local changes, changes from the relay, and who hears of them.
+
+Everything here is immediate and synchronous. What changes goes to the journal, which makes it
+durable; the link takes it from there to the relay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+from weakref import WeakSet
+
+import orjson
+
+from syncline.engine.causal import HoldBack
+from syncline.engine.changes import DocumentChange, Kind, Origin, fields_of
+from syncline.engine.clock import HybridClock, Milliseconds
+from syncline.engine.document import Document
+from syncline.engine.errors import (
+    DocumentBroken,
+    LimitExceeded,
+    TransactionConflict,
+    WorkspaceMismatch,
+)
+from syncline.engine.identity import Identity
+from syncline.engine.liveness import is_live
+from syncline.engine.messages import LIMITS, Entry
+from syncline.engine.names import Address
+from syncline.engine.schema import Schema
+from syncline.engine.updates import StateVector, UpdateInfo, covers, parse_update
+from syncline.stores import RefusedUpdate, Run, Store
+
+from .documents import CAPACITY, DocumentCache
+from .journal import Journal
+
+
+class Listener(Protocol):
+    """A reader of one collection's changes."""
+
+    def add(self, change: DocumentChange) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class Transaction:
+    """The changes of one ``with replica.transaction()`` block, by document."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.task = _current_task()
+        self.changes: dict[Address, list[bytes]] = {}
+        self.documents: dict[Address, Document] = {}
+        self.was_live: dict[Address, bool | None] = {}
+
+
+class Workspace:
+    """Documents, clock, identity and feeds of one replica."""
+
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        run: Run,
+        schemas: Mapping[str, Schema],
+        now: Milliseconds,
+        rng: random.Random,
+        *,
+        capacity: int = CAPACITY,
+    ) -> None:
+        self.name = name
+        self.schemas = schemas
+        self.now = now
+        self.rng = rng
+        self._store = store
+        meta = store.meta(name)
+        self.identity, is_new = Identity.recall(meta, rng, store.fingerprint())
+        self.clock = HybridClock(now, int(meta.get("clock", "0")))
+        self.documents = DocumentCache(store, name, self.identity.client_id, capacity)
+        self.journal = Journal(store, run, name, self.documents, self.clock, self._live_of)
+        self.hold_back = HoldBack(int(meta.get("cursor", "0")))
+        self.joined: str | None = meta.get("joined")
+        """The workspace's name at the relay, once a relay has been named."""
+        self.relay: str | None = meta.get("relay")
+        """The identity of the relay first reached."""
+        self._transaction: Transaction | None = None
+        # Weak: a stream that its reader has dropped stops costing anything.
+        self._listeners: dict[str, WeakSet[Listener]] = {name: WeakSet() for name in schemas}
+        self._live: dict[str, set[str]] = {name: set() for name in schemas}
+        self._check_schemas(meta)
+        self._load_index()
+        if is_new:
+            for key, value in self.identity.to_meta().items():
+                self.journal.set_meta(key, value)
+
+    def _check_schemas(self, meta: Mapping[str, str]) -> None:
+        for name, schema in self.schemas.items():
+            key = f"schema:{name}"
+            stored: dict[str, str] = orjson.loads(meta.get(key, "{}"))
+            schema.check_against(stored)
+            kinds = {**stored, **schema.kinds}
+            if kinds != stored:
+                self.journal.set_meta(key, orjson.dumps(kinds).decode())
+
+    def _load_index(self) -> None:
+        for collection, keys in self._live.items():
+            for info in self._store.documents(self.name, collection):
+                live = info.live
+                if live is None:  # it came before this replica knew the collection as records
+                    live = is_live(self.documents.get(info.address))
+                if live:
+                    keys.add(info.address.key)
+
+    # Where it belongs
+
+    def join(self, workspace: str) -> None:
+        """Bind this replica to ``workspace``. Raises WorkspaceMismatch if it belongs to another."""
+        if self.joined is None:
+            self.joined = workspace
+            self.journal.set_meta("joined", workspace)
+        elif self.joined != workspace:
+            raise WorkspaceMismatch(
+                f"This store is a replica of the workspace {self.joined!r}, not of {workspace!r}.",
+                hint="One store holds one replica of one workspace: open another store for "
+                f"{workspace!r}, or correct the path of the relay's URL.",
+            )
+
+    def join_relay(self, relay: str) -> None:
+        """Remember the relay that answered; the session has checked that it is the same."""
+        if self.relay is None:
+            self.relay = relay
+            self.journal.set_meta("relay", relay)
+
+    # Reading
+
+    def keys(self, collection: str) -> set[str]:
+        """The keys of the records that exist. Do not change it."""
+        return self._live[collection]
+
+    def addresses(self) -> list[Address]:
+        """Every document that holds anything, deleted records too, in order."""
+        found = {info.address for info in self._store.documents(self.name)}
+        return sorted(found | set(self.documents.unsaved))
+
+    def _live_of(self, address: Address) -> bool | None:
+        return address.key in self._live[address.collection] if self._has(address) else None
+
+    def _has(self, address: Address) -> bool:
+        return address.collection in self.schemas
+
+    # Local changes
+
+    @contextmanager
+    def transaction(self, label: str = "") -> Generator[None]:
+        """Make all local changes inside one change: all are kept, or with an exception none."""
+        if self._transaction is not None:
+            self._check_task(self._transaction)
+            yield  # a transaction inside another is part of it
+            return
+        self.journal.check_room()
+        transaction = self._transaction = Transaction(label)
+        try:
+            yield
+            self._check_sizes(transaction)
+        except BaseException:
+            self._undo(transaction)
+            raise
+        else:
+            self._keep(transaction)
+        finally:
+            self._transaction = None
+            self.documents.pinned.clear()
+
+    @staticmethod
+    def _check_sizes(transaction: Transaction) -> None:
+        for address, updates in transaction.changes.items():
+            largest = max(map(len, updates), default=0)
+            if largest > LIMITS.max_update:
+                raise LimitExceeded(
+                    f"One change of {address} makes {largest:,} bytes, and a relay takes at most "
+                    f"{LIMITS.max_update:,} in one.",
+                    hint="Make it in several smaller steps; nothing of it was kept.",
+                )
+
+    def _undo(self, transaction: Transaction) -> None:
+        # pycrdt cannot roll back: the documents in memory are dropped, and the log brings them
+        # back.
+        for address in transaction.documents:
+            self.documents.discard(address)
+            if transaction.was_live[address]:
+                self._live[address.collection].add(address.key)
+            elif self._has(address):
+                self._live[address.collection].discard(address.key)
+
+    def _check_task(self, transaction: Transaction) -> None:
+        if transaction.task is not _current_task():
+            raise TransactionConflict(
+                f"The transaction {transaction.label!r} of another task is open.",
+                hint="Do not await inside `with replica.transaction()`.",
+            )
+
+    @contextmanager
+    def writing(self, address: Address) -> Generator[Document]:
+        """The document at ``address``, for one change of it."""
+        with self.transaction():
+            transaction = self._transaction
+            if transaction is None:
+                raise AssertionError("transaction() has just opened one")
+            document = self.documents.get(address)
+            if address not in transaction.documents:
+                self.documents.pinned.add(address)
+                transaction.was_live[address] = self._before_change(address, document)
+            transaction.documents[address] = document
+            with document.transaction():
+                yield document
+            transaction.changes.setdefault(address, []).extend(document.take_captured())
+            if self._has(address):
+                self._index(address, document)
+
+    def _keep(self, transaction: Transaction) -> None:
+        for address, updates in transaction.changes.items():
+            if updates:
+                self.journal.add(address, updates, local=True)
+                document = transaction.documents[address]
+                self._announce(address, document, transaction.was_live[address], "local")
+
+    def seed(self, address: Address, update: bytes, info: UpdateInfo) -> None:
+        """Put in content that other replicas may put in too, byte for byte the same."""
+        document = self.documents.get(address)
+        state = document.state_vector()
+        if all(state.get(client, 0) >= end for client, end in info.ends().items()):
+            return
+        self.journal.check_room()
+        was_live = self._before_change(address, document)
+        document.apply(update)
+        self.journal.add(address, [update], local=True)
+        self._announce(address, document, was_live, "local")
+
+    # Changes from the relay
+
+    @property
+    def cursor(self) -> int:
+        """The relay's seq up to which everything is applied."""
+        return self.hold_back.cursor
+
+    def receive(self, since: int, cursor: int, entries: Sequence[Entry]) -> None:
+        """Take what the relay says happened after ``since`` up to ``cursor``; apply what is
+        covered.
+
+        Raises InvalidUpdate if the relay sent bytes that are no update: then nothing is applied.
+        """
+        parsed = [(entry.address, entry.update, parse_update(entry.update)) for entry in entries]
+        before = self.cursor
+        for ready in self.hold_back.receive(since, cursor, parsed, self.state_vector):
+            self._apply(ready.address, ready.update)
+        if self.cursor != before:
+            self.journal.set_meta("cursor", str(self.cursor))
+
+    def receive_document(self, address: Address, update: bytes) -> None:
+        """Take the difference that was fetched for one document."""
+        if not covers(self.state_vector(address), parse_update(update).needs):
+            return  # it answers for a state that this document is not in; the next fetch will do
+        self._apply(address, update)
+        before = self.cursor
+        for ready in self.hold_back.release(address, self.state_vector(address)):
+            self._apply(ready.address, ready.update)
+        if self.cursor != before:
+            self.journal.set_meta("cursor", str(self.cursor))
+
+    def state_vector(self, address: Address) -> StateVector:
+        return self.documents.get(address).state_vector()
+
+    def _apply(self, address: Address, update: bytes) -> None:
+        document = self.documents.get(address)
+        was_live = self._before_change(address, document)
+        try:
+            changed = document.apply(update)
+        except DocumentBroken as error:
+            self.documents.discard(address)
+            self.journal.quarantine(
+                RefusedUpdate(0, str(address), update, error.code, error.message)
+            )
+            return
+        if not changed:
+            return  # our own change coming back, or one that came before
+        self.journal.add(address, [update], local=False)
+        self._announce(address, document, was_live, "remote")
+
+    # Who hears of it
+
+    def subscribe(self, collection: str, listener: Listener) -> None:
+        self._listeners[collection].add(listener)
+
+    def close(self) -> None:
+        """End the change streams and let go of the documents."""
+        for listeners in self._listeners.values():
+            for listener in list(listeners):
+                listener.end()
+        self.documents.close()
+
+    def _before_change(self, address: Address, document: Document) -> bool | None:
+        """Begin to note what a change touches; returns whether the record exists."""
+        document.touched.clear()
+        if self._has(address) and self._listeners[address.collection]:
+            self.schemas[address.collection].watch(document)
+        return self._live_of(address)
+
+    def _announce(
+        self, address: Address, document: Document, was_live: bool | None, origin: Origin
+    ) -> None:
+        if not self._has(address):
+            return
+        lives = self._index(address, document)
+        fields = fields_of(document.touched)
+        kind = _kind_of_change(bool(was_live), lives)
+        if kind is None or (kind == "updated" and not fields):
+            return
+        for listener in list(self._listeners[address.collection]):
+            listener.add(DocumentChange(address, kind, fields, origin))
+
+    def _index(self, address: Address, document: Document) -> bool:
+        lives = is_live(document)
+        keys = self._live[address.collection]
+        if lives:
+            keys.add(address.key)
+        else:
+            keys.discard(address.key)
+        return lives
+
+
+def _kind_of_change(was_live: bool, lives: bool) -> Kind | None:
+    if was_live and lives:
+        return "updated"
+    if lives:
+        return "created"
+    return "deleted" if was_live else None
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs: a plain program between two asyncio.run()
+        return None

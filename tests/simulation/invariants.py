@@ -1,0 +1,124 @@
+"""What must hold: at every moment (Watch), and when all have come together (check_the_end)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from syncline.engine.document import Document
+from syncline.engine.messages import Ack, DocumentUpdate, Entry, Message, Pong, Updates
+from syncline.engine.names import Address
+from syncline.engine.updates import StateVector, covers, decode_state_vector, parse_update
+from syncline.replica import LOCAL
+from syncline.stores import Store, Write
+
+from .actions import present
+from .marks import check
+
+if TYPE_CHECKING:
+    from .device import Device
+
+WORKSPACE = "crm"
+
+
+class Watch:
+    """Looks at every frame that a device receives and at every commit of a device; calls ``fail``
+    with what is wrong."""
+
+    def __init__(self, relay: Store, fail: Callable[[Exception], None]) -> None:
+        self._relay = relay
+        self._fail = fail
+        self._ends: dict[int, tuple[Address, StateVector]] = {}
+
+    def _expect(self, holds: bool, otherwise: str) -> None:
+        if not holds:
+            self._fail(AssertionError(otherwise))
+
+    def message(self, device: Device, message: Message) -> None:
+        """Nothing is acknowledged, and nobody is shown anything, before it is committed."""
+        match message:
+            case Updates(_since, cursor, entries):
+                head = self._relay.head(WORKSPACE)
+                self._expect(cursor <= head, f"shown before the commit: {cursor} of {head}")
+                self._check_shown(entries)
+            case DocumentUpdate(address, update):
+                self._check_shown([Entry(address, update)])
+            case Ack(batch) | Pong(committed=batch):
+                replica = device.disk.meta(LOCAL)["replica"]
+                committed = self._relay.last_batch(WORKSPACE, replica)
+                self._expect(
+                    batch <= committed, f"acknowledged before the commit: {batch} of {device.name}"
+                )
+            case _:
+                pass
+
+    def _check_shown(self, entries: Iterable[Entry]) -> None:
+        for address, update in entries:
+            have, ends = state_of(self._relay, WORKSPACE, address), parse_update(update).ends()
+            self._expect(covers(have, ends), f"shown before the commit: {address} {ends} {have}")
+
+    def commit(self, device: Device, writes: Sequence[Write]) -> None:
+        """A cursor on a disk says that everything up to it is there too. What is on a disk and not
+        at the relay is pending."""
+        if device.replica is not None and any(write.outbox for write in writes):
+            self._expect(device.replica.pending > 0, f"{device.name} says that nothing is pending")
+        cursor = max((int(write.meta.get("cursor", 0)) for write in writes), default=0)
+        head = self._relay.head(WORKSPACE)
+        self._expect(cursor <= head, f"the cursor of {device.name} is at {cursor} of {head}")
+        for seq in range(device.checked + 1, min(cursor, head) + 1):
+            address, ends = self._row(seq)
+            have = state_of(device.disk, LOCAL, address)
+            self._expect(
+                covers(have, ends),
+                f"the cursor of {device.name} is at {cursor}, and {address} of seq {seq} is not "
+                f"there: {have} does not cover {ends}",
+            )
+        device.checked = max(device.checked, cursor)
+
+    def _row(self, seq: int) -> tuple[Address, StateVector]:
+        if seq not in self._ends:
+            page = self._relay.since(WORKSPACE, seq - 1, max_bytes=1 << 40, max_updates=1)
+            (row,) = page.updates
+            self._ends[seq] = (row.address, parse_update(row.data).ends())
+        return self._ends[seq]
+
+
+def state_of(store: Store, workspace: str, address: Address) -> StateVector:
+    """The state vector of a document as the store has it."""
+    stored = store.load(workspace, address)
+    return decode_state_vector(stored.state_vector) if stored else {}
+
+
+def check_the_end(devices: Sequence[Device], relay: Store) -> None:
+    """Everyone has everything, the same everywhere, and nothing waits."""
+    expected = rebuilt(relay, WORKSPACE)
+    first = devices[0].content()
+    for device in devices:
+        name = device.name
+        assert device.content() == first, f"{name} shows something else than {devices[0].name}"
+        assert rebuilt(device.disk, LOCAL) == expected, (
+            f"{name} and the relay hold different documents"
+        )
+        replica = device.replica
+        assert replica is not None
+        status = replica.status
+        assert status.pending == 0, f"{name} has {status.pending} batches pending"
+        assert device.disk.outbox_count(LOCAL) == 0, f"the outbox of {name} is not empty"
+        assert status.refused == 0, f"{name}: {device.disk.refused(LOCAL)}"
+        assert status.cursor == relay.head(WORKSPACE), f"{name} is at {status.cursor}"
+        assert (status.link, status.error) == ("online", None), f"{name}: {status}"
+        check((other.marks for other in devices), present(replica))
+
+
+def rebuilt(store: Store, workspace: str) -> dict[Address, tuple[StateVector, dict[str, Any]]]:
+    """Every document from its log: its state vector, which must be the stored one, and content."""
+    found: dict[Address, tuple[StateVector, dict[str, Any]]] = {}
+    for info in store.documents(workspace):
+        stored = store.load(workspace, info.address)
+        assert stored is not None
+        document = Document(1, stored.updates)
+        state = dict(document.state_vector())
+        assert state == decode_state_vector(stored.state_vector), f"{info.address}: state vector"
+        found[info.address] = (state, document.to_dict())
+        document.close()
+    return found

@@ -1,0 +1,138 @@
+"""Bugs planted into the product, one at a time, to prove that the simulation finds them."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from syncline import ledger
+from syncline.committer import Committer, Waiting
+from syncline.engine import causal
+from syncline.engine.causal import HoldBack
+from syncline.engine.names import Address
+from syncline.engine.replica_session import ReplicaSession
+from syncline.journal import Journal
+from syncline.ledger import Committed, Settled
+from syncline.link import Link
+from syncline.stores import Write
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def acknowledged_before_commit(patch: pytest.MonkeyPatch) -> None:
+    """The relay acknowledges a batch as it comes."""
+    submit = Committer.submit
+
+    async def acknowledge_and_submit(self: Committer, waiting: Waiting) -> None:
+        waiting.settle(Settled(1))
+        await submit(self, Waiting(waiting.pushed, lambda _outcome: None))
+
+    patch.setattr(Committer, "submit", acknowledge_and_submit)
+
+
+def shown_before_commit(patch: pytest.MonkeyPatch) -> None:
+    """The relay tells its readers, and commits then."""
+    commit = Committer._commit
+
+    async def publish_and_commit(self: Committer, batch: list[Waiting]) -> None:
+        workspace = batch[0].pushed.workspace
+        drafts: list[ledger._Draft] = []
+        for waiting in batch:
+            documents: dict[Address, list[bytes]] = {}
+            for entry in waiting.pushed.entries:
+                documents.setdefault(entry.address, []).append(entry.update)
+            drafts.append(ledger._Draft(waiting.pushed, documents))
+        head = self._ledger._store.head(workspace)
+        count = sum(len(waiting.pushed.entries) for waiting in batch)
+        announcement = ledger._announce(workspace, drafts, head + count)
+        if announcement is not None:
+            self._publish(announcement)
+        await commit(self, batch)
+
+    patch.setattr(Committer, "_commit", publish_and_commit)
+
+
+def another_authors_changes_skipped(patch: pytest.MonkeyPatch) -> None:
+    """A commit of several replicas counts as the work of the first, who is not sent the rest."""
+    announce = ledger._announce
+
+    def announce_first(workspace: str, group: list[ledger._Draft], cursor: int) -> Committed | None:
+        told = announce(workspace, group, cursor)
+        if told is None:
+            return None
+        return Committed(told.workspace, told.since, told.cursor, told.frame, _first_author(group))
+
+    patch.setattr(ledger, "_announce", announce_first)
+
+
+def _first_author(group: list[ledger._Draft]) -> str:
+    return next(draft.pushed.replica for draft in group if draft.documents)
+
+
+def cursor_passes_gaps(patch: pytest.MonkeyPatch) -> None:
+    """The replica's cursor goes to that of the latest frame, whatever is missing or held before."""
+
+    def jump(self: HoldBack) -> None:
+        self._cursor = self._highest
+
+    patch.setattr(HoldBack, "_settle", jump)
+
+
+def cursor_written_ahead(patch: pytest.MonkeyPatch) -> None:
+    """The replica writes its cursor at once, before the changes that it stands for."""
+    set_meta = Journal.set_meta
+
+    def write_at_once(self: Journal, key: str, value: str) -> None:
+        if key == "cursor":
+            self._store.write([Write(self._workspace, meta={key: value})])
+        set_meta(self, key, value)
+
+    patch.setattr(Journal, "set_meta", write_at_once)
+
+
+def no_causal_buffer(patch: pytest.MonkeyPatch) -> None:
+    """Updates are applied as they come, whether or not what they need is there."""
+
+    def always(_have: object, _needs: object) -> bool:
+        return True
+
+    patch.setattr(causal, "covers", always)
+
+
+def outbox_emptied_at_send(patch: pytest.MonkeyPatch) -> None:
+    """A batch leaves the outbox when it is sent."""
+    push_next = Link._push_next
+
+    def push_and_forget(self: Link, session: ReplicaSession) -> bool:
+        pushed = push_next(self, session)
+        if pushed:
+            self._journal.acknowledge(self._sent, [])
+        return pushed
+
+    patch.setattr(Link, "_push_next", push_and_forget)
+
+
+def pong_answers_one_ping(patch: pytest.MonkeyPatch) -> None:
+    """The pings before it wait for pongs that were lost, and with them synced()."""
+
+    def answer(self: Link, ping: int, head: int) -> None:
+        pending = self._rounds.pop(ping, None)
+        if pending is not None:
+            pending.head = head
+            pending.answered.set()
+
+    patch.setattr(Link, "_answer", answer)
+
+
+PLANTS: list[Plant] = [
+    acknowledged_before_commit,
+    shown_before_commit,
+    another_authors_changes_skipped,
+    cursor_written_ahead,
+    outbox_emptied_at_send,
+]
+IN_LOSSY_WORLDS: list[Plant] = [cursor_passes_gaps, no_causal_buffer, pong_answers_one_ping]
+"""These show only where single frames get lost or overtake each other."""

@@ -1,0 +1,70 @@
+"""The whole system under faults, from one seed: relay, replicas, network, disks and clocks.
+
+``make simulate SEEDS=10000`` runs more worlds, ``make simulate SEED=17`` one of them again.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from .planted import IN_LOSSY_WORLDS, PLANTS, Plant
+from .world import simulate
+
+CHUNK = 25
+PLANTED_SEEDS = 100
+"""How many worlds a planted bug may survive."""
+
+
+def _chunks() -> list[range]:
+    if "SYNCLINE_SEED" in os.environ:
+        seed = int(os.environ["SYNCLINE_SEED"])
+        return [range(seed, seed + 1)]
+    seeds = range(int(os.environ.get("SYNCLINE_SEEDS", "300")))
+    return [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+
+
+def _name(seeds: range) -> str:
+    return f"{seeds[0]}-{seeds[-1]}"
+
+
+def _simulate(seed: int) -> str:
+    try:
+        return simulate(seed)
+    except Exception as error:
+        error.add_note(f"Seed {seed}. To run it again: make simulate SEED={seed}")
+        raise
+
+
+@pytest.mark.parametrize("seeds", _chunks(), ids=_name)
+def test_nothing_acknowledged_is_lost_and_everyone_agrees(seeds: range) -> None:
+    for seed in seeds:
+        _simulate(seed)
+
+
+def test_one_seed_gives_one_run() -> None:
+    assert simulate(1) == simulate(1) != simulate(2)
+
+
+def test_another_process_with_another_hash_seed_makes_the_same_run() -> None:
+    code = "from tests.simulation.world import simulate; print(simulate(1))"
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == simulate(1)
+
+
+@pytest.mark.parametrize("plant", [*PLANTS, *IN_LOSSY_WORLDS])
+def test_a_planted_bug_is_found(plant: Plant) -> None:
+    for seed in range(PLANTED_SEEDS):
+        with pytest.MonkeyPatch.context() as patch:
+            plant(patch)
+            try:
+                simulate(seed, lossy=True if plant in IN_LOSSY_WORLDS else None)
+            except Exception:  # noqa: BLE001  however it shows
+                return
+    pytest.fail(f"{PLANTED_SEEDS} worlds did not find: {plant.__doc__}")

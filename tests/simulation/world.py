@@ -1,0 +1,296 @@
+"""The world: a relay, three devices, the network between them, and what goes wrong there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import cast
+
+from syncline.engine.errors import PeerError, StoreFailed, TransportError
+from syncline.environment import Environment
+from syncline.relay import RelayCore
+from syncline.stores import Write
+from syncline.transports import Faults, MemoryNetwork, MemoryTransport
+
+from .device import EPOCH_MS, Device
+from .disk import Disk, DiskFaults, SlowRun
+from .handshake import RelayTransport
+from .invariants import Watch, check_the_end
+from .loop import PROCESS, Process, VirtualLoop
+
+RELAY = "ws://relay"
+NAMES = ("ada", "bob", "eve")
+PATIENCE = 600.0
+"""Virtual seconds in which everything has to come together once nothing goes wrong any more."""
+
+
+class World:
+    """One simulation. The network of every other world is worse than a websocket ever is: it loses,
+    repeats and reorders single frames. The others lose frames only with their connection, or while
+    one side is cut off."""
+
+    def __init__(self, seed: str, loop: VirtualLoop, *, lossy: bool | None = None) -> None:
+        self._seed = seed
+        self.rng = random.Random(f"{seed} world")
+        self.lossy = self.rng.random() < 0.5 if lossy is None else lossy
+        self.loop = loop
+        self.deaths = 0
+        self._network = MemoryNetwork(random.Random(f"{seed} network"), self._weather())
+        self.relay_disk = Disk(random.Random(f"{seed} relay disk"), self._relay_commits)
+        self._relay_rng = random.Random(f"{seed} relay")
+        self._relay_process = Process("relay")
+        self._stop_relay = asyncio.Event()
+        self._deaths: dict[Process, asyncio.Future[None]] = {}
+        self.watch = Watch(self.relay_disk, loop.fail)
+        self.devices = [self._new_device(name) for name in NAMES]
+        self._calm = False
+
+    def _relay_commits(self, writes: Sequence[Write]) -> None:
+        self.loop.note("relay", [(write.receipt, write.documents) for write in writes])
+
+    def _device_commits(self, device: Device, writes: Sequence[Write]) -> None:
+        self.loop.note(device.name, [(w.documents, w.outbox, w.acknowledged) for w in writes])
+        self.watch.commit(device, writes)
+
+    # Life and death
+
+    async def _incarnation(self, process: Process, main: Callable[[], Awaitable[None]]) -> bool:
+        """Run a process; returns whether it ended by itself, or else died."""
+        died = self._deaths[process] = self.loop.create_future()
+
+        async def run() -> None:
+            await main()
+
+        task = self.loop.spawn(process, run)
+        await asyncio.wait((task, died), return_when=asyncio.FIRST_COMPLETED)
+        del self._deaths[process]
+        if died.done():
+            return False
+        process.alive = False
+        try:
+            task.result()
+        except StoreFailed:
+            return False
+        return True
+
+    def _die(self, process: Process) -> None:
+        """Kill -9, or, when nobody is told that the connections are gone, a power cut."""
+        died = self._deaths.get(process)
+        if died is None or died.done():
+            return
+        self.deaths += 1
+        process.alive = False
+        if process.name == "relay":
+            self._stop_listening(process)
+        if self.rng.random() < 0.8:
+            self._network.drop_connections(RELAY if process.name == "relay" else process.name)
+        died.set_result(None)
+
+    async def _keep_device(self, device: Device) -> None:
+        while not device.resting.is_set():
+            await asyncio.sleep(self.rng.expovariate(2.0))
+            edits = 0 if self._calm else self.rng.randrange(30)
+            process = device.process = Process(device.name)
+            if not await self._incarnation(process, partial(device.live, edits)):
+                device.replica = None
+                device.marks.died()
+
+    async def _keep_relay(self) -> None:
+        while True:
+            process = self._relay_process = Process("relay")
+            await self._incarnation(process, partial(self._serve, process))
+            await asyncio.sleep(self.rng.expovariate(2.0))
+
+    async def _serve(self, process: Process) -> None:
+        environment = Environment(
+            now=lambda: EPOCH_MS + int(self.loop.time() * 1000),
+            rng=self._relay_rng,
+            store_thread=lambda: SlowRun(self.relay_disk, self._die),
+        )
+        core = RelayCore(self.relay_disk, environment)
+        serving: list[MemoryTransport] = []
+
+        async def serve(transport: MemoryTransport, path: str) -> None:
+            PROCESS.set(process)
+            serving.append(transport)
+            try:
+                await core.serve(RelayTransport(transport), path)
+            finally:
+                serving.remove(transport)
+
+        self._stop_relay.clear()
+        await core.open()
+        self._network.listen(RELAY, serve)
+        self._listening = process
+        await self._stop_relay.wait()
+        self._stop_listening(process)
+        self._network.drop_connections(RELAY)
+        while serving:  # noqa: ASYNC110  # the time is virtual, and the sleep costs nothing
+            await asyncio.sleep(0.1)
+        await core.close()
+
+    _listening: Process | None = None
+
+    def _stop_listening(self, process: Process) -> None:
+        if self._listening is process:
+            self._listening = None
+            self._network.stop_listening(RELAY)
+
+    # What goes wrong
+
+    def _weather(self) -> Faults:
+        """How the network is for a while."""
+        slowest = self.rng.choice([0.001, 0.05, 0.3])
+        if not self.lossy:
+            return Faults(max_delay=slowest)
+        drop, duplicate = self.rng.choice([0.02, 0.1, 0.2]), self.rng.choice([0.0, 0.1])
+        return Faults(drop, duplicate, 0.0, slowest, reorder=True)
+
+    def _disk_weather(self) -> DiskFaults:
+        latency = self.rng.choice([0.001, 0.02, 0.2, 1.0])
+        before, after = self.rng.choice([0.0, 0.0, 0.03]), self.rng.choice([0.0, 0.0, 0.03])
+        fail = self.rng.choice([0.0, 0.0, 0.3])
+        return DiskFaults(before, after, fail, latency)
+
+    async def _nemesis(self) -> None:
+        mischief: list[Callable[[], None]] = [
+            lambda: self._die(self._relay_process),
+            lambda: self._die(self.rng.choice(self.devices).process),
+            self._stop_relay.set,
+            self._partition,
+            lambda: self._network.drop_connections(*self.rng.choice([(), (RELAY,), NAMES[:1]])),
+            self._change_weather,
+            self._change_disk,
+            self._change_clock,
+        ]
+        # Not everything in every world: what goes wrong often would hide what goes wrong beside it.
+        mischief = self.rng.sample(mischief, self.rng.randrange(1, len(mischief)))
+        for _ in range(self.rng.randrange(3, 11)):
+            await asyncio.sleep(self.rng.expovariate(0.5))
+            self.rng.choice(mischief)()
+
+    def _partition(self) -> None:
+        self._network.partition(self.rng.choice([RELAY, *NAMES, *NAMES]))
+        self.loop.call_later(self.rng.uniform(0.1, 4), self._heal)
+
+    def _heal(self) -> None:
+        self._network.heal()
+        if not self.lossy:  # a stream that has lost something ends
+            self._network.drop_connections()
+
+    def _change_weather(self) -> None:
+        self._network.faults = self._weather()
+
+    def _change_disk(self) -> None:
+        disks = [self.relay_disk, *(device.disk for device in self.devices)]
+        self.rng.choice(disks).faults = self._disk_weather()
+
+    def _change_clock(self) -> None:
+        self.rng.choice(self.devices).skew_ms = self.rng.randrange(-1_000_000, 1_000_000)
+
+    # From the beginning to the end
+
+    async def run(self) -> None:
+        """Let it all happen, then let it calm down, then check that nothing is lost."""
+        for disk in (self.relay_disk, *(device.disk for device in self.devices)):
+            disk.faults = self._disk_weather()
+        async with asyncio.TaskGroup() as keepers:
+            relay = keepers.create_task(self._keep_relay())
+            for device in self.devices:
+                keepers.create_task(self._keep_device(device))
+            await self._nemesis()
+            self._calm_down()
+            async with asyncio.timeout(PATIENCE):
+                await self._settle(self.devices)
+                # A replica that comes fresh to it gets everything too.
+                fresh = self._new_device("new")
+                fresh.calm.set()
+                keepers.create_task(self._keep_device(fresh))
+                await self._settle([fresh])
+            everyone = [*self.devices, fresh]
+            check_the_end(everyone, self.relay_disk)
+            shown = fresh.content()
+            for device in everyone:
+                device.leave.set()
+            relay.cancel()
+        for device in everyone:
+            on_disk = await device.content_of_disk()
+            assert on_disk == shown, f"{device.name} shows what is not on its disk"
+        assert not (defects := self.loop.defects(_is_expected)), "\n".join(defects)
+
+    async def _settle(self, devices: list[Device]) -> None:
+        for device in devices:
+            await device.resting.wait()
+        for _ in range(2):  # what one sends, the others fetch
+            for device in devices:
+                await self.loop.spawn(device.process, device.settle)
+
+    def _new_device(self, name: str) -> Device:
+        return Device(
+            name,
+            self._seed,
+            self._network,
+            self._die,
+            self._device_commits,
+            self.watch.message,
+        )
+
+    def _calm_down(self) -> None:
+        self._calm = True
+        self._heal()
+        self._network.faults = Faults(max_delay=0.01)
+        for device in self.devices:
+            device.disk.faults = DiskFaults(latency=0.005)
+        # Slow, so that batches of several devices share a transaction.
+        self.relay_disk.faults = DiskFaults(latency=self.rng.choice([0.01, 0.2]))
+        for device in self.devices:
+            device.calm.set()
+
+
+def _is_expected(error: BaseException) -> bool:
+    """What a background task may end with: connections break, and disks are full for a while."""
+    refused_for_now = isinstance(error, PeerError) and error.retry_after is not None
+    return refused_for_now or isinstance(error, TransportError | StoreFailed)
+
+
+class Complaints(logging.Handler):
+    """Collects what the product logs as a defect of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info:
+            self.found.append(f"{record.getMessage()} {record.exc_info[1]!r}")
+
+
+def simulate(seed: int, *, lossy: bool | None = None) -> str:
+    """Run the world of ``seed``; returns its trace. Raises AssertionError, or what went wrong.
+
+    ``lossy`` decides what kind of network it is, which otherwise the seed does.
+    """
+    loop = VirtualLoop(f"{seed} loop")
+    logger, complaints = logging.getLogger("syncline"), Complaints()
+    logger.addHandler(complaints)
+
+    async def main() -> None:
+        await World(str(seed), loop, lossy=lossy).run()
+        assert not complaints.found, "\n".join(complaints.found)
+
+    try:
+        loop.simulate(main())
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+    finally:
+        logger.removeHandler(complaints)
+    return loop.trace
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error

@@ -1,0 +1,259 @@
+"""The websocket server: pages, limits, failures, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from syncline.engine.errors import RelayUnreachable, TransportClosed
+from syncline.transports import (
+    HttpReply,
+    Timeouts,
+    Transport,
+    WebSocketServer,
+    WebSocketTransport,
+    connect_websocket,
+)
+from tests.transports.endpoints import closed, hung_up, until_closed
+from tests.transports.raw_client import (
+    CLOSE,
+    PING,
+    TEXT,
+    frame,
+    http,
+    raw_stream,
+    raw_websocket,
+    read_close,
+)
+
+MIB = 1 << 20
+
+
+def page(path: str) -> HttpReply | None:
+    if path == "/fail":
+        raise LookupError("the page's own")
+    return HttpReply(200, "text/html", "<p>ä".encode()) if path in ("/", "/healthz") else None
+
+
+# Pages
+
+
+@pytest.mark.parametrize("target", ["/", "/healthz", "/?a=b"])
+async def test_pages(target: str) -> None:
+    async with WebSocketServer(until_closed, http=page) as server:
+        answer = await http(server.port, "GET", target)
+        assert (answer.status, answer.body) == (200, "<p>ä".encode())
+        assert answer.headers["content-type"] == "text/html"
+        assert answer.headers["content-length"] == "5"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["server"] == "Syncline"
+        head = await http(server.port, "HEAD", target)
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["content-length"] == "5"
+
+
+async def test_what_is_no_page_is_not_found() -> None:
+    async with WebSocketServer(until_closed, http=page) as server:
+        for target in ("/a/b", "/favicon.ico/", "/NO", "/%00"):
+            expected = 426 if target == "/favicon.ico/" else 404
+            assert (await http(server.port, "GET", target)).status == expected
+    async with WebSocketServer(until_closed) as server:
+        assert (await http(server.port, "GET", "/")).status == 404
+
+
+async def test_a_workspace_asks_for_a_websocket() -> None:
+    async with WebSocketServer(until_closed, http=page) as server:
+        answer = await http(server.port, "GET", "/crm")
+    assert answer.status == 426
+    assert answer.headers["upgrade"] == "websocket"
+    assert "Upgrade" in answer.headers["connection"]
+    assert b"websocket" in answer.body
+
+
+async def test_other_methods_are_refused() -> None:
+    async with WebSocketServer(until_closed, http=page) as server:
+        answer = await http(server.port, "DELETE", "/")
+    assert answer.status == 405
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+async def test_a_page_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with WebSocketServer(until_closed, http=page) as server:
+        assert (await http(server.port, "GET", "/fail")).status == 500
+        assert (await http(server.port, "GET", "/")).status == 200
+    assert "the page's own" in caplog.text
+
+
+async def test_garbage_is_no_event_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with WebSocketServer(until_closed, http=page) as server:
+        for garbage in (b"\x16\x03\x01\x02\x00\r\n\r\n", b"GET\r\n\r\n", b"\xff" * 9000):
+            async with raw_stream(server.port) as (reader, writer):
+                writer.write(garbage)
+                writer.write_eof()
+                await reader.read()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+# Connections
+
+
+@pytest.mark.parametrize("offered", [[], ["graphql-ws"]])
+async def test_who_does_not_offer_the_subprotocol_is_told(offered: list[str]) -> None:
+    called: list[str] = []
+
+    async def handler(_transport: Transport, path: str) -> None:
+        called.append(path)
+
+    async with WebSocketServer(handler) as server:
+        async with connect(
+            f"{server.url}/crm", subprotocols=[Subprotocol(name) for name in offered] or None
+        ) as client:
+            with pytest.raises(ConnectionClosed) as caught:
+                await client.recv()
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1002
+        assert caught.value.rcvd.reason == 'the subprotocol "syncline" is needed'
+        assert called == []
+
+
+async def test_the_handler_gets_the_transport_and_the_path() -> None:
+    seen: asyncio.Queue[tuple[str | None, str, str]] = asyncio.Queue()
+
+    async def handler(transport: WebSocketTransport, path: str) -> None:
+        seen.put_nowait((transport.subprotocol, transport.peer, path))
+
+    async with WebSocketServer(handler) as server:
+        transport = await connect_websocket(f"{server.url}/crm")
+        subprotocol, peer, path = await seen.get()
+        assert (subprotocol, path) == ("syncline", "/crm")
+        assert peer.startswith("127.0.0.1:")
+        assert transport.subprotocol == "syncline"
+        assert transport.peer == f"{server.url}/crm"
+        assert (await closed(transport)).close_code == 1000  # since the handler has returned
+
+
+async def test_a_handler_that_fails_is_logged_and_ends_only_its_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def handler(transport: Transport, _path: str) -> None:
+        while True:
+            request = await transport.receive()
+            if request == "fail":
+                raise LookupError("the handler's own")
+            await transport.send(request)
+
+    async with WebSocketServer(handler) as server:
+        other = await connect_websocket(f"{server.url}/crm")
+        transport = await connect_websocket(f"{server.url}/crm")
+        await transport.send("fail")
+        error = await closed(transport)
+        assert error.close_code == 1011
+        assert "the relay failed" in error.message
+        assert "the handler's own" not in error.message
+        await other.send("still served")
+        assert await other.receive() == "still served"
+        await other.close()
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert (record.name, record.levelno) == ("syncline.transports", logging.ERROR)
+    assert record.exc_info is not None
+    assert "LookupError: the handler's own" in caplog.text
+
+
+async def test_the_log_holds_no_content(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with WebSocketServer(until_closed) as server:
+        transport = await connect_websocket(f"{server.url}/crm")
+        await transport.send("my secret")
+        await transport.close()
+    assert caplog.records
+    assert "secret" not in caplog.text
+
+
+# Limits
+
+
+async def test_beyond_the_most_connections_who_asks_is_told_to_come_back() -> None:
+    gone = asyncio.Event()
+
+    async def handler(transport: Transport, path: str) -> None:
+        try:
+            await until_closed(transport, path)
+        finally:
+            gone.set()
+
+    async with WebSocketServer(handler, http=page, max_connections=2) as server:
+        url = f"{server.url}/crm"
+        first, second = await connect_websocket(url), await connect_websocket(url)
+        with pytest.raises(RelayUnreachable, match="HTTP status 503") as caught:
+            await connect_websocket(url)
+        assert caught.value.retry_after == 5
+        assert (await http(server.port, "GET", "/healthz")).status == 200
+        await first.close()
+        await gone.wait()
+        third = await connect_websocket(url)
+        await second.close()
+        await third.close()
+
+
+async def test_sockets_that_ask_for_nothing_are_bounded() -> None:
+    async with (
+        WebSocketServer(until_closed, max_connections=1) as server,
+        raw_stream(server.port) as (_, first),
+        raw_stream(server.port) as (_, second),
+        raw_stream(server.port) as (reader, _),
+    ):
+        assert await hung_up(reader)
+        assert not first.is_closing()
+        assert not second.is_closing()
+
+
+async def test_a_socket_that_asks_for_nothing_is_closed_in_time() -> None:
+    async with (
+        WebSocketServer(until_closed, timeouts=Timeouts(open=0.05)) as server,
+        raw_stream(server.port) as (reader, _),
+    ):
+        assert await hung_up(reader)
+
+
+async def test_a_flood_of_pings_from_who_reads_nothing_is_ended() -> None:
+    async def flood(raw: socket.socket) -> None:
+        pings = frame(PING, bytes(125)) * 8000
+        for _ in range(100):
+            await asyncio.get_running_loop().sock_sendall(raw, pings)
+
+    async with (
+        WebSocketServer(until_closed, max_frame=1000) as server,
+        raw_websocket(server.port, receive_buffer=4096) as raw,
+    ):
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            await flood(raw)
+
+
+async def test_a_text_frame_that_is_not_utf8_ends_the_connection() -> None:
+    async with WebSocketServer(until_closed) as server, raw_websocket(server.port) as raw:
+        await asyncio.get_running_loop().sock_sendall(raw, frame(TEXT, b"\xff"))
+        assert (await read_close(raw))[0] == 1007
+
+
+async def test_a_peer_that_leaves_without_a_word() -> None:
+    ends: asyncio.Queue[TransportClosed] = asyncio.Queue()
+
+    async def handler(transport: Transport, _path: str) -> None:
+        ends.put_nowait(await closed(transport))
+
+    async with WebSocketServer(handler, timeouts=Timeouts(close=0.05)) as server:
+        async with raw_websocket(server.port):
+            pass
+        error = await ends.get()
+        assert error.close_code == 1006
+        assert "broke off (1006)" in error.message
+        async with raw_websocket(server.port) as raw:
+            await asyncio.get_running_loop().sock_sendall(raw, frame(CLOSE, b""))
+            async with asyncio.timeout(5):  # although the peer holds the socket
+                assert (await ends.get()).close_code == 1005  # a close frame without a code

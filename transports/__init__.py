@@ -1,0 +1,48 @@
+"""Transports: adapters that move frames between two sessions."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .base import Connect, Frame, Transport
+from .memory import MemoryTransport, memory_pair
+from .network import Faults, MemoryNetwork
+from .relay_url import parse_relay_url
+
+if TYPE_CHECKING:
+    from .websocket import MAX_FRAME, SUBPROTOCOL, Timeouts, WebSocketTransport, connect_websocket
+    from .websocket_server import HttpReply, WebSocketServer
+
+__all__ = [
+    "MAX_FRAME",
+    "SUBPROTOCOL",
+    "Connect",
+    "Faults",
+    "Frame",
+    "HttpReply",
+    "MemoryNetwork",
+    "MemoryTransport",
+    "Timeouts",
+    "Transport",
+    "WebSocketServer",
+    "WebSocketTransport",
+    "connect_websocket",
+    "memory_pair",
+    "parse_relay_url",
+]
+
+# Loaded on first use: importing websockets takes longer than all the rest of this package.
+_HOMES = {
+    "MAX_FRAME": ".websocket",
+    "SUBPROTOCOL": ".websocket",
+    "HttpReply": ".websocket_server",
+    "Timeouts": ".websocket",
+    "WebSocketServer": ".websocket_server",
+    "WebSocketTransport": ".websocket",
+    "connect_websocket": ".websocket",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)

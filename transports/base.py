@@ -1,0 +1,47 @@
+"""What a transport is: it moves whole frames between two sessions, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias
+
+Frame: TypeAlias = str | bytes
+"""A text frame (str) or a binary frame (bytes)."""
+
+
+class Transport(Protocol):
+    """One end of a connection. Every method may be called from several tasks at once.
+
+    Nothing is acknowledged: a frame that ``send`` took may still be lost with the connection.
+    """
+
+    @property
+    def peer(self) -> str:
+        """Who is at the other end, for logs and errors."""
+        ...
+
+    async def send(self, frame: Frame) -> None:
+        """Send one frame; waits while the peer is slow, so that what waits is bounded.
+
+        When cancelled, the frame is sent whole or not at all. Raises TransportClosed.
+        """
+        ...
+
+    async def receive(self) -> Frame:
+        """The next frame. What the peer sent before it closed comes first, then TransportClosed.
+
+        When cancelled, no frame is lost.
+        """
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close with a websocket close code (RFC 6455, 7.4), in bounded time.
+
+        What came and was not received is dropped. Of no effect on a connection that has ended.
+        ``reason`` is cut at 123 bytes of UTF-8. Raises ValueError for a code that must not be sent.
+        """
+        ...
+
+
+Connect: TypeAlias = Callable[[str], Awaitable[Transport]]
+"""Opens a transport to a relay's URL. Raises RelayUnreachable, InvalidUrl."""

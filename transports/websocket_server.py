@@ -1,0 +1,295 @@
+"""The websocket server: connections for a handler, and a few plain HTTP pages beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from types import TracebackType
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.typing import Subprotocol
+
+from syncline.engine.errors import InvalidName, TransportError
+from syncline.engine.names import check_workspace
+
+from .serving import STOPPING, end_handlers, serve_transport
+from .websocket import (
+    MAX_FRAME,
+    MAX_QUEUE,
+    SUBPROTOCOL,
+    WRITE_LIMIT,
+    Timeouts,
+    WebSocketTransport,
+    library_logger,
+)
+
+logger = logging.getLogger("syncline.transports")
+
+MAX_CONNECTIONS = 10_000
+_RETRY_SECONDS = 5  # in the answer to who finds no room
+_UNSENT_MARGIN = 1 << 20  # for the answers to pings, beyond the frame that is being sent
+_SOCKET_SECONDS = 1.0  # for the sockets to go away once they are aborted
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """The answer to a plain HTTP request; ``status`` is its code, ``body`` the bytes as sent."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class WebSocketServer:
+    """Serves websocket connections, and plain HTTP on the same port::
+
+        async with WebSocketServer(handler, port=0) as server:
+            print(server.url)
+
+    ``handler`` gets a transport and the path of the URL; the connection ends with it. ``http``
+    answers GET for a path, or None for one that it does not have. Port 0 takes a free one. Beyond
+    ``max_connections``, who asks is told to come back (503). Leaving the block closes the
+    connections (1001) and waits for the handlers, for bounded time.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[WebSocketTransport, str], Awaitable[None]],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        http: Callable[[str], HttpReply | None] = lambda _path: None,
+        max_frame: int = MAX_FRAME,
+        max_connections: int = MAX_CONNECTIONS,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self._handler = handler
+        self._host = host
+        self._asked_port = port
+        self._http = http
+        self._max_frame = max_frame
+        self._max_connections = max_connections
+        self._timeouts = timeouts or Timeouts()
+        self._server: Server | None = None
+        self._stopping = False
+        self._sockets: set[ServerConnection] = set()
+        self._serving: dict[WebSocketTransport, asyncio.Task[None]] = {}
+
+    # Running
+
+    async def __aenter__(self) -> WebSocketServer:
+        """Start listening. Raises TransportError when the address cannot be had."""
+        timeouts = self._timeouts
+        if not 0 <= self._asked_port <= 65535:  # uvloop takes the remainder
+            raise TransportError(
+                f"Cannot listen at {self._host}, port {self._asked_port}.",
+                hint="Choose a port from 1 to 65535; port 0 takes a free one.",
+            )
+        try:
+            self._server = await serve(
+                self._serve,
+                self._host,
+                self._asked_port,
+                select_subprotocol=_select_subprotocol,
+                compression=None,
+                process_request=self._process_request,
+                server_header="Syncline",
+                open_timeout=timeouts.open,
+                close_timeout=timeouts.close,
+                ping_interval=timeouts.ping,
+                ping_timeout=timeouts.pong,
+                max_size=self._max_frame,
+                max_queue=MAX_QUEUE,
+                write_limit=WRITE_LIMIT,
+                logger=library_logger,
+                create_connection=_bounded_connection(
+                    self._sockets,
+                    max_sockets=2 * self._max_connections,
+                    max_unsent=self._max_frame + _UNSENT_MARGIN,
+                    close_timeout=timeouts.close,
+                ),
+            )
+        except OSError as error:
+            raise TransportError(
+                f"Cannot listen at {self._host}, port {self._asked_port}: {error}.",
+                hint="Stop what listens there, or choose another port; port 0 takes a free one.",
+            ) from error
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        # Port 0 on several addresses takes several; ``url`` is about the one of IPv4.
+        first = min(self._running.sockets, key=lambda listening: listening.family)
+        port: int = first.getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """The address to connect to, without a workspace: ``ws://host:port``."""
+        # What listens on every address is reached, on this machine, at the loopback one.
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
+        return f"ws://[{host}]:{self.port}" if ":" in host else f"ws://{host}:{self.port}"
+
+    @property
+    def _running(self) -> Server:
+        if self._server is None or self._stopping:
+            raise RuntimeError("the server is not running: use `async with WebSocketServer(…)`")
+        return self._server
+
+    async def close(self) -> None:
+        """Stop listening, close the connections (1001), wait for the handlers, in bounded time."""
+        if self._server is None or self._stopping:
+            return
+        self._stopping = True
+        self._server.close(close_connections=False)
+        try:
+            tasks = list(self._serving.values())
+            closes = [transport.close(1001, STOPPING) for transport in self._serving]
+            await asyncio.gather(*closes)
+            await end_handlers(tasks)
+        finally:
+            for connection in list(self._sockets):
+                connection.transport.abort()
+        try:
+            async with asyncio.timeout(_SOCKET_SECONDS):
+                await self._server.wait_closed()
+        except TimeoutError:
+            logger.error("%d sockets do not go away.", len(self._sockets))
+
+    # Connections
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        task, request = asyncio.current_task(), connection.request
+        assert task is not None  # noqa: S101  # it runs as one
+        assert request is not None  # noqa: S101  # the handshake is over
+        address = connection.remote_address
+        peer = f"{address[0]}:{address[1]}" if address else "a client that has left"
+        transport = WebSocketTransport(connection, peer=peer, timeouts=self._timeouts)
+        self._serving[transport] = task
+        try:
+            if transport.subprotocol != SUBPROTOCOL:
+                # RFC 6455, 7.4.1: 1002 is a protocol error. Refusing the handshake instead would
+                # hide the reason from programs in browsers.
+                await transport.close(1002, f'the subprotocol "{SUBPROTOCOL}" is needed')
+            else:
+                await serve_transport(self._handler, transport, _path(request))
+        finally:
+            del self._serving[transport]
+
+    # Plain HTTP
+
+    def _process_request(self, _: ServerConnection, request: Request) -> Response | None:
+        """Answer what is no websocket handshake; None lets the handshake go on."""
+        upgrades = ", ".join(request.headers.get_all("Upgrade")).lower()
+        if "websocket" in upgrades:
+            return self._refuse_connection()
+        if request.method not in ("GET", "HEAD"):
+            return _text(405, "Only GET and HEAD are answered here.", ("Allow", "GET, HEAD"))
+        path = _path(request)
+        reply = self._http(path)
+        if reply is None:
+            response = _upgrade_required() if _names_workspace(path) else _text(404, "Not found.")
+        else:
+            response = _response(reply)
+        if request.method == "HEAD":
+            response.body = b""
+        return response
+
+    def _refuse_connection(self) -> Response | None:
+        # Nothing is awaited between here and the handler, so the count is exact.
+        if self._stopping:
+            reason = "The relay is stopping."
+        elif len(self._serving) >= self._max_connections:
+            reason = "The relay has as many connections as it takes."
+        else:
+            return None
+        return _text(503, reason, ("Retry-After", str(_RETRY_SECONDS)))
+
+
+def _bounded_connection(
+    sockets: set[ServerConnection], *, max_sockets: int, max_unsent: int, close_timeout: float
+) -> type[ServerConnection]:
+    """A connection class with the bounds that the library lacks; ``sockets`` collects them all."""
+
+    class BoundedConnection(ServerConnection):
+        ending = False
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            sockets.add(self)
+            if len(sockets) > max_sockets:  # most of them have not asked for anything yet
+                self.transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            sockets.discard(self)
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            # A close frame or a broken rule has ended the connection, and the peer is to hang up.
+            # The library waits for that without bound, unless somebody sends.
+            if self.state is State.CLOSING and not self.ending:
+                self.ending = True
+                self.loop.call_later(close_timeout, self.transport.abort)
+            # Pings are answered at once, however much waits already: a peer that floods with pings
+            # and reads nothing would fill the memory.
+            if self.transport.get_write_buffer_size() > max_unsent:
+                self.transport.abort()
+
+    return BoundedConnection
+
+
+def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return SUBPROTOCOL if SUBPROTOCOL in offered else None
+
+
+def _path(request: Request) -> str:
+    return request.path.partition("?")[0]
+
+
+def _names_workspace(path: str) -> bool:
+    try:
+        check_workspace(path.removeprefix("/").removesuffix("/"))
+    except InvalidName:
+        return False
+    return True
+
+
+def _upgrade_required() -> Response:
+    # RFC 9110, 15.5.22: the answer says which protocol to upgrade to.
+    return _text(426, "A workspace is reached with a websocket.", ("Upgrade", "websocket"))
+
+
+def _text(status: int, line: str, *headers: tuple[str, str]) -> Response:
+    return _response(HttpReply(status, "text/plain; charset=utf-8", f"{line}\n".encode()), *headers)
+
+
+def _response(reply: HttpReply, *extra: tuple[str, str]) -> Response:
+    headers = Headers(
+        [
+            ("Date", formatdate(usegmt=True)),
+            ("Connection", "Upgrade, close" if reply.status == 426 else "close"),
+            ("Content-Length", str(len(reply.body))),
+            ("Content-Type", reply.content_type),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Cache-Control", "no-store"),
+            *extra,
+        ]
+    )
+    return Response(reply.status, HTTPStatus(reply.status).phrase, headers, reply.body)
