@@ -43,6 +43,7 @@ from syncline.engine.updates import decode_state_vector
 from syncline.stores import RefusedUpdate
 from syncline.transports import Transport
 
+from .conversation import until_first_failure
 from .environment import Environment
 from .workspace import Workspace
 
@@ -118,13 +119,11 @@ class Link:
         transport = await self._environment.connect(self.url)
         try:
             session = self._session = self._open_session()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._receive(transport, session))
-                tasks.create_task(self._send(transport, session))
-                tasks.create_task(self._ping(session))
-        except BaseExceptionGroup as failures:
-            # The first failure ends the conversation; the others only follow from it.
-            raise failures.exceptions[0] from None
+            await until_first_failure(
+                self._receive(transport, session),
+                self._send(transport, session),
+                self._ping(session),
+            )
         finally:
             self._session = None
             if self.state == "online":

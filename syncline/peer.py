@@ -32,6 +32,7 @@ from syncline.stores import Run, Store
 from syncline.transports import Transport
 
 from .committer import Committer, Waiting
+from .conversation import until_first_failure
 from .ledger import Ledger, PushedBatch, Settled, updates_frame
 from .room import Room
 
@@ -80,22 +81,16 @@ class Peer:
             room = await self._service.enter(self._workspace, self._wake.set)
             try:
                 await self._welcome(hello, room)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._receive(room))
-                    tasks.create_task(self._send(room))
+                await until_first_failure(self._receive(room), self._send(room))
             finally:
                 self._service.leave(self._workspace, self._wake.set)
-        except BaseExceptionGroup as failures:
-            await self._end(failures.exceptions[0])
         except SynclineError as error:
             await self._end(error)
 
-    async def _end(self, error: BaseException) -> None:
+    async def _end(self, error: SynclineError) -> None:
         if isinstance(error, TransportClosed):
             logger.info("%s left: %s", self._transport.peer, error.message)
             return
-        if not isinstance(error, SynclineError):
-            raise error
         logger.warning("%s is turned away: %s", self._transport.peer, error)
         try:
             async with asyncio.timeout(HELLO_SECONDS):
