@@ -9,12 +9,16 @@ from __future__ import annotations
 from .errors import InvalidName, MalformedFrame
 from .lib0 import MAX_UINT, Reader, write_buf, write_string, write_uint
 from .messages import (
+    DIGEST_BYTES,
     MAX_PUSH_ENTRIES,
+    MAX_STATES,
     MAX_UPDATES_ENTRIES,
     BinaryMessage,
+    DocumentSummary,
     DocumentUpdate,
     Entry,
     Push,
+    States,
     Updates,
 )
 from .names import MAX_KEY_BYTES, Address
@@ -37,14 +41,29 @@ def encode_binary(message: BinaryMessage) -> bytes:
             _write_entries(out, message.entries)
         case DocumentUpdate():
             write_string(out, str(message.address))
+            write_uint(out, message.epoch)
             write_buf(out, message.update)
+        case States():
+            write_string(out, _or_empty(message.after))
+            write_string(out, _or_empty(message.until))
+            write_uint(out, len(message.documents))
+            for address, epoch, state_vector, digest in message.documents:
+                write_string(out, str(address))
+                write_uint(out, epoch)
+                write_buf(out, state_vector)
+                write_buf(out, digest)
     return bytes(out)
+
+
+def _or_empty(address: Address | None) -> str:
+    return "" if address is None else str(address)
 
 
 def _write_entries(out: bytearray, entries: tuple[Entry, ...]) -> None:
     write_uint(out, len(entries))
-    for address, update in entries:
+    for address, update, epoch in entries:
         write_string(out, str(address))
+        write_uint(out, epoch)
         write_buf(out, update)
 
 
@@ -74,7 +93,13 @@ def _read(fields: _Fields) -> BinaryMessage:
         message = Updates(since, cursor, fields.entries(MAX_UPDATES_ENTRIES))
     elif kind == DocumentUpdate.kind:
         fields.message = DocumentUpdate.name
-        message = DocumentUpdate(fields.address("address"), fields.update("update"))
+        message = DocumentUpdate(
+            fields.address("address"), fields.uint("epoch"), fields.update("update")
+        )
+    elif kind == States.kind:
+        fields.message = States.name
+        after, until = fields.address_or_none("after"), fields.address_or_none("until")
+        message = States(after, until, fields.states())
     else:
         raise MalformedFrame(f"{kind} is unknown", hint=_HINT)
     fields.end()
@@ -100,19 +125,46 @@ class _Fields:
         self.field = field
         return Address.parse(self._reader.string(_MAX_ADDRESS_BYTES))
 
-    def update(self, field: str) -> bytes:
+    def address_or_none(self, field: str) -> Address | None:
         self.field = field
-        data = self._reader.buf()
+        text = self._reader.string(_MAX_ADDRESS_BYTES)
+        return Address.parse(text) if text else None
+
+    def update(self, field: str) -> bytes:
+        data = self.buf(field)
         if not data:
             raise MalformedFrame("no bytes, where an empty update has two", hint=_HINT)
         return data
 
+    def buf(self, field: str) -> bytes:
+        self.field = field
+        return self._reader.buf()
+
+    def digest(self, field: str) -> bytes:
+        data = self.buf(field)
+        if len(data) != DIGEST_BYTES:
+            raise MalformedFrame(f"{len(data)} bytes where a digest has {DIGEST_BYTES}", hint=_HINT)
+        return data
+
+    def states(self) -> tuple[DocumentSummary, ...]:
+        return tuple(
+            DocumentSummary(
+                self.address(f"address of document {i}"),
+                self.uint(f"epoch of document {i}"),
+                self.buf(f"state vector of document {i}"),
+                self.digest(f"digest of document {i}"),
+            )
+            for i in range(self.uint("count", 0, MAX_STATES))
+        )
+
     def entries(self, most: int) -> tuple[Entry, ...]:
         """At least one entry; the count is believed only as far as there are bytes."""
-        return tuple(
-            Entry(self.address(f"address of entry {i}"), self.update(f"update of entry {i}"))
-            for i in range(self.uint("count", 1, most))
-        )
+        entries: list[Entry] = []
+        for i in range(self.uint("count", 1, most)):
+            address = self.address(f"address of entry {i}")
+            epoch = self.uint(f"epoch of entry {i}")
+            entries.append(Entry(address, self.update(f"update of entry {i}"), epoch))
+        return tuple(entries)
 
     def end(self) -> None:
         self.field = "end"

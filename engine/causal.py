@@ -155,6 +155,13 @@ class HoldBack:
         self._settle()
         return ready
 
+    def abandon(self, address: Address) -> None:
+        """Drop what is held for a document whose history has ended: it needs none of it."""
+        for one in self._held.get(address, []):
+            self._open[one.interval] -= 1
+        self._keep(address, [])
+        self._settle()
+
     def _drain(self, address: Address, state: StateVector, ready: list[Ready]) -> None:
         """Move to ``ready`` what is covered, and what that covers in turn."""
         held = self._held.get(address, [])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from .binary_frames import decode_binary, encode_binary
 from .errors import MalformedFrame
-from .messages import LIMITS, DocumentUpdate, Frame, Message, Push, Updates
+from .messages import LIMITS, DocumentUpdate, Frame, Message, Push, States, Updates
 from .text_frames import decode_text, encode_text
 
 
@@ -20,7 +20,7 @@ def encode(message: Message) -> Frame:
     The caller answers for the fields, except that sentences are cut to MAX_TEXT characters and
     cleaned: they may quote anything.
     """
-    if isinstance(message, (Push, Updates, DocumentUpdate)):
+    if isinstance(message, (Push, Updates, DocumentUpdate, States)):
         return encode_binary(message)
     return encode_text(message)
 

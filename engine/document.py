@@ -277,11 +277,13 @@ _SHARED: dict[type[Root], type[Any]] = {
 class Document:
     """One CRDT document, with the updates that local changes made.
 
-    ``client_id`` writes its local changes; ``updates`` is its log, in causal order.
+    ``client_id`` writes its local changes; ``updates`` is its log, in causal order, and ``epoch``
+    the generation that these are of.
     """
 
-    def __init__(self, client_id: int, updates: Iterable[bytes] = ()) -> None:
+    def __init__(self, client_id: int, updates: Iterable[bytes] = (), epoch: int = 0) -> None:
         self.client_id = client_id
+        self.epoch = epoch
         self.broken = False
         self.guard = _Guard(self)
         self.touched: set[tuple[str, str | None]] = set()

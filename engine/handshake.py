@@ -40,21 +40,27 @@ def check_welcome(hello: Hello, welcome: Welcome) -> None:
             f"{_either(hello.versions)}.",
             hint=f"Upgrade the {behind}.",
         )
-    if hello.relay is not None and welcome.relay != hello.relay:
+    if hello.relay is not None and lineage(welcome.relay) != lineage(hello.relay):
         raise WorkspaceMismatch(
-            f"This replica has synced with the relay {hello.relay}, and the relay at this URL is "
-            f"{welcome.relay}.",
-            hint="Check the URL. If the relay was replaced, bring the old one back, or open a new, "
-            "empty store.",
+            f"This replica has synced with the relay {lineage(hello.relay)}, and the relay at this "
+            f"URL is {lineage(welcome.relay)}.",
+            hint="Check the URL. If the relay was replaced, bring the old one back or restore its "
+            "backup, or open a new, empty store.",
         )
-    if welcome.head < hello.cursor or welcome.batch < hello.acknowledged:
-        raise WorkspaceMismatch(
-            f"The relay {welcome.relay} has forgotten changes: it is at {welcome.head} and at "
-            f"batch {welcome.batch} of this replica, which has seen {hello.cursor} and had batch "
-            f"{hello.acknowledged} acknowledged.",
-            hint="The relay's database was restored from a backup and kept its identity. Give it "
-            "a new identity, so that replicas offer their newer changes again.",
-        )
+
+
+def is_forgetful(hello: Hello, welcome: Welcome) -> bool:
+    """Whether the relay was restored from a backup: its log is not the one that hello is about."""
+    return hello.relay is not None and (
+        welcome.relay != hello.relay
+        or welcome.head < hello.cursor
+        or welcome.batch < hello.acknowledged
+    )
+
+
+def lineage(relay: str) -> str:
+    """What stays of a relay's identity when it is restored: the part before the dot."""
+    return relay.partition(".")[0]
 
 
 def version_refused(error: Error) -> VersionMismatch:

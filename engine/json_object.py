@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from .errors import InvalidName, MalformedFrame
 from .lib0 import MAX_UINT
-from .messages import MAX_RETRY_SECONDS, MAX_STATE_VECTOR, MAX_TEXT, MAX_VERSIONS
+from .messages import DIGEST_BYTES, MAX_RETRY_SECONDS, MAX_STATE_VECTOR, MAX_TEXT, MAX_VERSIONS
 from .names import Address, check_workspace
 
 HINT = "The peer does not speak this version of the protocol, or the frame was damaged on the way."
@@ -95,6 +95,12 @@ class JsonObject:
         except InvalidName as error:
             raise self._malformed(self._path + name, f"is no address: {error.message}") from None
 
+    def address_or_null(self, name: str) -> Address | None:
+        if self._members.get(name, "") is not None:
+            return self.address(name)
+        self._take(name)
+        return None
+
     def base64(self, name: str) -> bytes:
         return self._base64(name, self._take(name))
 
@@ -102,10 +108,16 @@ class JsonObject:
         value = self._take(name)
         return None if value is None else self._base64(name, value)
 
-    def array(self, name: str, most: int) -> list[Any]:
+    def digest(self, name: str) -> bytes:
+        data = self.base64(name)
+        if len(data) != DIGEST_BYTES:
+            raise self._malformed(self._path + name, f"is no digest of {DIGEST_BYTES} bytes")
+        return data
+
+    def array(self, name: str, most: int, least: int = 0) -> list[Any]:
         values: list[Any] = self._take(name)
-        if type(values) is not list or len(values) > most:
-            raise self._malformed(self._path + name, f"is no array of at most {most}")
+        if type(values) is not list or not least <= len(values) <= most:
+            raise self._malformed(self._path + name, f"is no array of {least} to {most}")
         return values
 
     def versions(self, name: str) -> tuple[int, ...]:
@@ -117,10 +129,10 @@ class JsonObject:
     def member(self, name: str) -> JsonObject:
         return JsonObject(self._message, f"{self._path}{name}.", self._take(name))
 
-    def items(self, name: str, most: int) -> list[JsonObject]:
+    def items(self, name: str, most: int, least: int = 0) -> list[JsonObject]:
         return [
             JsonObject(self._message, f"{self._path}{name}[{i}].", value)
-            for i, value in enumerate(self.array(name, most))
+            for i, value in enumerate(self.array(name, most, least))
         ]
 
     def ignore_rest(self) -> None:

@@ -29,6 +29,11 @@ memory, and no message of a replica needs more."""
 MAX_PUSH_ENTRIES = 1000
 """Most entries of a push, and so most refusals of an ack."""
 MAX_UPDATES_ENTRIES = 1 << 16
+MAX_RANGES = 64
+"""Most ranges of a digests message."""
+MAX_STATES = 1000
+"""Most documents of a states message."""
+DIGEST_BYTES = 32
 MAX_STATE_VECTOR = 256 << 10
 """Largest encoded state vector, in bytes: that of more than 10,000 writers."""
 MAX_TEXT = 1000
@@ -56,10 +61,29 @@ LIMITS = Limits()
 
 
 class Entry(NamedTuple):
-    """One document's update: Yjs v1 bytes. A tuple, because a busy relay makes very many."""
+    """One document's update: Yjs v1 bytes, of the document's generation ``epoch``. A tuple, because
+    a busy relay makes very many."""
 
     address: Address
     update: bytes
+    epoch: int = 0
+
+
+class DocumentSummary(NamedTuple):
+    """What one side has of a document: ``digest`` (digests.py) tells whether two sides have the
+    same, ``state_vector`` (encoded) from where to send the difference."""
+
+    address: Address
+    epoch: int
+    state_vector: bytes
+    digest: bytes
+
+
+class Range(NamedTuple):
+    """A stretch of a workspace's documents, up to and with ``until`` (None: to the end)."""
+
+    until: Address | None
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +203,40 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Replica to relay: send what one document has beyond ``state_vector`` (encoded)."""
+    """Replica to relay: send what one document has beyond ``state_vector`` (encoded); all of it
+    if its epoch is another."""
 
     name: ClassVar[str] = "fetch"
     address: Address
+    epoch: int
     state_vector: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Replica to relay: send digests of what you have after ``after`` (None: from the start)."""
+
+    name: ClassVar[str] = "compare"
+    after: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """Relay to replica, the answer to compare: successive ranges, the first of which begins after
+    ``after``. If the last is not the last there is, the replica asks on from there."""
+
+    name: ClassVar[str] = "digests"
+    after: Address | None
+    ranges: tuple[Range, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Enumerate:
+    """Replica to relay: send the state of each document with after < address <= until."""
+
+    name: ClassVar[str] = "enumerate"
+    after: Address | None
+    until: Address | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +281,39 @@ class DocumentUpdate:
     name: ClassVar[str] = "document"
     kind: ClassVar[int] = 3
     address: Address
+    epoch: int
     update: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class States:
+    """Relay to replica, the answer to enumerate: every document with after < address <= until.
+
+    ``until`` may be below the one asked for; the replica then asks on from there.
+    """
+
+    name: ClassVar[str] = "states"
+    kind: ClassVar[int] = 4
+    after: Address | None
+    until: Address | None
+    documents: tuple[DocumentSummary, ...]
+
+
 TextMessage: TypeAlias = (
-    Hello | Welcome | Ack | Expected | Ping | Pong | Advance | CaughtUp | Resume | Fetch | Error
+    Hello
+    | Welcome
+    | Ack
+    | Expected
+    | Ping
+    | Pong
+    | Advance
+    | CaughtUp
+    | Resume
+    | Fetch
+    | Compare
+    | Digests
+    | Enumerate
+    | Error
 )
-BinaryMessage: TypeAlias = Push | Updates | DocumentUpdate
+BinaryMessage: TypeAlias = Push | Updates | DocumentUpdate | States
 Message: TypeAlias = TextMessage | BinaryMessage

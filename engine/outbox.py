@@ -8,7 +8,6 @@ from typing import NamedTuple
 from .binary_frames import encode_binary
 from .document import merge_updates
 from .messages import Entry, Push
-from .names import Address
 
 MAX_BATCH_BYTES = 1 << 20
 """A batch is closed when its updates reach this size; one larger update stands alone."""
@@ -22,28 +21,28 @@ class Batch(NamedTuple):
     payload: bytes
 
 
-def pack(updates: Iterable[tuple[Address, Sequence[bytes]]], first_number: int) -> list[Batch]:
-    """Pack each document's updates, in causal order, into batches numbered from
-    ``first_number``."""
-    numbered = enumerate(_cut(_entries(updates)), first_number)
+def merge_runs(updates: Sequence[bytes]) -> list[bytes]:
+    """Merge one document's updates, in causal order, into as few as fit a batch each."""
+    merged: list[bytes] = []
+    run: list[bytes] = []
+    size = 0
+    for update in updates:
+        if run and size + len(update) > MAX_BATCH_BYTES:
+            merged.append(merge_updates(run))
+            run, size = [], 0
+        run.append(update)
+        size += len(update)
+    if run:
+        merged.append(merge_updates(run))
+    return merged
+
+
+def pack(entries: Iterable[Entry], first_number: int) -> list[Batch]:
+    """Pack entries, in causal order, into batches numbered from ``first_number``."""
     return [
-        Batch(number, encode_binary(Push(number, tuple(entries)))) for number, entries in numbered
+        Batch(number, encode_binary(Push(number, tuple(some))))
+        for number, some in enumerate(_cut(entries), first_number)
     ]
-
-
-def _entries(updates: Iterable[tuple[Address, Sequence[bytes]]]) -> Iterator[Entry]:
-    """One merged update per document, unless that would be larger than a batch."""
-    for address, parts in updates:
-        group: list[bytes] = []
-        size = 0
-        for part in parts:
-            if group and size + len(part) > MAX_BATCH_BYTES:
-                yield Entry(address, merge_updates(group))
-                group, size = [], 0
-            group.append(part)
-            size += len(part)
-        if group:
-            yield Entry(address, merge_updates(group))
 
 
 def _cut(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -18,20 +18,25 @@ sends those frames itself); it says in ``pong`` how far it has come.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from .codec import encode
 from .errors import MalformedFrame, SynclineError, UnexpectedMessage
-from .handshake import check_hello, choose_version
+from .handshake import check_hello, choose_version, is_forgetful
 from .messages import (
     LIMITS,
     MAX_CONTROL_FRAME,
     Ack,
     Advance,
     CaughtUp,
+    Compare,
+    Digests,
+    DocumentSummary,
     DocumentUpdate,
     Entry,
+    Enumerate,
     Error,
     Expected,
     Fetch,
@@ -42,8 +47,10 @@ from .messages import (
     Ping,
     Pong,
     Push,
+    Range,
     Refusal,
     Resume,
+    States,
     Welcome,
 )
 from .names import Address
@@ -51,6 +58,8 @@ from .session import PeerFailed, Session, State, Transitions, peer_error
 from .updates import StateVector, decode_state_vector
 
 __all__ = [
+    "CompareReceived",
+    "EnumerateReceived",
     "Event",
     "FetchReceived",
     "HelloReceived",
@@ -74,6 +83,8 @@ SENDS: Transitions = {
         Advance: State.READY,
         CaughtUp: State.READY,
         DocumentUpdate: State.READY,
+        Digests: State.READY,
+        States: State.READY,
     },
 }
 RECEIVES: Transitions = {
@@ -84,6 +95,8 @@ RECEIVES: Transitions = {
         Ping: State.READY,
         Resume: State.READY,
         Fetch: State.READY,
+        Compare: State.READY,
+        Enumerate: State.READY,
         Error: State.CLOSED,
     },
 }
@@ -126,11 +139,34 @@ class FetchReceived:
     """Answer with ``document``."""
 
     address: Address
+    epoch: int
     state_vector: StateVector
 
 
+@dataclass(frozen=True, slots=True)
+class CompareReceived:
+    """Answer with ``digests``."""
+
+    after: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnumerateReceived:
+    """Answer with ``states``."""
+
+    after: Address | None
+    until: Address | None
+
+
 Event: TypeAlias = (
-    HelloReceived | PushReceived | PingReceived | ResumeReceived | FetchReceived | PeerFailed
+    HelloReceived
+    | PushReceived
+    | PingReceived
+    | ResumeReceived
+    | FetchReceived
+    | CompareReceived
+    | EnumerateReceived
+    | PeerFailed
 )
 
 
@@ -147,16 +183,25 @@ class RelaySession(Session):
         self.committed = 0
         """The last batch acknowledged, on this connection or before it."""
         self._limits = limits
+        self._hello: Hello | None = None
         self._stored = 0  # the last batch committed when the connection began
         self._asked = 0  # the batch asked for last
 
     # What the driver says
 
-    def welcome(self, *, relay: str, head: int, batch: int) -> None:
+    def welcome(self, *, relay: str, head: int, batch: int) -> int:
         """Open the session: ``relay`` is our identity, ``head`` the workspace's last seq, ``batch``
-        the replica's last committed batch."""
-        self._say(Welcome(self.version, relay, head, batch, self._limits))
+        the replica's last committed batch.
+
+        Returns the seq after which changes are to be sent: the replica's cursor; or ``head``, if
+        that cursor is about a log that was lost, and the replica will compare.
+        """
+        welcome = Welcome(self.version, relay, head, batch, self._limits)
+        self._say(welcome)
         self._stored = batch
+        if self._hello is None or is_forgetful(self._hello, welcome):
+            return head
+        return min(self._hello.cursor, head)
 
     def acknowledge(self, batch: int, seq: int, refused: tuple[Refusal, ...] = ()) -> None:
         """Say that ``batch`` is committed, at ``seq``, without what was refused.
@@ -184,9 +229,19 @@ class RelaySession(Session):
         """Say that what there was at hello or resume has been sent, up to ``cursor``."""
         self._say(CaughtUp(cursor))
 
-    def document(self, address: Address, update: bytes) -> None:
+    def document(self, address: Address, epoch: int, update: bytes) -> None:
         """Answer a fetch; with an empty update if there is nothing."""
-        self._say(DocumentUpdate(address, update))
+        self._say(DocumentUpdate(address, epoch, update))
+
+    def digests(self, after: Address | None, ranges: Sequence[Range]) -> None:
+        """Answer a compare."""
+        self._say(Digests(after, tuple(ranges)))
+
+    def states(
+        self, after: Address | None, until: Address | None, documents: Sequence[DocumentSummary]
+    ) -> None:
+        """Answer an enumerate."""
+        self._say(States(after, until, tuple(documents)))
 
     # What the replica says
 
@@ -215,8 +270,12 @@ class RelaySession(Session):
                 return [PingReceived(id_)]
             case Resume(cursor):
                 return [ResumeReceived(cursor)]
-            case Fetch(address, state_vector):
-                return [FetchReceived(address, _state_vector(state_vector))]
+            case Fetch(address, epoch, state_vector):
+                return [FetchReceived(address, epoch, _state_vector(state_vector))]
+            case Compare(after):
+                return [CompareReceived(after)]
+            case Enumerate(after, until):
+                return [EnumerateReceived(after, until)]
             case Error():
                 return [PeerFailed(peer_error(message))]
             case _:  # the table lets none of the relay's own messages come here
@@ -226,6 +285,7 @@ class RelaySession(Session):
         check_hello(hello, self.workspace)
         self.version = choose_version(hello.versions)
         self.received = self.committed = hello.acknowledged
+        self._hello = hello
         return [HelloReceived(hello)]
 
     def _pushed(self, push: Push, frame: bytes) -> list[Event]:

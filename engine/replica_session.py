@@ -33,15 +33,18 @@ from .errors import (
     UsageError,
     VersionMismatch,
 )
-from .handshake import check_welcome, version_refused
+from .handshake import check_welcome, is_forgetful, version_refused
 from .messages import (
     LIMITS,
     VERSIONS,
     Ack,
     Advance,
     CaughtUp,
+    Compare,
+    Digests,
     DocumentUpdate,
     Entry,
+    Enumerate,
     Error,
     Expected,
     Fetch,
@@ -54,6 +57,7 @@ from .messages import (
     Push,
     Refusal,
     Resume,
+    States,
     Updates,
     Welcome,
 )
@@ -65,6 +69,7 @@ __all__ = [
     "Acknowledged",
     "Advanced",
     "CaughtUp",
+    "Digests",
     "DocumentReceived",
     "Event",
     "Missed",
@@ -72,6 +77,7 @@ __all__ = [
     "Ponged",
     "ReplicaSession",
     "Rewind",
+    "States",
     "UpdatesReceived",
     "Welcomed",
 ]
@@ -87,6 +93,8 @@ SENDS: Transitions = {
         Ping: State.READY,
         Resume: State.READY,
         Fetch: State.READY,
+        Compare: State.READY,
+        Enumerate: State.READY,
     },
 }
 RECEIVES: Transitions = {
@@ -100,6 +108,8 @@ RECEIVES: Transitions = {
         Advance: State.READY,
         CaughtUp: State.READY,
         DocumentUpdate: State.READY,
+        Digests: State.READY,
+        States: State.READY,
         Error: State.CLOSED,
     },
 }
@@ -108,11 +118,16 @@ RECEIVES: Transitions = {
 @dataclass(frozen=True, slots=True)
 class Welcomed:
     """The session is open. ``batch`` is the last batch of this replica that the relay has
-    committed; if that is above the last one the replica has made, its store is an old copy."""
+    committed; if that is above the last one the replica has made, its store is an old copy.
+
+    ``forgetful``: the relay's log is not the one that the replica's cursor is about, because the
+    relay was restored. It sends what follows ``head``; for what came before, compare.
+    """
 
     relay: str
     head: int
     batch: int
+    forgetful: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +152,7 @@ class DocumentReceived:
     """The answer to a fetch."""
 
     address: Address
+    epoch: int
     update: bytes
 
 
@@ -178,13 +194,15 @@ Event: TypeAlias = (
     | Advanced
     | CaughtUp
     | DocumentReceived
+    | Digests
+    | States
     | Acknowledged
     | Rewind
     | Missed
     | Ponged
     | PeerFailed
 )
-"""CaughtUp is the message itself."""
+"""CaughtUp, Digests and States are the messages themselves."""
 
 
 @dataclass(slots=True)
@@ -276,9 +294,17 @@ class ReplicaSession(Session):
             del self._pings[min(self._pings)]
         return self._last_ping
 
-    def fetch(self, address: Address, state_vector: Mapping[int, int]) -> None:
+    def fetch(self, address: Address, epoch: int, state_vector: Mapping[int, int]) -> None:
         """Ask for what the relay has of one document beyond ``state_vector``."""
-        self._say(Fetch(address, encode_state_vector(state_vector)))
+        self._say(Fetch(address, epoch, encode_state_vector(state_vector)))
+
+    def compare(self, after: Address | None) -> None:
+        """Ask for digests of the relay's documents after ``after``."""
+        self._say(Compare(after))
+
+    def enumerate(self, after: Address | None, until: Address | None) -> None:
+        """Ask for the states of the relay's documents with after < address <= until."""
+        self._say(Enumerate(after, until))
 
     def resume(self, cursor: int) -> None:
         """Ask for everything after ``cursor`` again."""
@@ -316,9 +342,9 @@ class ReplicaSession(Session):
                 return [UpdatesReceived(since, cursor, entries)]
             case Advance(since, cursor):
                 return [Advanced(since, cursor)]
-            case DocumentUpdate(address, update):
-                return [DocumentReceived(address, update)]
-            case CaughtUp():
+            case DocumentUpdate(address, epoch, update):
+                return [DocumentReceived(address, epoch, update)]
+            case CaughtUp() | Digests() | States():
                 return [message]
             case Error():
                 return [self._failed(message)]
@@ -329,7 +355,10 @@ class ReplicaSession(Session):
         check_welcome(self._hello, welcome)
         self._max_push = welcome.limits.max_frame
         self._window = min(welcome.limits.window, self._limits.window)
-        return [Welcomed(welcome.relay, welcome.head, welcome.batch)]
+        forgetful = is_forgetful(self._hello, welcome)
+        if forgetful:
+            self.cursor = welcome.head
+        return [Welcomed(welcome.relay, welcome.head, welcome.batch, forgetful)]
 
     def _acknowledged(self, ack: Ack) -> list[Event]:
         self._check_pushed(ack.name, ack.batch)

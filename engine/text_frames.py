@@ -17,10 +17,14 @@ from .handshake import choose_version
 from .json_object import HINT, JsonObject, clean
 from .messages import (
     MAX_PUSH_ENTRIES,
+    MAX_RANGES,
     VERSIONS,
     Ack,
     Advance,
     CaughtUp,
+    Compare,
+    Digests,
+    Enumerate,
     Error,
     Expected,
     Fetch,
@@ -28,6 +32,7 @@ from .messages import (
     Limits,
     Ping,
     Pong,
+    Range,
     Refusal,
     Resume,
     TextMessage,
@@ -53,6 +58,8 @@ def encode_text(message: TextMessage) -> str:
             }
             for refusal in message.refused
         ]
+    elif isinstance(message, Digests):
+        members["ranges"] = [item._asdict() for item in message.ranges]
     return orjson.dumps(members, default=_json).decode()
 
 
@@ -150,6 +157,17 @@ def _advance(fields: JsonObject) -> Advance:
     return Advance(since, fields.uint("cursor", since + 1))
 
 
+def _digests(fields: JsonObject) -> Digests:
+    ranges = fields.items("ranges", MAX_RANGES, 1)
+    return Digests(fields.address_or_null("after"), tuple(map(_range, ranges)))
+
+
+def _range(fields: JsonObject) -> Range:
+    item = Range(fields.address_or_null("until"), fields.digest("digest"))
+    fields.end()
+    return item
+
+
 def _error(fields: JsonObject) -> Error:
     return Error(
         fields.code("code"),
@@ -169,6 +187,13 @@ _DECODERS: dict[str, Callable[[JsonObject], TextMessage]] = {
     Advance.name: _advance,
     CaughtUp.name: lambda fields: CaughtUp(fields.uint("cursor")),
     Resume.name: lambda fields: Resume(fields.uint("cursor")),
-    Fetch.name: lambda fields: Fetch(fields.address("address"), fields.base64("state_vector")),
+    Fetch.name: lambda fields: Fetch(
+        fields.address("address"), fields.uint("epoch"), fields.base64("state_vector")
+    ),
+    Compare.name: lambda fields: Compare(fields.address_or_null("after")),
+    Digests.name: _digests,
+    Enumerate.name: lambda fields: Enumerate(
+        fields.address_or_null("after"), fields.address_or_null("until")
+    ),
     Error.name: _error,
 }

@@ -25,6 +25,16 @@ class DocumentWrite:
     updates: tuple[bytes, ...]
     state_vector: bytes
     live: bool | None = None
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentState:
+    address: Address
+    epoch: int
+    state_vector: bytes
+    live: bool | None
+    last_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,7 @@ class StoredDocument:
     state_vector: bytes
     live: bool | None
     last_seq: int
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,7 @@ class StoredUpdate:
     seq: int
     address: Address
     data: bytes
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +189,12 @@ class Store(Protocol):
     def load(self, workspace: str, address: Address) -> StoredDocument | None:
         """The whole document, as of one moment."""
         ...
+
+    def state(self, workspace: str, address: Address) -> DocumentState | None: ...
+
+    def states(
+        self, workspace: str, after: Address, until: Address | None, limit: int
+    ) -> list[DocumentState]: ...
 
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
         """Every document, or those of one collection, in the code-point order of addresses.

@@ -12,6 +12,7 @@ from syncline.engine.names import Address
 from .base import (
     RECEIPTS_KEPT,
     DocumentInfo,
+    DocumentState,
     OutboxBatch,
     Page,
     Receipt,
@@ -30,6 +31,7 @@ _numbers = itertools.count(1)
 class _Document:
     state_vector: bytes
     live: bool | None = None
+    epoch: int = 0
     seqs: list[int] = field(default_factory=list[int])
 
 
@@ -103,7 +105,21 @@ class MemoryStore:
                 document.state_vector,
                 document.live,
                 document.seqs[-1] if document.seqs else 0,
+                document.epoch,
             )
+
+    def state(self, workspace: str, address: Address) -> DocumentState | None:
+        found = self.load(workspace, address)
+        if found is None:
+            return None
+        return DocumentState(address, found.epoch, found.state_vector, found.live, found.last_seq)
+
+    def states(
+        self, workspace: str, after: Address, until: Address | None, limit: int
+    ) -> list[DocumentState]:
+        addresses = sorted(self._space(workspace).documents)
+        some = [a for a in addresses if a > after and (until is None or a <= until)][:limit]
+        return [state for a in some if (state := self.state(workspace, a))]
 
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
         with self._lock:
@@ -129,6 +145,8 @@ class MemoryStore:
             taken: list[StoredUpdate] = []
             size = 0
             for update in log[cursor:last]:
+                if not update.data:
+                    continue
                 size += len(update.data)
                 if taken and size > max_bytes:
                     return Page(tuple(taken), taken[-1].seq, head)
@@ -203,11 +221,16 @@ class MemoryStore:
         for change in write.documents:
             document = space.documents.setdefault(change.address, _Document(b""))
             document.state_vector = change.state_vector
+            if change.epoch > document.epoch:
+                document.epoch = change.epoch
+                gone = set(document.seqs)
+                space.log[:] = [replace(u, data=b"") if u.seq in gone else u for u in space.log]
+                document.seqs.clear()
             if change.live is not None:
                 document.live = change.live
             for data in change.updates:
                 seq = len(space.log) + 1
-                space.log.append(StoredUpdate(seq, change.address, data))
+                space.log.append(StoredUpdate(seq, change.address, data, change.epoch))
                 document.seqs.append(seq)
         head = len(space.log)
         if write.receipt is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from syncline.engine.errors import PeerError, StoreError, SynclineError
@@ -71,27 +71,50 @@ class Committer:
             await self._commit(batch)
 
     async def _commit(self, batch: list[Waiting]) -> None:
-        pushed = [waiting.pushed for waiting in batch]
         try:
-            outcomes, committed = await self._run(self._ledger.commit, pushed)
+            outcomes = await self._store(batch)
         except StoreError as error:
+            if error.retry_after is None:
+                await self._commit_singly(batch, error)
+                return
             # The replicas keep their batches and offer them again.
             logger.error("%d batches were not committed: %s", len(batch), error)
-            self._refuse(batch, error)
-            return
+            outcomes = [error] * len(batch)
         except Exception as error:
             logger.exception("a defect of the relay: %d batches were not committed", len(batch))
-            self._refuse(batch, _defect(error))
+            await self._commit_singly(batch, _defect(error))
             return
         for waiting, outcome in zip(batch, outcomes, strict=True):
             waiting.settle(outcome)
+
+    async def _store(self, batch: list[Waiting]) -> Sequence[Settled | SynclineError]:
+        pushed = [waiting.pushed for waiting in batch]
+        outcomes, committed = await self._run(self._ledger.commit, pushed)
         for commit in committed:
             self._publish(commit)
+        return outcomes
 
-    @staticmethod
-    def _refuse(batch: list[Waiting], error: SynclineError) -> None:
-        for waiting in batch:
-            waiting.settle(error)
+    async def _commit_singly(self, batch: list[Waiting], error: SynclineError) -> None:
+        """Find what in ``batch`` the store does not take, so that nothing else suffers from it."""
+        if len(batch) > 1:
+            for waiting in batch:
+                await self._commit([waiting])
+            return
+        (waiting,) = batch
+        try:
+            settled, committed = await self._run(
+                self._ledger.commit_singly, waiting.pushed, error
+            )
+        except StoreError as failure:
+            waiting.settle(failure)
+            return
+        except Exception as failure:
+            logger.exception("a defect of the relay: a batch was not committed")
+            waiting.settle(_defect(failure))
+            return
+        for commit in committed:
+            self._publish(commit)
+        waiting.settle(settled)
 
 
 def _defect(error: Exception) -> PeerError:

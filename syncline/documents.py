@@ -8,6 +8,8 @@ from syncline.engine.document import Document
 from syncline.engine.names import Address
 from syncline.stores import Store
 
+from .generations import Generation
+
 CAPACITY = 4096
 """Documents kept in memory; a small record takes about 6 kB."""
 
@@ -27,7 +29,7 @@ class DocumentCache:
         self._client_id = client_id
         self._capacity = capacity
         self._loaded: OrderedDict[Address, Document] = OrderedDict()
-        self.unsaved: dict[Address, list[bytes]] = {}
+        self.unsaved: dict[Address, Generation] = {}
         self.pinned: set[Address] = set()
 
     def get(self, address: Address) -> Document:
@@ -36,10 +38,26 @@ class DocumentCache:
         if document is not None and not document.broken:
             self._loaded.move_to_end(address)
             return document
+        document = self._load(address)
+        self._loaded[address] = document
+        self._evict()
+        return document
+
+    def _load(self, address: Address) -> Document:
         stored = self._store.load(self._workspace, address)
         updates = list(stored.updates) if stored else []
-        document = Document(self._client_id, updates + self.unsaved.get(address, []))
-        self._loaded[address] = document
+        epoch = stored.epoch if stored else 0
+        unsaved = self.unsaved.get(address)
+        if unsaved is not None:
+            # Of a later epoch: the store's log is that of a history that has ended.
+            updates = (updates if unsaved.epoch == epoch else []) + unsaved.updates
+            epoch = unsaved.epoch
+        return Document(self._client_id, updates, epoch)
+
+    def begin(self, address: Address, epoch: int) -> Document:
+        """An empty document in the place of the one of an earlier epoch."""
+        self.discard(address)
+        document = self._loaded[address] = Document(self._client_id, epoch=epoch)
         self._evict()
         return document
 

@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 from syncline.engine.clock import HybridClock
 from syncline.engine.document import merge_updates
 from syncline.engine.errors import LimitExceeded, StoreError
+from syncline.engine.messages import Entry
 from syncline.engine.names import Address
-from syncline.engine.outbox import pack
+from syncline.engine.outbox import merge_runs, pack
 from syncline.engine.updates import encode_state_vector
 from syncline.stores import DocumentWrite, OutboxBatch, RefusedUpdate, Run, Store, Write
 
 from .documents import DocumentCache
+from .generations import Generation
 
 logger = logging.getLogger("syncline.replica")
 
@@ -33,11 +35,33 @@ RETRY_SECONDS = 1.0
 
 
 @dataclass(slots=True)
+class Changes:
+    """What the next transaction adds to one document's log: changes from elsewhere, which cannot
+    build on local ones that nobody has seen yet, and then those.
+
+    The local ones are rows of their own, byte for byte the outbox's, so that what is not
+    acknowledged can be told from what it was made on (forks.py).
+    """
+
+    epoch: int
+    remote: list[bytes] = field(default_factory=list[bytes])
+    local: list[bytes] = field(default_factory=list[bytes])
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.remote)) + sum(map(len, self.local))
+
+    @property
+    def count(self) -> int:
+        return len(self.remote) + len(self.local)
+
+
+@dataclass(slots=True)
 class Gathered:
     """What the next transaction will hold."""
 
-    documents: dict[Address, list[bytes]] = field(default_factory=dict[Address, list[bytes]])
-    local: dict[Address, list[bytes]] = field(default_factory=dict[Address, list[bytes]])
+    documents: dict[Address, Changes] = field(default_factory=dict[Address, Changes])
+    offered: list[Entry] = field(default_factory=list[Entry])
     acknowledged: list[int] = field(default_factory=list[int])
     refused: list[RefusedUpdate] = field(default_factory=list[RefusedUpdate])
     meta: dict[str, str] = field(default_factory=dict[str, str])
@@ -84,7 +108,9 @@ class Journal:
 
     @property
     def pending(self) -> int:
-        return self._outstanding + bool(self._gathered.local)
+        gathered = self._gathered
+        local = gathered.offered or any(each.local for each in gathered.documents.values())
+        return self._outstanding + bool(local)
 
     @property
     def unsaved_bytes(self) -> int:
@@ -104,18 +130,27 @@ class Journal:
                 hint="Await replica.flushed() now and then in a loop that writes this much.",
             )
 
-    def add(self, address: Address, updates: list[bytes], *, local: bool) -> None:
-        """Keep updates of one document, in causal order; local ones go to the relay too."""
-        self._gathered.documents.setdefault(address, []).extend(updates)
-        self._documents.unsaved.setdefault(address, []).extend(updates)
-        if local:
-            self._gathered.local.setdefault(address, []).extend(updates)
+    def add(self, address: Address, epoch: int, updates: list[bytes], *, local: bool) -> None:
+        """Keep updates of one document, in causal order; local ones go to the relay too.
+
+        The first one of a later epoch ends the document's log so far.
+        """
+        changes = self._gathered.documents.get(address)
+        if changes is None or changes.epoch < epoch:
+            if changes is not None:
+                self._bytes -= changes.size
+            changes = self._gathered.documents[address] = Changes(epoch)
+        (changes.local if local else changes.remote).extend(updates)
+        unsaved = self._documents.unsaved.get(address)
+        if unsaved is None or unsaved.epoch < epoch:
+            unsaved = self._documents.unsaved[address] = Generation(epoch)
+        unsaved.updates.extend(updates)
         self._bytes += sum(map(len, updates))
         self._changed()
 
-    def offer(self, address: Address, update: bytes) -> None:
+    def offer(self, address: Address, epoch: int, update: bytes) -> None:
         """Send the relay an update of what the store already holds."""
-        self._gathered.local.setdefault(address, []).append(update)
+        self._gathered.offered.append(Entry(address, update, epoch))
         self._changed()
 
     def set_meta(self, key: str, value: str) -> None:
@@ -208,28 +243,39 @@ class Journal:
         self.error = None
         self._durable = version
         self.durable_batch += batches
-        for address, updates in gathered.documents.items():
-            self._forget(address, updates)
+        for address, changes in gathered.documents.items():
+            self._forget(address, changes)
         self.on_durable()
         await self.notify()
 
-    def _forget(self, address: Address, updates: list[bytes]) -> None:
-        self._bytes -= sum(map(len, updates))
-        rest = self._documents.unsaved[address][len(updates) :]
+    def _forget(self, address: Address, changes: Changes) -> None:
+        self._bytes -= changes.size
+        unsaved = self._documents.unsaved[address]
+        if unsaved.epoch != changes.epoch:
+            return  # begun anew meanwhile
+        rest = unsaved.updates[changes.count :]
         if rest:
-            self._documents.unsaved[address] = rest
+            self._documents.unsaved[address] = Generation(unsaved.epoch, rest)
         else:
             del self._documents.unsaved[address]
 
     def _prepare(self, gathered: Gathered) -> tuple[list[Write], int]:
-        batches = pack(gathered.local.items(), self.last_batch + 1)
+        local = {
+            address: merge_runs(changes.local) for address, changes in gathered.documents.items()
+        }
+        entries = [
+            Entry(address, update, gathered.documents[address].epoch)
+            for address, updates in local.items()
+            for update in updates
+        ]
+        batches = pack(entries + gathered.offered, self.last_batch + 1)
         self.last_batch += len(batches)
         writes = [
             Write(
                 self._workspace,
                 documents=tuple(
-                    self._document_write(address, updates)
-                    for address, updates in gathered.documents.items()
+                    self._document_write(address, changes, local[address])
+                    for address, changes in gathered.documents.items()
                 ),
                 outbox=tuple(OutboxBatch(batch.number, batch.payload) for batch in batches),
                 refused=tuple(gathered.refused),
@@ -245,10 +291,14 @@ class Journal:
         )
         return writes, len(batches)
 
-    def _document_write(self, address: Address, updates: list[bytes]) -> DocumentWrite:
+    def _document_write(
+        self, address: Address, changes: Changes, local: list[bytes]
+    ) -> DocumentWrite:
+        remote = [merge_updates(changes.remote)] if changes.remote else []
         return DocumentWrite(
             address,
-            updates=(merge_updates(updates),),
+            updates=(*remote, *local),
             state_vector=encode_state_vector(self._documents.get(address).state_vector()),
             live=self._live_of(address),
+            epoch=changes.epoch,
         )

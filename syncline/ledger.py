@@ -10,12 +10,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Generic, NamedTuple, TypeVar
 
 from syncline.engine.codec import encode
 from syncline.engine.document import merge_updates
-from syncline.engine.errors import DocumentBroken, InvalidUpdate, PeerError, SynclineError
+from syncline.engine.errors import (
+    DocumentBroken,
+    InvalidUpdate,
+    PeerError,
+    StoreError,
+    SynclineError,
+)
 from syncline.engine.messages import LIMITS, Entry, Refusal, Updates
 from syncline.engine.names import Address
 from syncline.engine.updates import (
@@ -28,10 +34,14 @@ from syncline.engine.updates import (
 )
 from syncline.stores import DocumentWrite, Receipt, Store, Write
 
+from .generations import Generations
 from .receipts import pack_refusals, unpack_refusals
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+EPOCH_CHANGED = "epoch-changed"
+"""The code of a refusal: the document was rebuilt, and the update is of its former history."""
 
 _UPDATE_LIMITS = UpdateLimits(max_bytes=LIMITS.max_update)
 _KEPT = 50_000  # state vectors of documents, and last batches of replicas; about 300 bytes each
@@ -59,7 +69,7 @@ class _Recent(Generic[K, V]):
 class PushedBatch:
     """A batch as it came from a replica; ``digest`` is the SHA-256 of its frame.
 
-    ``follows`` is the batch after which a replica begins of which nothing is stored yet.
+    ``follows`` is the last batch that the replica knew to be acknowledged when it connected.
     """
 
     workspace: str
@@ -97,8 +107,15 @@ class _Draft:
     """One batch on its way into the transaction."""
 
     pushed: PushedBatch
-    documents: dict[Address, list[bytes]] = field(default_factory=dict[Address, list[bytes]])
+    documents: Generations = field(default_factory=Generations)
     refusals: list[Refusal] = field(default_factory=list[Refusal])
+
+
+class _State(NamedTuple):
+    """How far the relay is with a document."""
+
+    epoch: int
+    vector: StateVector
 
 
 @dataclass(slots=True)
@@ -108,8 +125,8 @@ class _Transaction:
     drafts: dict[tuple[str, str, int], _Draft] = field(
         default_factory=dict[tuple[str, str, int], _Draft]
     )
-    states: dict[tuple[str, Address], StateVector] = field(
-        default_factory=dict[tuple[str, Address], StateVector]
+    states: dict[tuple[str, Address], _State] = field(
+        default_factory=dict[tuple[str, Address], _State]
     )
     last: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 
@@ -119,7 +136,7 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._states: _Recent[tuple[str, Address], StateVector] = _Recent()
+        self._states: _Recent[tuple[str, Address], _State] = _Recent()
         self._last: _Recent[tuple[str, str], int] = _Recent()
 
     def commit(
@@ -148,6 +165,41 @@ class Ledger:
         ]
         return settled, list(self._announcements(drafts, heads))
 
+    def commit_singly(
+        self, pushed: PushedBatch, why: SynclineError
+    ) -> tuple[Settled | SynclineError, list[Committed]]:
+        """Commit a batch that the store does not take as a whole: each update for itself.
+
+        What the store does not take is refused with the reason, which is ``why`` unless it says
+        something else. The updates come first and the receipt last, so a crash between repeats
+        updates, which is no harm. Raises StoreError if the store takes nothing now.
+        """
+        transaction = _Transaction()
+        receipt = self._place(replace(pushed, entries=()), transaction)
+        if not isinstance(receipt, _Draft):
+            return receipt, []
+        announced: list[Committed] = []
+        for entry in pushed.entries:
+            draft = _Draft(pushed)
+            states: dict[tuple[str, Address], _State] = {}
+            self._check(draft, entry, states)
+            receipt.refusals += draft.refusals
+            try:
+                heads = self._store.write([_to_write(draft, states, receipt=False)])
+            except StoreError as error:
+                if error.retry_after is not None:
+                    raise
+                receipt.refusals.append(_not_stored(entry.address, error))
+            except Exception:  # noqa: BLE001  a defect, which was logged when the whole batch met it
+                receipt.refusals.append(_not_stored(entry.address, why))
+            else:
+                for document, state in states.items():
+                    self._states.put(document, state)
+                announced += self._announcements([draft], heads)
+        (head,) = self._store.write([_to_write(receipt, {})])
+        self._last.put((pushed.workspace, pushed.replica), pushed.batch)
+        return Settled(head, tuple(receipt.refusals)), announced
+
     def last_batch(self, workspace: str, replica: str) -> int:
         """The number of the last committed batch of ``replica``, 0 if there is none."""
         return self._last.get(
@@ -161,7 +213,8 @@ class Ledger:
         draft = transaction.drafts.get((*replica, pushed.batch))
         if draft is not None:  # it came twice while the last transaction ran
             return draft if draft.pushed.digest == pushed.digest else _conflict(pushed)
-        known = transaction.last.get(replica, self.last_batch(*replica)) or pushed.follows
+        # A relay that was restored goes on from what the replica knows to be acknowledged.
+        known = max(transaction.last.get(replica, self.last_batch(*replica)), pushed.follows)
         if pushed.batch <= known:
             return self._repeated(pushed)
         # Also the first batch may have failed to be committed while the second waited behind it.
@@ -188,7 +241,7 @@ class Ledger:
         return Settled(receipt.seq, unpack_refusals(receipt.refused))
 
     def _check(
-        self, draft: _Draft, entry: Entry, states: dict[tuple[str, Address], StateVector]
+        self, draft: _Draft, entry: Entry, states: dict[tuple[str, Address], _State]
     ) -> None:
         key = (draft.pushed.workspace, entry.address)
         try:
@@ -201,24 +254,39 @@ class Ledger:
         state = states.get(key)
         if state is None:
             state = self._state(key)
-        if not covers(state, info.needs):
+        if entry.epoch < state.epoch:
+            draft.refusals.append(
+                Refusal(
+                    entry.address,
+                    EPOCH_CHANGED,
+                    f"The document {entry.address} was rebuilt since this change was made.",
+                    "Fetch the document, and make the change again on what it holds now.",
+                    None,
+                )
+            )
+            return
+        if entry.epoch > state.epoch:
+            state = _State(entry.epoch, {})  # the document begins anew
+        if not covers(state.vector, info.needs):
             draft.refusals.append(
                 Refusal(
                     entry.address,
                     "missing-dependencies",
                     f"The update of {entry.address} follows changes that the relay does not have.",
                     "Send the difference from the state vector given here.",
-                    encode_state_vector(state),
+                    encode_state_vector(state.vector),
                 )
             )
             return
-        states[key] = info.advance(state)
-        draft.documents.setdefault(entry.address, []).append(entry.update)
+        states[key] = _State(entry.epoch, info.advance(state.vector))
+        draft.documents.add(entry.address, entry.epoch, entry.update)
 
-    def _state(self, key: tuple[str, Address]) -> StateVector:
-        def load() -> StateVector:
-            stored = self._store.load(*key)
-            return decode_state_vector(stored.state_vector) if stored else {}
+    def _state(self, key: tuple[str, Address]) -> _State:
+        def load() -> _State:
+            stored = self._store.state(*key)
+            if stored is None:
+                return _State(0, {})
+            return _State(stored.epoch, decode_state_vector(stored.state_vector))
 
         return self._states.get(key, load)
 
@@ -243,42 +311,54 @@ def _conflict(pushed: PushedBatch) -> PeerError:
     )
 
 
-def _to_write(draft: _Draft, states: dict[tuple[str, Address], StateVector]) -> Write:
+def _not_stored(address: Address, why: SynclineError) -> Refusal:
+    return Refusal(address, why.code, why.message, why.hint, None)
+
+
+def _to_write(
+    draft: _Draft, states: dict[tuple[str, Address], _State], *, receipt: bool = True
+) -> Write:
     pushed = draft.pushed
     documents = tuple(
         DocumentWrite(
             address,
-            updates=tuple(updates),
-            state_vector=encode_state_vector(states[pushed.workspace, address]),
+            updates=tuple(generation.updates),
+            state_vector=encode_state_vector(states[pushed.workspace, address].vector),
+            epoch=generation.epoch,
         )
-        for address, updates in draft.documents.items()
+        for address, generation in draft.documents
     )
-    receipt = Receipt(pushed.replica, pushed.batch, pushed.digest, 0, pack_refusals(draft.refusals))
-    return Write(pushed.workspace, documents=documents, receipt=receipt)
+    if not receipt:
+        return Write(pushed.workspace, documents=documents)
+    refused = pack_refusals(draft.refusals)
+    kept = Receipt(pushed.replica, pushed.batch, pushed.digest, 0, refused)
+    return Write(pushed.workspace, documents=documents, receipt=kept)
 
 
 def _announce(workspace: str, group: list[_Draft], cursor: int) -> Committed | None:
-    merged: dict[Address, list[bytes]] = {}
+    merged = Generations()
+    since = cursor
     for draft in group:
-        for address, updates in draft.documents.items():
-            merged.setdefault(address, []).extend(updates)
+        for address, generation in draft.documents:
+            merged.add(address, generation.epoch, *generation.updates)
+            since -= len(generation.updates)
     if not merged:
         return None  # every update was refused
-    since = cursor - sum(map(len, merged.values()))
     authors = {draft.pushed.replica for draft in group if draft.documents}
     author = authors.pop() if len(authors) == 1 else None
     return Committed(workspace, since, cursor, updates_frame(since, cursor, merged), author)
 
 
-def updates_frame(since: int, cursor: int, documents: dict[Address, list[bytes]]) -> bytes:
+def updates_frame(since: int, cursor: int, documents: Generations) -> bytes:
     """The encoded frame that carries these updates, merged per document."""
     entries: list[Entry] = []
-    for address, updates in documents.items():
+    for address, generation in documents:
+        updates, epoch = generation.updates, generation.epoch
         try:
-            entries.append(Entry(address, merge_updates(updates)))
+            entries.append(Entry(address, merge_updates(updates), epoch))
         except DocumentBroken:
             # What cannot be merged goes as it came; the readers quarantine the bad one.
-            entries.extend(Entry(address, update) for update in updates)
+            entries.extend(Entry(address, update, epoch) for update in updates)
     frame = encode(Updates(since, cursor, tuple(entries)))
     if not isinstance(frame, bytes):
         raise TypeError("updates are a binary frame")

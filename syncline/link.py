@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -24,11 +25,12 @@ from syncline.engine.errors import (
     VersionMismatch,
     WorkspaceMismatch,
 )
-from syncline.engine.messages import Push, Refusal
+from syncline.engine.messages import Entry, Push, Refusal
 from syncline.engine.names import Address
 from syncline.engine.replica_session import (
     Acknowledged,
     Advanced,
+    Digests,
     DocumentReceived,
     Event,
     Missed,
@@ -36,6 +38,7 @@ from syncline.engine.replica_session import (
     Ponged,
     ReplicaSession,
     Rewind,
+    States,
     UpdatesReceived,
     Welcomed,
 )
@@ -43,8 +46,10 @@ from syncline.engine.updates import decode_state_vector
 from syncline.stores import RefusedUpdate
 from syncline.transports import Transport
 
+from .comparison import Comparison
 from .conversation import until_first_failure
 from .environment import Environment
+from .ledger import EPOCH_CHANGED
 from .workspace import Workspace
 
 logger = logging.getLogger("syncline.replica")
@@ -83,6 +88,9 @@ class Link:
         self._rounds: dict[int, _Round] = {}
         self._resumed_at = -1
         self._fetching: set[Address] = set()
+        self._comparison: Comparison | None = None
+        # Acknowledgements that wait for a document's new history, in order.
+        self._deferred: deque[Acknowledged] = deque()
         self._journal.on_durable = self._wake.set
 
     async def run(self) -> None:
@@ -143,6 +151,8 @@ class Link:
             relay=meta_relay,
         )
         workspace.hold_back.reset(workspace.cursor)
+        self._comparison = None
+        self._deferred.clear()
         self._sent = journal.acknowledged
         self._resumed_at = -1
         self._fetching.clear()
@@ -164,6 +174,7 @@ class Link:
     async def _take(self, frame: str | bytes, session: ReplicaSession) -> None:
         for event in session.receive(frame):
             await self._handle(event, session)
+            await self._finish_comparison()
         session.cursor = self._workspace.cursor
         self._mend_gap(session)
         self._wake.set()
@@ -173,18 +184,32 @@ class Link:
     async def _handle(self, event: Event, session: ReplicaSession) -> None:
         match event:
             case Welcomed():
-                await self._welcome(event)
+                await self._welcome(event, session)
             case UpdatesReceived(since, cursor, entries):
+                await self._save_for([(entry.address, entry.epoch) for entry in entries])
                 self._workspace.receive(since, cursor, entries)
+                await self._acknowledge(session)
                 await self._journal.notify()
             case Advanced(since, cursor):
                 self._workspace.receive(since, cursor, ())
                 await self._journal.notify()
-            case DocumentReceived(address, update):
+            case DocumentReceived(address, epoch, update):
                 self._fetching.discard(address)
-                self._workspace.receive_document(address, update)
-            case Acknowledged(batch, _seq, refusals):
-                self._journal.acknowledge(batch, self._settle(batch, refusals))
+                await self._save_for([(address, epoch)])
+                self._workspace.receive_document(address, epoch, update)
+                if self._comparison is not None:
+                    self._comparison.received(address)
+                await self._acknowledge(session)
+                await self._journal.notify()
+            case Digests():
+                if self._comparison is not None:
+                    await self._comparison.compare(event)
+            case States():
+                if self._comparison is not None:
+                    await self._comparison.exchange(event)
+            case Acknowledged():
+                self._deferred.append(event)
+                await self._acknowledge(session)
                 await self._journal.notify()
             case Rewind(batch):
                 self._sent = batch - 1
@@ -197,7 +222,11 @@ class Link:
             case _:
                 pass  # CaughtUp: the cursor says it already
 
-    async def _welcome(self, event: Welcomed) -> None:
+    async def _save_for(self, entries: list[tuple[Address, int]]) -> None:
+        while self._workspace.begins_anew(entries) and not self._journal.saved:
+            await self._journal.flushed()
+
+    async def _welcome(self, event: Welcomed, session: ReplicaSession) -> None:
         if event.batch > self._journal.last_batch:
             raise WorkspaceMismatch(
                 f"The relay has batch {event.batch} of this replica, whose store has made only "
@@ -205,32 +234,64 @@ class Link:
                 hint="Open a new, empty store; it fetches everything from the relay. Copy over by "
                 "hand what was written here since the restore.",
             )
-        self._workspace.join_relay(event.relay)
+        if event.forgetful:
+            logger.warning("the relay was restored from a backup: comparing what both have")
+            self._workspace.begin_comparison(event.relay, event.head)
+            self._comparison = Comparison(self._workspace, session, event.relay)
+        else:
+            self._workspace.join_relay(event.relay)
         self.error = None
         self._attempt = 0
         await self._set_state("online")
 
-    def _settle(self, batch: int, refusals: tuple[Refusal, ...]) -> list[RefusedUpdate]:
+    async def _finish_comparison(self) -> None:
+        comparison = self._comparison
+        if comparison is not None and comparison.done:
+            self._comparison = None
+            self._workspace.join_relay(comparison.relay)
+            logger.info("the relay has everything again")
+            await self._journal.notify()
+
+    async def _acknowledge(self, session: ReplicaSession) -> None:
+        """Take acknowledgements in order, up to one that waits for a document's new history."""
+        while self._deferred:
+            batch, refusals = self._deferred[0].batch, self._deferred[0].refusals
+            pushed = self._pushed(batch) if refusals else {}
+            for refusal in refusals:
+                entry = pushed.get(refusal.address)
+                document = self._workspace.documents.get(refusal.address)
+                if refusal.code == EPOCH_CHANGED and entry and document.epoch <= entry.epoch:
+                    # Its edits stay in the outbox until they are made again.
+                    self._fetch(session, refusal.address)
+                    return
+            self._deferred.popleft()
+            self._journal.acknowledge(batch, self._settle(batch, refusals, pushed))
+
+    def _pushed(self, batch: int) -> dict[Address, Entry]:
+        rows = self._journal.outbox(after=batch - 1, limit=1)
+        push = decode(rows[0].payload) if rows else None
+        return {entry.address: entry for entry in push.entries} if isinstance(push, Push) else {}
+
+    def _settle(
+        self, batch: int, refusals: tuple[Refusal, ...], pushed: dict[Address, Entry]
+    ) -> list[RefusedUpdate]:
         """Answer refusals: offer what the relay misses, quarantine what it will never take."""
         refused: list[RefusedUpdate] = []
-        updates: dict[str, bytes] = {}
-        if refusals:
-            (row,) = self._journal.outbox(after=batch - 1, limit=1)
-            push = decode(row.payload)
-            if isinstance(push, Push):
-                updates = {str(entry.address): entry.update for entry in push.entries}
         for refusal in refusals:
+            if refusal.code == EPOCH_CHANGED:
+                continue  # made again on the new history
+            document = self._workspace.documents.get(refusal.address)
             if refusal.state_vector is not None:
                 have = decode_state_vector(refusal.state_vector)
-                document = self._workspace.documents.get(refusal.address)
-                self._journal.offer(refusal.address, document.diff(have))
+                self._journal.offer(refusal.address, document.epoch, document.diff(have))
                 continue
+            entry = pushed.get(refusal.address)
             logger.error("the relay refused a change of %s: %s", refusal.address, refusal.message)
             refused.append(
                 RefusedUpdate(
                     batch,
                     str(refusal.address),
-                    updates.get(str(refusal.address), b""),
+                    entry.update if entry else b"",
                     refusal.code,
                     refusal.message,
                 )
@@ -242,9 +303,13 @@ class Link:
         if hold_back.gap and self._resumed_at != self._workspace.cursor:
             self._resume(session)
         for address in hold_back.waiting:
-            if address not in self._fetching:
-                self._fetching.add(address)
-                session.fetch(address, self._workspace.state_vector(address))
+            self._fetch(session, address)
+
+    def _fetch(self, session: ReplicaSession, address: Address) -> None:
+        if address not in self._fetching:
+            self._fetching.add(address)
+            document = self._workspace.documents.get(address)
+            session.fetch(address, document.epoch, document.state_vector())
 
     def _resume(self, session: ReplicaSession) -> None:
         self._resumed_at = self._workspace.cursor
@@ -284,6 +349,8 @@ class Link:
                         await self._round(session)
                 except TimeoutError:
                     raise _silent(self.url) from None
+                if self._comparison is not None and self._comparison.stalled():
+                    raise _silent(self.url)
 
     async def _round(self, session: ReplicaSession) -> int:
         """Ask the relay where it is; returns its head. Raises TransportClosed."""
@@ -330,7 +397,9 @@ class Link:
         return self._workspace.cursor >= head and self._journal.pending == 0
 
     def _settled(self) -> bool:
-        return self.state == "failed" or (self.state == "online" and self._journal.pending == 0)
+        return self.state == "failed" or (
+            self.state == "online" and self._journal.pending == 0 and self._comparison is None
+        )
 
 
 def _is_final(error: SynclineError) -> bool:

@@ -13,11 +13,12 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from syncline.engine.document import Document
+from syncline.engine.document import EMPTY_UPDATE, Document
 from syncline.engine.errors import ProtocolError, SynclineError, TransportClosed, UnexpectedMessage
 from syncline.engine.messages import Hello
-from syncline.engine.names import Address
 from syncline.engine.relay_session import (
+    CompareReceived,
+    EnumerateReceived,
     Event,
     FetchReceived,
     HelloReceived,
@@ -27,12 +28,13 @@ from syncline.engine.relay_session import (
     RelaySession,
     ResumeReceived,
 )
-from syncline.engine.updates import StateVector
 from syncline.stores import Run, Store
 from syncline.transports import Transport
 
+from .catalogue import Catalogue
 from .committer import Committer, Waiting
 from .conversation import until_first_failure
+from .generations import Generations
 from .ledger import Ledger, PushedBatch, Settled, updates_frame
 from .room import Room
 
@@ -53,6 +55,7 @@ class Service(Protocol):
     read: Run
     ledger: Ledger
     committer: Committer
+    catalogue: Catalogue
 
     async def enter(self, workspace: str, wake: Callable[[], None]) -> Room: ...
 
@@ -120,11 +123,7 @@ class Peer:
         batch = await service.run(service.ledger.last_batch, self._workspace, hello.replica)
         self._replica = hello.replica
         self._follows = hello.acknowledged
-        # A cursor beyond our head comes from a log that we do not have: begin at the beginning.
-        self._position = hello.cursor if hello.cursor <= room.head else 0
-        self._session.welcome(
-            relay=service.identity, head=room.head, batch=batch or hello.acknowledged
-        )
+        self._position = self._session.welcome(relay=service.identity, head=room.head, batch=batch)
         self._wake.set()
 
     # Receiving
@@ -152,9 +151,19 @@ class Peer:
             case ResumeReceived(cursor):
                 self._position = min(cursor, room.head)
                 self._catching_up = True
-            case FetchReceived(address, state_vector):
-                update = await self._service.read(self._difference, address, state_vector)
-                self._session.document(address, update)
+            case FetchReceived():
+                epoch, update = await self._service.read(self._difference, event)
+                self._session.document(event.address, epoch, update)
+            case CompareReceived(after):
+                ranges = await self._service.read(
+                    self._service.catalogue.ranges, self._workspace, after
+                )
+                self._session.digests(after, ranges)
+            case EnumerateReceived(after, until):
+                reached, documents = await self._service.read(
+                    self._service.catalogue.summaries, self._workspace, after, until
+                )
+                self._session.states(after, reached, documents)
             case PeerFailed(error):
                 raise error
             case _:
@@ -168,11 +177,14 @@ class Peer:
             self._failure = outcome
         self._wake.set()
 
-    def _difference(self, address: Address, state_vector: StateVector) -> bytes:
-        stored = self._service.store.load(self._workspace, address)
-        document = Document(1, stored.updates if stored else ())
+    def _difference(self, fetch: FetchReceived) -> tuple[int, bytes]:
+        stored = self._service.store.load(self._workspace, fetch.address)
+        if stored is None:
+            return fetch.epoch, EMPTY_UPDATE
+        document = Document(1, stored.updates)
         try:
-            return document.diff(state_vector)
+            have = fetch.state_vector if fetch.epoch == stored.epoch else {}
+            return stored.epoch, document.diff(have)
         finally:
             document.close()
 
@@ -213,7 +225,7 @@ class Peer:
         page = self._service.store.since(
             self._workspace, position, max_bytes=PAGE_BYTES, max_updates=PAGE_UPDATES
         )
-        documents: dict[Address, list[bytes]] = {}
+        documents = Generations()
         for update in page.updates:
-            documents.setdefault(update.address, []).append(update.data)
+            documents.add(update.address, update.epoch, update.data)
         return page.cursor, updates_frame(position, page.cursor, documents)

@@ -13,6 +13,7 @@ from syncline.engine.names import check_workspace
 from syncline.stores import SqlStore, Store, Write
 from syncline.transports import Transport, WebSocketServer
 
+from .catalogue import Catalogue
 from .committer import Committer
 from .environment import Environment
 from .ledger import Committed, Ledger
@@ -33,6 +34,7 @@ class RelayCore:
         self.run = environment.store_thread()
         self.read = environment.store_thread()
         self.ledger = Ledger(store)
+        self.catalogue = Catalogue(store)
         self.committer = Committer(self.ledger, self.run, self._publish)
         self._environment = environment
         self._rooms: dict[str, Room] = {}

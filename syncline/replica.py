@@ -21,7 +21,7 @@ from syncline.engine.errors import (
 )
 from syncline.engine.fields import Host
 from syncline.engine.fields.shared import SharedArray, SharedMap, SharedText
-from syncline.engine.identity import MAX_CLIENT_ID
+from syncline.engine.identity import MAX_CLIENT_ID, Identity
 from syncline.engine.liveness import write_live
 from syncline.engine.names import Address
 from syncline.engine.updates import parse_update
@@ -30,6 +30,7 @@ from syncline.transports import parse_relay_url
 
 from .collection import Collection
 from .environment import Environment
+from .identities import become
 from .link import Link, LinkState
 from .record import Record
 from .workspace import Workspace
@@ -152,7 +153,13 @@ class Replica:
                 "This store belongs to a relay.",
                 hint="Give the replica a file of its own.",
             )
-        self._store.write([Write("", meta={"role": role})])
+        writes = [Write("", meta={"role": role})]
+        identity, is_new = Identity.recall(
+            self._store.meta(LOCAL), self._environment.rng, self._store.fingerprint()
+        )
+        if is_new:
+            writes += become(self._store, LOCAL, identity)
+        self._store.write(writes)
 
     async def __aexit__(
         self,

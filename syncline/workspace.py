@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -25,15 +25,18 @@ from syncline.engine.errors import (
     TransactionConflict,
     WorkspaceMismatch,
 )
+from syncline.engine.handshake import lineage
 from syncline.engine.identity import Identity
 from syncline.engine.liveness import is_live
-from syncline.engine.messages import LIMITS, Entry
+from syncline.engine.messages import LIMITS, DocumentSummary, Entry
 from syncline.engine.names import Address
 from syncline.engine.schema import Schema
 from syncline.engine.updates import StateVector, UpdateInfo, covers, parse_update
 from syncline.stores import RefusedUpdate, Run, Store
 
+from .catalogue import Catalogue
 from .documents import CAPACITY, DocumentCache
+from .forks import unacknowledged
 from .journal import Journal
 
 
@@ -75,12 +78,14 @@ class Workspace:
         self.now = now
         self.rng = rng
         self._store = store
+        self._run = run
         meta = store.meta(name)
-        self.identity, is_new = Identity.recall(meta, rng, store.fingerprint())
+        self.identity, _ = Identity.recall(meta, rng, meta["fingerprint"])
         self.clock = HybridClock(now, int(meta.get("clock", "0")))
         self.documents = DocumentCache(store, name, self.identity.client_id, capacity)
         self.journal = Journal(store, run, name, self.documents, self.clock, self._live_of)
         self.hold_back = HoldBack(int(meta.get("cursor", "0")))
+        self.catalogue = Catalogue(store)
         self.joined: str | None = meta.get("joined")
         """The workspace's name at the relay, once a relay has been named."""
         self.relay: str | None = meta.get("relay")
@@ -91,9 +96,6 @@ class Workspace:
         self._live: dict[str, set[str]] = {name: set() for name in schemas}
         self._check_schemas(meta)
         self._load_index()
-        if is_new:
-            for key, value in self.identity.to_meta().items():
-                self.journal.set_meta(key, value)
 
     def _check_schemas(self, meta: Mapping[str, str]) -> None:
         for name, schema in self.schemas.items():
@@ -128,10 +130,18 @@ class Workspace:
             )
 
     def join_relay(self, relay: str) -> None:
-        """Remember the relay that answered; the session has checked that it is the same."""
-        if self.relay is None:
+        """Remember the relay that the cursor is about from now on; the session has checked that it
+        may be."""
+        if self.relay != relay:
             self.relay = relay
             self.journal.set_meta("relay", relay)
+
+    def begin_comparison(self, relay: str, head: int) -> None:
+        """Follow the log of a restored relay from its ``head``. Until ``join_relay`` says that what
+        came before has been compared, a new connection begins with that again."""
+        self.join_relay(f"{lineage(relay)}.behind")
+        self.hold_back.reset(head)
+        self.journal.set_meta("cursor", str(head))
 
     # Reading
 
@@ -222,20 +232,25 @@ class Workspace:
     def _keep(self, transaction: Transaction) -> None:
         for address, updates in transaction.changes.items():
             if updates:
-                self.journal.add(address, updates, local=True)
                 document = transaction.documents[address]
+                self.journal.add(address, document.epoch, updates, local=True)
                 self._announce(address, document, transaction.was_live[address], "local")
 
     def seed(self, address: Address, update: bytes, info: UpdateInfo) -> None:
         """Put in content that other replicas may put in too, byte for byte the same."""
         document = self.documents.get(address)
+        if document.epoch:
+            return  # rebuilt: the seed's content is in it, or was removed
         state = document.state_vector()
         if all(state.get(client, 0) >= end for client, end in info.ends().items()):
             return
         self.journal.check_room()
         was_live = self._before_change(address, document)
         document.apply(update)
-        self.journal.add(address, [update], local=True)
+        # Not as a local change, which nobody builds on before it is pushed: others may have the
+        # same seed.
+        self.journal.add(address, document.epoch, [update], local=False)
+        self.journal.offer(address, document.epoch, update)
         self._announce(address, document, was_live, "local")
 
     # Changes from the relay
@@ -251,18 +266,33 @@ class Workspace:
 
         Raises InvalidUpdate if the relay sent bytes that are no update: then nothing is applied.
         """
-        parsed = [(entry.address, entry.update, parse_update(entry.update)) for entry in entries]
+        infos = [parse_update(entry.update) for entry in entries]
+        parsed: list[tuple[Address, bytes, UpdateInfo]] = []
+        for (address, update, epoch), info in zip(entries, infos, strict=True):
+            known = self.documents.get(address).epoch
+            if epoch > known:
+                if info.needs:
+                    return  # what came before was lost; all of it comes again
+                self._begin(address, epoch, update)
+            elif epoch == known:
+                parsed.append((address, update, info))
         before = self.cursor
         for ready in self.hold_back.receive(since, cursor, parsed, self.state_vector):
             self._apply(ready.address, ready.update)
         if self.cursor != before:
             self.journal.set_meta("cursor", str(self.cursor))
 
-    def receive_document(self, address: Address, update: bytes) -> None:
+    def receive_document(self, address: Address, epoch: int, update: bytes) -> None:
         """Take the difference that was fetched for one document."""
-        if not covers(self.state_vector(address), parse_update(update).needs):
+        document = self.documents.get(address)
+        later = epoch > document.epoch
+        have = {} if later else document.state_vector()
+        if epoch < document.epoch or not covers(have, parse_update(update).needs):
             return  # it answers for a state that this document is not in; the next fetch will do
-        self._apply(address, update)
+        if later:
+            self._begin(address, epoch, update)
+        else:
+            self._apply(address, update)
         before = self.cursor
         for ready in self.hold_back.release(address, self.state_vector(address)):
             self._apply(ready.address, ready.update)
@@ -271,6 +301,24 @@ class Workspace:
 
     def state_vector(self, address: Address) -> StateVector:
         return self.documents.get(address).state_vector()
+
+    # Comparing with a restored relay
+
+    async def range_digest(self, after: Address | None, until: Address | None) -> bytes:
+        """The digest of what the store has with after < address <= until."""
+        return await self._run(self.catalogue.range_digest, self.name, after, until)
+
+    async def summaries(
+        self, after: Address | None, until: Address | None
+    ) -> list[DocumentSummary]:
+        """All that the store has with after < address <= until."""
+        found: list[DocumentSummary] = []
+        while True:
+            reached, some = await self._run(self.catalogue.summaries, self.name, after, until)
+            found += some
+            if reached == until:
+                return found
+            after = reached
 
     def _apply(self, address: Address, update: bytes) -> None:
         document = self.documents.get(address)
@@ -285,7 +333,34 @@ class Workspace:
             return
         if not changed:
             return  # our own change coming back, or one that came before
-        self.journal.add(address, [update], local=False)
+        self.journal.add(address, document.epoch, [update], local=False)
+        self._announce(address, document, was_live, "remote")
+
+    def begins_anew(self, entries: Iterable[tuple[Address, int]]) -> bool:
+        """Whether any of these (address, epoch) is of a later generation than the one here: then
+        ``receive`` wants a journal that is saved."""
+        return any(epoch > self.documents.get(address).epoch for address, epoch in entries)
+
+    def _begin(self, address: Address, epoch: int, update: bytes) -> None:
+        """Go over to the document's new history, with what nobody else has seen of the old one."""
+        edits = unacknowledged(self._store, self.name, address, self.documents.get(address).epoch)
+        document = self.documents.begin(address, epoch)
+        self.hold_back.abandon(address)
+        was_live = self._before_change(address, document)
+        try:
+            document.apply(update)
+            if edits is not None:
+                edits.replay(document)
+        except DocumentBroken as error:
+            self.documents.discard(address)
+            self.journal.quarantine(
+                RefusedUpdate(0, str(address), update, error.code, error.message)
+            )
+            return
+        self.journal.add(address, epoch, [update], local=False)
+        again = document.take_captured()
+        if again:
+            self.journal.add(address, epoch, again, local=True)
         self._announce(address, document, was_live, "remote")
 
     # Who hears of it

@@ -11,7 +11,7 @@ from syncline.engine.codec import decode
 from syncline.engine.document import Document
 from syncline.engine.messages import MAX_PUSH_ENTRIES, Entry, Push
 from syncline.engine.names import Address
-from syncline.engine.outbox import MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, Batch, pack
+from syncline.engine.outbox import MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, Batch, merge_runs, pack
 
 FIRST = Address("notes", "first")
 SECOND = Address("notes", "second")
@@ -23,6 +23,13 @@ def _updates(*lengths: int) -> list[bytes]:
     for length in lengths:
         document.text("text").insert(len(document.text("text").content()), "x" * length)
     return document.take_captured()
+
+
+def _packed(changes: list[tuple[Address, list[bytes]]], first: int) -> list[Batch]:
+    entries = [
+        Entry(address, update, 7) for address, updates in changes for update in merge_runs(updates)
+    ]
+    return pack(entries, first)
 
 
 def _pushed(batches: list[Batch]) -> list[Push]:
@@ -45,23 +52,23 @@ def test_nothing_makes_no_batch() -> None:
 
 
 def test_documents_travel_together_each_merged_into_one_update() -> None:
-    (batch,) = pack([(FIRST, _updates(3, 4)), (SECOND, _updates(5))], 7)
+    (batch,) = _packed([(FIRST, _updates(3, 4)), (SECOND, _updates(5))], 7)
     assert batch.number == 7
     (push,) = _pushed([batch])
     assert [entry.address for entry in push.entries] == [FIRST, SECOND]
     assert _text(list(push.entries), FIRST) == "x" * 7
-    assert push.entries[1].update == _updates(5)[0]
+    assert push.entries[1] == (SECOND, _updates(5)[0], 7)
 
 
 def test_one_packing_is_always_the_same_bytes() -> None:
     # A batch is sent again as it is, and the relay compares a digest.
-    assert pack([(FIRST, _updates(3, 4))], 1) == pack([(FIRST, _updates(3, 4))], 1)
+    assert _packed([(FIRST, _updates(3, 4))], 1) == _packed([(FIRST, _updates(3, 4))], 1)
 
 
 def test_a_batch_holds_500_documents() -> None:
     (update,) = _updates(1)
     changes = [(Address("notes", str(number)), [update]) for number in range(1001)]
-    pushes = _pushed(pack(changes, 3))
+    pushes = _pushed(_packed(changes, 3))
     assert [push.batch for push in pushes] == [3, 4, 5]
     assert [len(push.entries) for push in pushes] == [500, 500, 1]
     assert MAX_BATCH_ENTRIES == 500 <= MAX_PUSH_ENTRIES
@@ -75,14 +82,14 @@ def test_a_batch_holds_one_mebibyte(monkeypatch: pytest.MonkeyPatch) -> None:
     (update,) = _updates(100)
     changes = [(Address("notes", str(number)), [update]) for number in range(5)]
     monkeypatch.setattr(outbox, "MAX_BATCH_BYTES", 2 * len(update))
-    assert [len(push.entries) for push in _pushed(pack(changes, 1))] == [2, 2, 1]
+    assert [len(push.entries) for push in _pushed(_packed(changes, 1))] == [2, 2, 1]
     monkeypatch.setattr(outbox, "MAX_BATCH_BYTES", 2 * len(update) - 1)
-    assert [len(push.entries) for push in _pushed(pack(changes, 1))] == [1, 1, 1, 1, 1]
+    assert [len(push.entries) for push in _pushed(_packed(changes, 1))] == [1, 1, 1, 1, 1]
 
 
 def test_one_larger_update_stands_alone() -> None:
     large = MAX_BATCH_BYTES + 1
-    pushes = _pushed(pack([(FIRST, _updates(1)), (SECOND, _updates(5, large, 6))], 1))
+    pushes = _pushed(_packed([(FIRST, _updates(1)), (SECOND, _updates(5, large, 6))], 1))
     assert [[entry.address for entry in push.entries] for push in pushes] == [
         [FIRST, SECOND],
         [SECOND],
@@ -98,7 +105,7 @@ def test_one_larger_update_stands_alone() -> None:
 
 def test_updates_of_one_document_are_merged_up_to_a_batch() -> None:
     # 40 x 64 kB of one document: not one update of 2.5 MB, and not 40 entries.
-    pushes = _pushed(pack([(FIRST, _updates(*[1 << 16] * 40))], 1))
+    pushes = _pushed(_packed([(FIRST, _updates(*[1 << 16] * 40))], 1))
     assert len(pushes) == 3
     for push in pushes:
         assert [entry.address for entry in push.entries] == [FIRST]
@@ -108,9 +115,9 @@ def test_updates_of_one_document_are_merged_up_to_a_batch() -> None:
 
 
 def test_a_document_without_updates_stays_at_home() -> None:
-    (push,) = _pushed(pack([(FIRST, []), (SECOND, _updates(1))], 1))
+    (push,) = _pushed(_packed([(FIRST, []), (SECOND, _updates(1))], 1))
     assert [entry.address for entry in push.entries] == [SECOND]
-    assert pack([(FIRST, [])], 1) == []
+    assert _packed([(FIRST, [])], 1) == []
 
 
 @given(
@@ -128,7 +135,7 @@ def test_any_packing_keeps_every_change_in_order_and_the_bounds(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outbox, "MAX_BATCH_BYTES", max_bytes)
         patch.setattr(outbox, "MAX_BATCH_ENTRIES", max_entries)
-        batches = pack(changes, first)
+        batches = _packed(changes, first)
     assert [batch.number for batch in batches] == list(range(first, first + len(batches)))
     pushes = _pushed(batches)
     for push in pushes:

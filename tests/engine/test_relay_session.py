@@ -16,6 +16,8 @@ from syncline.engine.errors import (
 from syncline.engine.messages import (
     MAX_CONTROL_FRAME,
     Ack,
+    Compare,
+    Enumerate,
     Expected,
     Fetch,
     Limits,
@@ -25,6 +27,8 @@ from syncline.engine.messages import (
     Resume,
 )
 from syncline.engine.relay_session import (
+    CompareReceived,
+    EnumerateReceived,
     FetchReceived,
     PingReceived,
     PushReceived,
@@ -129,24 +133,28 @@ def test_an_ack_leaves_state_vectors_out_when_a_frame_has_no_room() -> None:
 def test_what_a_replica_asks_for_is_handed_on() -> None:
     session = ready_relay()
     assert session.receive(encode(Resume(3))) == [ResumeReceived(3)]
-    fetch = Fetch(CAFE, encode_state_vector({7: 2, 9: 1}))
-    assert session.receive(encode(fetch)) == [FetchReceived(CAFE, {7: 2, 9: 1})]
+    fetch = Fetch(CAFE, 3, encode_state_vector({7: 2, 9: 1}))
+    assert session.receive(encode(fetch)) == [FetchReceived(CAFE, 3, {7: 2, 9: 1})]
+    assert session.receive(encode(Compare(CAFE))) == [CompareReceived(CAFE)]
+    assert session.receive(encode(Enumerate(None, CAFE))) == [EnumerateReceived(None, CAFE)]
 
 
 @pytest.mark.parametrize("state_vector", [b"", b"\x02\x07\x02", b"\x01\x07"])
 def test_a_fetch_has_a_state_vector(state_vector: bytes) -> None:
     session = ready_relay()
     with pytest.raises(MalformedFrame, match='"fetch", the field "state_vector" is none: The'):
-        session.receive(encode(Fetch(CAFE, state_vector)))
+        session.receive(encode(Fetch(CAFE, 0, state_vector)))
     assert session.state is State.CLOSED
 
 
 def test_a_fetch_names_a_bounded_number_of_writers() -> None:
     most = relay_session.MAX_FETCH_CLIENTS
-    ready_relay().receive(encode(Fetch(CAFE, encode_state_vector(dict.fromkeys(range(most), 1)))))
+    ready_relay().receive(
+        encode(Fetch(CAFE, 0, encode_state_vector(dict.fromkeys(range(most), 1))))
+    )
     with pytest.raises(MalformedFrame):
         ready_relay().receive(
-            encode(Fetch(CAFE, encode_state_vector(dict.fromkeys(range(most + 1), 1))))
+            encode(Fetch(CAFE, 0, encode_state_vector(dict.fromkeys(range(most + 1), 1))))
         )
 
 

@@ -17,14 +17,20 @@ from syncline.engine.messages import (
     Ack,
     Advance,
     CaughtUp,
+    Compare,
+    Digests,
+    DocumentSummary,
     DocumentUpdate,
+    Enumerate,
     Expected,
     Fetch,
     Limits,
     Message,
     Ping,
     Pong,
+    Range,
     Refusal,
+    States,
     Updates,
 )
 from syncline.engine.replica_session import (
@@ -83,7 +89,7 @@ def test_batches_are_pushed_in_order(number: int) -> None:
 def test_a_batch_that_the_relay_would_not_take_is_refused() -> None:
     session = greeting_replica()
     session.receive(encode(replace(WELCOME, limits=Limits(max_frame=len(payload(6)) - 1))))
-    with pytest.raises(LimitExceeded, match="Batch 6 has 30 bytes, and the relay takes at most 29"):
+    with pytest.raises(LimitExceeded, match="Batch 6 has 31 bytes, and the relay takes at most 30"):
         session.push(6, payload(6))
     session.receive(encode(Advance(20, 21)))  # what the relay takes is no bound for what it sends
 
@@ -253,10 +259,20 @@ def test_changes_are_handed_on() -> None:
     assert session.receive(encode(Updates(20, 22, ENTRIES))) == [UpdatesReceived(20, 22, ENTRIES)]
     assert session.receive(encode(Advance(22, 23))) == [Advanced(22, 23)]
     assert session.receive(encode(CaughtUp(23))) == [CaughtUp(23)]
-    assert session.receive(encode(DocumentUpdate(CAFE, HI))) == [DocumentReceived(CAFE, HI)]
+    assert session.receive(encode(DocumentUpdate(CAFE, 3, HI))) == [DocumentReceived(CAFE, 3, HI)]
+    digests = Digests(None, (Range(None, bytes(32)),))
+    assert session.receive(encode(digests)) == [digests]
+    states = States(None, CAFE, (DocumentSummary(CAFE, 3, b"\x00", bytes(32)),))
+    assert session.receive(encode(states)) == [states]
 
 
 def test_a_fetch_carries_the_state_vector() -> None:
     session = ready_replica()
-    session.fetch(CAFE, {7: 2})
-    assert said(session) == [Fetch(CAFE, encode_state_vector({7: 2}))]
+    session.fetch(CAFE, 3, {7: 2})
+    session.compare(CAFE)
+    session.enumerate(None, CAFE)
+    assert said(session) == [
+        Fetch(CAFE, 3, encode_state_vector({7: 2})),
+        Compare(CAFE),
+        Enumerate(None, CAFE),
+    ]

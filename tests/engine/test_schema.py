@@ -16,9 +16,11 @@ from typing import get_args
 from syncline.engine import messages
 from syncline.engine.messages import (
     BinaryMessage,
+    DocumentSummary,
     Entry,
     Limits,
     Message,
+    Range,
     Refusal,
     TextMessage,
 )
@@ -26,7 +28,7 @@ from syncline.engine.messages import (
 ROOT = Path(__file__).parents[2]
 
 HASHES = {
-    1: "c3e92fb9381e087ccb7d605227c9cd235c98c5f80f82aefca165b5e8ab446a1c",
+    1: "29d931ce5f261bf1bdb72cabe56efdda4764d95fa5c54c7a90ebda8cc569bdef",
 }
 
 
@@ -42,6 +44,7 @@ def schema() -> str:
         lines.append(f"{kind.__name__}: {kind.name} {number}")
         lines += [f"  {field.name}: {field.type}" for field in fields(kind)]
     lines.append(f"Entry: {Entry._fields}")
+    lines += [f"{part.__name__}: {part._fields}" for part in (DocumentSummary, Range)]
     for part in (Refusal, Limits):
         lines += [f"{part.__name__}.{field.name}: {field.type}" for field in fields(part)]
     lines.append(f"defaults: {messages.LIMITS}")

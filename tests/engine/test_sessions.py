@@ -27,6 +27,7 @@ from syncline.engine.messages import (
     Limits,
     Message,
     Pong,
+    Range,
     TextMessage,
     Updates,
 )
@@ -61,13 +62,24 @@ REPLICA_TAKES: dict[State, set[str]] = {
     State.IDLE: set(),
     State.HELLO_SENT: {"welcome", "error"},
     State.READY: {
-        *("ack", "expected", "pong", "advance", "caught-up", "updates", "document", "error")
+        *(
+            "ack",
+            "expected",
+            "pong",
+            "advance",
+            "caught-up",
+            "updates",
+            "document",
+            "digests",
+            "states",
+            "error",
+        )
     },
 }
 RELAY_TAKES: dict[State, set[str]] = {
     State.IDLE: {"hello", "error"},
     State.HELLO_RECEIVED: {"error"},
-    State.READY: {"push", "ping", "resume", "fetch", "error"},
+    State.READY: {"push", "ping", "resume", "fetch", "compare", "enumerate", "error"},
 }
 REPLICAS: dict[State, Callable[[], ReplicaSession]] = {
     State.IDLE: new_replica,
@@ -120,7 +132,9 @@ REPLICA_SAYS: dict[str, Callable[[ReplicaSession], object]] = {
     "push": lambda session: session.push(6, payload(6)),
     "ping": lambda session: session.ping(),
     "resume": lambda session: session.resume(20),
-    "fetch": lambda session: session.fetch(CAFE, {7: 2}),
+    "fetch": lambda session: session.fetch(CAFE, 0, {7: 2}),
+    "compare": lambda session: session.compare(None),
+    "enumerate": lambda session: session.enumerate(None, CAFE),
 }
 RELAY_SAYS: dict[str, Callable[[RelaySession], object]] = {
     "welcome": lambda session: session.welcome(relay=RELAY, head=30, batch=5),
@@ -128,17 +142,19 @@ RELAY_SAYS: dict[str, Callable[[RelaySession], object]] = {
     "pong": lambda session: session.pong(1, position=20, head=30),
     "advance": lambda session: session.advance(20, 21),
     "caught-up": lambda session: session.caught_up(30),
-    "document": lambda session: session.document(CAFE, HI),
+    "document": lambda session: session.document(CAFE, 0, HI),
+    "digests": lambda session: session.digests(None, [Range(CAFE, bytes(32))]),
+    "states": lambda session: session.states(None, CAFE, []),
 }
 REPLICA_MAY: dict[State, set[str]] = {
     State.IDLE: {"hello"},
     State.HELLO_SENT: set(),
-    State.READY: {"push", "ping", "resume", "fetch"},
+    State.READY: {"push", "ping", "resume", "fetch", "compare", "enumerate"},
 }
 RELAY_MAY: dict[State, set[str]] = {
     State.IDLE: set(),
     State.HELLO_RECEIVED: {"welcome"},
-    State.READY: {"ack", "pong", "advance", "caught-up", "document"},
+    State.READY: {"ack", "pong", "advance", "caught-up", "document", "digests", "states"},
 }
 
 
@@ -222,13 +238,13 @@ def test_the_replica_says_hello_and_is_welcomed() -> None:
     session.start()
     assert said(session) == [HELLO]
     assert not session.window_open
-    assert session.receive(encode(WELCOME)) == [Welcomed(RELAY, 30, 5)]
+    assert session.receive(encode(WELCOME)) == [Welcomed(RELAY, 30, 5, forgetful=False)]
     assert session.window_open
 
 
 def test_the_first_relay_may_be_any() -> None:
     session = greeting_replica(relay=None)
-    assert session.receive(encode(WELCOME)) == [Welcomed(RELAY, 30, 5)]
+    assert session.receive(encode(WELCOME)) == [Welcomed(RELAY, 30, 5, forgetful=False)]
 
 
 def test_another_relay_is_refused() -> None:
@@ -241,12 +257,29 @@ def test_another_relay_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("head", "batch"), [(19, 5), (30, 4)])
-def test_a_relay_that_has_forgotten_changes_is_refused(head: int, batch: int) -> None:
-    with pytest.raises(WorkspaceMismatch) as caught:
-        greeting_replica().receive(encode(replace(WELCOME, head=head, batch=batch)))
-    assert f"has forgotten changes: it is at {head} and at batch {batch}" in caught.value.message
-    assert "has seen 20 and had batch 5 acknowledged" in caught.value.message
-    assert "restored from a backup" in caught.value.hint
+def test_a_relay_that_has_forgotten_changes_is_to_be_compared_with(head: int, batch: int) -> None:
+    session = greeting_replica()
+    welcome = replace(WELCOME, head=head, batch=batch)
+    assert session.receive(encode(welcome)) == [Welcomed(RELAY, head, batch, forgetful=True)]
+    assert session.cursor == head  # the relay sends what follows
+
+
+def test_a_restored_relay_keeps_its_lineage() -> None:
+    session = greeting_replica(relay=f"{RELAY}.1")
+    welcome = replace(WELCOME, relay=f"{RELAY}.2", head=50)
+    assert session.receive(encode(welcome)) == [Welcomed(f"{RELAY}.2", 50, 5, forgetful=True)]
+
+
+@pytest.mark.parametrize(
+    ("relay", "cursor", "sends_after"),
+    [(RELAY, 20, 20), (f"{RELAY}.1", 20, 30), (RELAY, 31, 30), (None, 0, 0)],
+)
+def test_a_relay_sends_what_follows_the_cursor_or_its_head(
+    relay: str | None, cursor: int, sends_after: int
+) -> None:
+    session = RelaySession("demo")
+    session.receive(encode(replace(HELLO, relay=relay, cursor=cursor)))
+    assert session.welcome(relay=RELAY, head=30, batch=5) == sends_after
 
 
 def test_a_version_that_was_not_offered_is_refused() -> None:

@@ -10,8 +10,12 @@ from syncline.engine.messages import (
     Ack,
     Advance,
     CaughtUp,
+    Compare,
+    Digests,
+    DocumentSummary,
     DocumentUpdate,
     Entry,
+    Enumerate,
     Error,
     Expected,
     Fetch,
@@ -22,8 +26,10 @@ from syncline.engine.messages import (
     Ping,
     Pong,
     Push,
+    Range,
     Refusal,
     Resume,
+    States,
     Updates,
     Welcome,
 )
@@ -38,6 +44,7 @@ CAFE = Address("pages", "café")
 HI = bytes.fromhex("010107000401017402686900")
 HI_STATE = bytes.fromhex("010702")
 EMPTY = bytes.fromhex("0000")
+DIGEST = bytes(range(32))
 
 # The same pairs stand in docs/protocol.md: binary frames in hex, text frames as they are.
 VECTORS: list[tuple[Message, str]] = [
@@ -100,12 +107,25 @@ VECTORS: list[tuple[Message, str]] = [
     (CaughtUp(420), '{"type":"caught-up","cursor":420}'),
     (Resume(412), '{"type":"resume","cursor":412}'),
     (
-        Fetch(WELCOME_PAGE, HI_STATE),
-        '{"type":"fetch","address":"pages/welcome","state_vector":"AQcC"}',
+        Fetch(WELCOME_PAGE, 0, HI_STATE),
+        '{"type":"fetch","address":"pages/welcome","epoch":0,"state_vector":"AQcC"}',
     ),
     (
-        Fetch(CAFE, b"\x00"),
-        '{"type":"fetch","address":"pages/café","state_vector":"AA=="}',
+        Fetch(CAFE, 1763856000000, b"\x00"),
+        '{"type":"fetch","address":"pages/café","epoch":1763856000000,"state_vector":"AA=="}',
+    ),
+    (Compare(None), '{"type":"compare","after":null}'),
+    (
+        Digests(None, (Range(CAFE, DIGEST), Range(None, DIGEST))),
+        (
+            '{"type":"digests","after":null,"ranges":[{"until":"pages/café",'
+            '"digest":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="},{"until":null,'
+            '"digest":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}]}'
+        ),
+    ),
+    (
+        Enumerate(CAFE, None),
+        '{"type":"enumerate","after":"pages/café","until":null}',
     ),
     (
         Error("store-failed", "The disk is full.", "Free some space.", 1.5),
@@ -123,22 +143,29 @@ VECTORS: list[tuple[Message, str]] = [
     ),
     (
         Push(1, (Entry(WELCOME_PAGE, HI),)),
-        "01 01 01 0d70616765732f77656c636f6d65 0c010107000401017402686900",
+        "01 01 01 0d70616765732f77656c636f6d65 00 0c010107000401017402686900",
     ),
     (
-        Push(300, (Entry(CAFE, HI), Entry(WELCOME_PAGE, EMPTY))),
+        Push(300, (Entry(CAFE, HI), Entry(WELCOME_PAGE, EMPTY, 128))),
         (
-            "01 ac02 02 0b70616765732f636166c3a9 0c010107000401017402686900 "
-            "0d70616765732f77656c636f6d65 020000"
+            "01 ac02 02 0b70616765732f636166c3a9 00 0c010107000401017402686900 "
+            "0d70616765732f77656c636f6d65 8001 020000"
         ),
     ),
     (
         Updates(127, 128, (Entry(WELCOME_PAGE, HI),)),
-        "02 7f 8001 01 0d70616765732f77656c636f6d65 0c010107000401017402686900",
+        "02 7f 8001 01 0d70616765732f77656c636f6d65 00 0c010107000401017402686900",
     ),
     (
-        DocumentUpdate(CAFE, EMPTY),
-        "03 0b70616765732f636166c3a9 020000",
+        DocumentUpdate(CAFE, 1, EMPTY),
+        "03 0b70616765732f636166c3a9 01 020000",
+    ),
+    (
+        States(None, CAFE, (DocumentSummary(CAFE, 0, HI_STATE, DIGEST),)),
+        (
+            "04 00 0b70616765732f636166c3a9 01 0b70616765732f636166c3a9 00 03010702 "
+            "20000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+        ),
     ),
 ]
 
@@ -173,9 +200,12 @@ addresses = (
     .filter(_is_address)
     .map(Address.parse)
 )
-entries = st.lists(st.builds(Entry, addresses, updates), min_size=1, max_size=4).map(tuple)
+entries = st.lists(st.builds(Entry, addresses, updates, uints), min_size=1, max_size=4).map(tuple)
 intervals = st.tuples(uints, uints).filter(lambda pair: pair[0] < pair[1])
 refusals = st.builds(Refusal, addresses, codes, sentences, sentences, st.none() | state_vectors)
+digests = st.binary(min_size=32, max_size=32)
+ranges = st.builds(Range, st.none() | addresses, digests)
+summaries = st.builds(DocumentSummary, addresses, uints, state_vectors, digests)
 versions = st.lists(st.integers(1, 9), max_size=5).map(lambda more: (1, *more))
 
 text_messages = st.one_of(
@@ -190,13 +220,22 @@ text_messages = st.one_of(
     intervals.map(lambda pair: Advance(*pair)),
     st.builds(CaughtUp, uints),
     st.builds(Resume, uints),
-    st.builds(Fetch, addresses, state_vectors),
+    st.builds(Fetch, addresses, uints, state_vectors),
+    st.builds(Compare, st.none() | addresses),
+    st.builds(Digests, st.none() | addresses, st.lists(ranges, min_size=1, max_size=3).map(tuple)),
+    st.builds(Enumerate, st.none() | addresses, st.none() | addresses),
     st.builds(Error, codes, sentences, sentences, st.none() | st.floats(0, 86_400)),
 )
 binary_messages = st.one_of(
     st.builds(Push, positives, entries),
     st.tuples(intervals, entries).map(lambda parts: Updates(*parts[0], parts[1])),
-    st.builds(DocumentUpdate, addresses, updates),
+    st.builds(DocumentUpdate, addresses, uints, updates),
+    st.builds(
+        States,
+        st.none() | addresses,
+        st.none() | addresses,
+        st.lists(summaries, max_size=3).map(tuple),
+    ),
 )
 messages = st.one_of(text_messages, binary_messages)
 

@@ -141,9 +141,9 @@ async def test_resume_and_fetch(relay: Relay) -> None:
         frames = [await bob.hear(Updates) for _ in range(2)]
         assert [(news.since, news.cursor) for news in frames] == [(1, 2), (2, 3)]
         assert (await bob.hear(CaughtUp)).cursor == 3
-        await bob.say(Fetch(NOTE, b"\x00"))
+        await bob.say(Fetch(NOTE, 0, b"\x00"))
         assert text_of((await bob.hear(DocumentUpdate)).update) == "123"
-        await bob.say(Fetch(Address("pages", "none"), b"\x00"))
+        await bob.say(Fetch(Address("pages", "none"), 0, b"\x00"))
         assert (await bob.hear(DocumentUpdate)).update == b"\x00\x00"
 
 

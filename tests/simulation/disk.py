@@ -45,6 +45,10 @@ class Disk(MemoryStore):
     def close(self) -> None:
         """The world looks at it at any time."""
 
+    def become(self, other: MemoryStore) -> None:
+        """Take over the content of another one, as restoring or copying a file does."""
+        self._workspaces = other.copy()._workspaces
+
     def write(self, writes: Sequence[Write]) -> list[int]:
         fate = self.rng.random()
         faults = self.faults

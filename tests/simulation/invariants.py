@@ -29,6 +29,12 @@ class Watch:
         self._relay = relay
         self._fail = fail
         self._ends: dict[int, tuple[Address, StateVector]] = {}
+        self._restored = False
+
+    def restored(self) -> None:
+        """The relay has lost what came after a backup."""
+        self._restored = True
+        self._ends.clear()
 
     def _expect(self, holds: bool, otherwise: str) -> None:
         if not holds:
@@ -36,13 +42,15 @@ class Watch:
 
     def message(self, device: Device, message: Message) -> None:
         """Nothing is acknowledged, and nobody is shown anything, before it is committed."""
+        if self._restored:
+            return  # it may have been sent before, about what was lost since
         match message:
             case Updates(_since, cursor, entries):
                 head = self._relay.head(WORKSPACE)
                 self._expect(cursor <= head, f"shown before the commit: {cursor} of {head}")
                 self._check_shown(entries)
-            case DocumentUpdate(address, update):
-                self._check_shown([Entry(address, update)])
+            case DocumentUpdate(address, epoch, update):
+                self._check_shown([Entry(address, update, epoch)])
             case Ack(batch) | Pong(committed=batch):
                 replica = device.disk.meta(LOCAL)["replica"]
                 committed = self._relay.last_batch(WORKSPACE, replica)
@@ -53,7 +61,7 @@ class Watch:
                 pass
 
     def _check_shown(self, entries: Iterable[Entry]) -> None:
-        for address, update in entries:
+        for address, update, _epoch in entries:
             have, ends = state_of(self._relay, WORKSPACE, address), parse_update(update).ends()
             self._expect(covers(have, ends), f"shown before the commit: {address} {ends} {have}")
 
@@ -62,6 +70,9 @@ class Watch:
         at the relay is pending."""
         if device.replica is not None and any(write.outbox for write in writes):
             self._expect(device.replica.pending > 0, f"{device.name} says that nothing is pending")
+        if device.disk.meta(LOCAL).get("relay") != self._relay.meta("").get("relay"):
+            device.checked = 0  # its cursor is about a log that was lost
+            return
         cursor = max((int(write.meta.get("cursor", 0)) for write in writes), default=0)
         head = self._relay.head(WORKSPACE)
         self._expect(cursor <= head, f"the cursor of {device.name} is at {cursor} of {head}")

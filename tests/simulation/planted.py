@@ -4,16 +4,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
-from syncline import ledger
+from syncline import catalogue, ledger
 from syncline.committer import Committer, Waiting
+from syncline.comparison import Comparison
 from syncline.engine import causal
 from syncline.engine.causal import HoldBack
+from syncline.engine.document import Document
+from syncline.engine.identity import Identity
 from syncline.engine.names import Address
 from syncline.engine.replica_session import ReplicaSession
+from syncline.engine.updates import encode_state_vector
+from syncline.generations import Generations
 from syncline.journal import Journal
 from syncline.ledger import Committed, Settled
 from syncline.link import Link
@@ -41,9 +49,9 @@ def shown_before_commit(patch: pytest.MonkeyPatch) -> None:
         workspace = batch[0].pushed.workspace
         drafts: list[ledger._Draft] = []
         for waiting in batch:
-            documents: dict[Address, list[bytes]] = {}
+            documents = Generations()
             for entry in waiting.pushed.entries:
-                documents.setdefault(entry.address, []).append(entry.update)
+                documents.add(entry.address, entry.epoch, entry.update)
             drafts.append(ledger._Draft(waiting.pushed, documents))
         head = self._ledger._store.head(workspace)
         count = sum(len(waiting.pushed.entries) for waiting in batch)
@@ -127,12 +135,46 @@ def pong_answers_one_ping(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Link, "_answer", answer)
 
 
+def nothing_offered_to_a_restored_relay(patch: pytest.MonkeyPatch) -> None:
+    """After a restore the replica fetches what it lacks, and keeps to itself what the relay lost."""
+    exchange = Comparison._exchange
+
+    def take_only(self: Comparison, address: Address, _ours: Any, theirs: Any) -> None:
+        if theirs is not None:
+            exchange(self, address, None, theirs)
+
+    patch.setattr(Comparison, "_exchange", take_only)
+
+
+def deletions_not_compared(patch: pytest.MonkeyPatch) -> None:
+    """Documents with equal state vectors count as equal."""
+
+    def digest(document: Document) -> bytes:
+        return hashlib.sha256(encode_state_vector(document.state_vector())).digest()
+
+    patch.setattr(catalogue, "document_digest", digest)
+
+
+def a_copy_goes_on_as_the_original(patch: pytest.MonkeyPatch) -> None:
+    """A copied database keeps its client id."""
+
+    def recall(meta: Mapping[str, str], rng: random.Random, fingerprint: str) -> Any:
+        if "replica" not in meta:
+            return Identity.draw(rng, fingerprint), True
+        return Identity(meta["replica"], int(meta["client_id"]), fingerprint), False
+
+    patch.setattr(Identity, "recall", staticmethod(recall))
+
+
 PLANTS: list[Plant] = [
     acknowledged_before_commit,
     shown_before_commit,
     another_authors_changes_skipped,
     cursor_written_ahead,
     outbox_emptied_at_send,
+    nothing_offered_to_a_restored_relay,
+    deletions_not_compared,
+    a_copy_goes_on_as_the_original,
 ]
 IN_LOSSY_WORLDS: list[Plant] = [cursor_passes_gaps, no_causal_buffer, pong_answers_one_ping]
 """These show only where single frames get lost or overtake each other."""

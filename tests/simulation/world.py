@@ -10,9 +10,10 @@ from functools import partial
 from typing import cast
 
 from syncline.engine.errors import PeerError, StoreFailed, TransportError
+from syncline.engine.handshake import lineage
 from syncline.environment import Environment
 from syncline.relay import RelayCore
-from syncline.stores import Write
+from syncline.stores import MemoryStore, Write
 from syncline.transports import Faults, MemoryNetwork, MemoryTransport
 
 from .device import EPOCH_MS, Device
@@ -47,6 +48,11 @@ class World:
         self.watch = Watch(self.relay_disk, loop.fail)
         self.devices = [self._new_device(name) for name in NAMES]
         self._calm = False
+        self._backup = MemoryStore()
+        self._backup.open()
+        self._restoring = False
+        self._restores = 0
+        self._keepers = asyncio.TaskGroup()
 
     def _relay_commits(self, writes: Sequence[Write]) -> None:
         self.loop.note("relay", [(write.receipt, write.documents) for write in writes])
@@ -102,6 +108,8 @@ class World:
         while True:
             process = self._relay_process = Process("relay")
             await self._incarnation(process, partial(self._serve, process))
+            if self._restoring:
+                self._put_back()
             await asyncio.sleep(self.rng.expovariate(2.0))
 
     async def _serve(self, process: Process) -> None:
@@ -165,12 +173,47 @@ class World:
             self._change_weather,
             self._change_disk,
             self._change_clock,
+            self._restore_relay,
+            self._copy_device,
         ]
         # Not everything in every world: what goes wrong often would hide what goes wrong beside it.
         mischief = self.rng.sample(mischief, self.rng.randrange(1, len(mischief)))
         for _ in range(self.rng.randrange(3, 11)):
             await asyncio.sleep(self.rng.expovariate(0.5))
+            if self.rng.random() < 0.3:
+                self._back_up()
             self.rng.choice(mischief)()
+
+    def _back_up(self) -> None:
+        self._backup = self.relay_disk.copy()
+        self._backup.open()
+
+    def _restore_relay(self) -> None:
+        """The relay's disk is lost, and a backup put in its place."""
+        self._restoring = True
+        self._die(self._relay_process)
+
+    def _put_back(self) -> None:
+        self._restoring = False
+        identity = self._backup.meta("").get("relay")
+        if identity is None:
+            return  # it was made before the relay had ever run
+        self.relay_disk.become(self._backup)
+        self._restores += 1
+        rotated = f"{lineage(identity)}.{self._restores}"
+        MemoryStore.write(self.relay_disk, [Write("", meta={"relay": rotated})])
+        self.watch.restored()
+
+    def _copy_device(self) -> None:
+        """Somebody copies a device's database, and uses both."""
+        if len(self.devices) > len(NAMES):
+            return
+        original = self.rng.choice(self.devices)
+        twin = self._new_device("twin")
+        twin.disk.become(original.disk)
+        twin.checked = original.checked
+        self.devices.append(twin)
+        self._keepers.create_task(self._keep_device(twin))
 
     def _partition(self) -> None:
         self._network.partition(self.rng.choice([RELAY, *NAMES, *NAMES]))
@@ -197,7 +240,7 @@ class World:
         """Let it all happen, then let it calm down, then check that nothing is lost."""
         for disk in (self.relay_disk, *(device.disk for device in self.devices)):
             disk.faults = self._disk_weather()
-        async with asyncio.TaskGroup() as keepers:
+        async with self._keepers as keepers:
             relay = keepers.create_task(self._keep_relay())
             for device in self.devices:
                 keepers.create_task(self._keep_device(device))

@@ -1,0 +1,108 @@
+"""The catalogue: what a store holds, as digests, for comparing it with another store.
+
+Blocking, on whichever thread reads the store. A digest costs loading a document, about 60 us for a
+small one, so the digests of documents that have not changed since are remembered.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+from syncline.engine.digests import Digested, document_digest, range_digest
+from syncline.engine.document import Document
+from syncline.engine.errors import DocumentBroken
+from syncline.engine.messages import DIGEST_BYTES, MAX_STATES, DocumentSummary, Range
+from syncline.engine.names import Address
+from syncline.stores import DocumentState, Store
+
+RANGE_DOCUMENTS = 250
+"""Documents in one range of a comparison."""
+RANGES = 16
+"""Ranges in one answer: a reader's thread is busy for a quarter of a second at most."""
+DIGESTS_KEPT = 100_000
+"""Digests remembered, about 300 bytes each."""
+_ANSWER_BYTES = 4 << 20  # of state vectors in one answer
+_BROKEN = bytes(DIGEST_BYTES)
+
+_START = Address("", "")
+
+
+class Catalogue:
+    """The documents of a store in the order of their addresses, with their digests."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._digests: OrderedDict[tuple[str, Address], tuple[int, int, bytes]] = OrderedDict()
+
+    def ranges(self, workspace: str, after: Address | None) -> list[Range]:
+        """Digests of the next documents after ``after``, by ranges. The last range ends nowhere if
+        it reaches the end."""
+        ranges: list[Range] = []
+        while len(ranges) < RANGES:
+            states = self._states(workspace, after, None, RANGE_DOCUMENTS)
+            after = states[-1].address if len(states) == RANGE_DOCUMENTS else None
+            ranges.append(Range(after, self._digest_of(workspace, states)))
+            if after is None:
+                break
+        return ranges
+
+    def range_digest(self, workspace: str, after: Address | None, until: Address | None) -> bytes:
+        """The digest of all documents with after < address <= until."""
+        return self._digest_of(workspace, self._between(workspace, after, until))
+
+    def _between(
+        self, workspace: str, after: Address | None, until: Address | None
+    ) -> Iterator[DocumentState]:
+        while page := self._states(workspace, after, until, MAX_STATES):
+            yield from page
+            after = page[-1].address
+
+    def summaries(
+        self, workspace: str, after: Address | None, until: Address | None
+    ) -> tuple[Address | None, list[DocumentSummary]]:
+        """The documents with after < address <= until, as many as one answer holds, and up to
+        where they reach."""
+        found: list[DocumentSummary] = []
+        size = 0
+        states = self._states(workspace, after, until, MAX_STATES)
+        for state in states:
+            digest = self._digest(workspace, state)
+            found.append(DocumentSummary(state.address, state.epoch, state.state_vector, digest))
+            size += len(state.state_vector)
+            if size > _ANSWER_BYTES:
+                return state.address, found
+        return (states[-1].address if len(states) == MAX_STATES else until), found
+
+    def _states(
+        self, workspace: str, after: Address | None, until: Address | None, limit: int
+    ) -> list[DocumentState]:
+        return self._store.states(workspace, after or _START, until, limit)
+
+    def _digest_of(self, workspace: str, states: Iterable[DocumentState]) -> bytes:
+        return range_digest(
+            Digested(state.address, state.epoch, self._digest(workspace, state)) for state in states
+        )
+
+    def _digest(self, workspace: str, state: DocumentState) -> bytes:
+        key = (workspace, state.address)
+        known = self._digests.get(key)
+        if known is not None and known[:2] == (state.epoch, state.last_seq):
+            self._digests.move_to_end(key)
+            return known[2]
+        digest = self._compute(workspace, state.address)
+        self._digests[key] = (state.epoch, state.last_seq, digest)
+        if len(self._digests) > DIGESTS_KEPT:
+            self._digests.popitem(last=False)
+        return digest
+
+    def _compute(self, workspace: str, address: Address) -> bytes:
+        stored = self._store.load(workspace, address)
+        try:
+            document = Document(1, stored.updates if stored else ())
+        except DocumentBroken:
+            return _BROKEN  # no other document has it: the two sides exchange what they have
+        try:
+            return document_digest(document)
+        finally:
+            document.close()

@@ -1,0 +1,67 @@
+"""Forks: edits of a document's former history, made again on its new one.
+
+A rebuilt document has another history, and the two must never be merged: the same text would stand
+in it twice. What this replica has written and the relay has not acknowledged is therefore taken as
+a difference of content, and written anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from syncline.engine.codec import decode
+from syncline.engine.document import Document
+from syncline.engine.fork import reapply
+from syncline.engine.messages import Push
+from syncline.engine.names import Address
+from syncline.engine.updates import StateVector, covers, parse_update
+from syncline.stores import Store
+
+_BATCHES = 100  # of the outbox, read at once
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """What ``edited`` has beyond ``base``, which is what the relay has acknowledged."""
+
+    base: Document
+    edited: Document
+
+    def replay(self, onto: Document) -> None:
+        """Write the difference into ``onto``, as its own changes."""
+        reapply(self.base, self.edited, onto)
+
+
+def unacknowledged(store: Store, workspace: str, address: Address, epoch: int) -> Edits | None:
+    """The edits of a document that wait in the outbox, or None. The journal must be saved."""
+    pending = Counter(_pending(store, workspace, address, epoch))
+    stored = store.load(workspace, address)
+    if not pending or stored is None:
+        return None
+    kept: list[bytes] = []
+    state: StateVector = {}
+    for update in stored.updates:
+        info = parse_update(update)
+        if pending[update]:
+            pending[update] -= 1
+        elif covers(state, info.needs):
+            kept.append(update)
+            state = info.advance(state)
+    return Edits(Document(1, kept), Document(1, stored.updates))
+
+
+def _pending(store: Store, workspace: str, address: Address, epoch: int) -> list[bytes]:
+    found: list[bytes] = []
+    after = 0
+    while batches := store.outbox(workspace, after=after, limit=_BATCHES):
+        for batch in batches:
+            push = decode(batch.payload)
+            if isinstance(push, Push):
+                found += [
+                    entry.update
+                    for entry in push.entries
+                    if entry.address == address and entry.epoch == epoch
+                ]
+        after = batches[-1].number
+    return found

@@ -1,0 +1,36 @@
+"""Updates on their way, by document: those of a document's latest generation only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from syncline.engine.names import Address
+
+
+@dataclass(slots=True)
+class Generation:
+    """Updates of one document in causal order, all of the same epoch."""
+
+    epoch: int
+    updates: list[bytes] = field(default_factory=list[bytes])
+
+
+class Generations:
+    """Updates by document. One of a later epoch drops the document's earlier ones."""
+
+    def __init__(self) -> None:
+        self._documents: dict[Address, Generation] = {}
+
+    def add(self, address: Address, epoch: int, *updates: bytes) -> None:
+        known = self._documents.get(address)
+        if known is None or known.epoch < epoch:
+            known = self._documents[address] = Generation(epoch)
+        if known.epoch == epoch:
+            known.updates.extend(updates)
+
+    def __iter__(self) -> Iterator[tuple[Address, Generation]]:
+        return iter(self._documents.items())
+
+    def __bool__(self) -> bool:
+        return bool(self._documents)
