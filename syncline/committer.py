@@ -102,9 +102,7 @@ class Committer:
             return
         (waiting,) = batch
         try:
-            settled, committed = await self._run(
-                self._ledger.commit_singly, waiting.pushed, error
-            )
+            settled, committed = await self._run(self._ledger.commit_singly, waiting.pushed, error)
         except StoreError as failure:
             waiting.settle(failure)
             return

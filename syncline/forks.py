@@ -8,7 +8,9 @@ a difference of content, and written anew.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from syncline.engine.codec import decode
 from syncline.engine.document import Document
@@ -17,6 +19,11 @@ from syncline.engine.messages import Push
 from syncline.engine.names import Address
 from syncline.engine.updates import StateVector, covers, parse_update
 from syncline.stores import Store
+
+Outdated: TypeAlias = Mapping[int, Collection[Address]]
+"""Batches that the relay has answered, each with the documents of which it refused the changes
+because they had been rebuilt."""
+NONE_OUTDATED: Outdated = {}
 
 _BATCHES = 100  # of the outbox, read at once
 
@@ -33,9 +40,11 @@ class Edits:
         reapply(self.base, self.edited, onto)
 
 
-def unacknowledged(store: Store, workspace: str, address: Address, epoch: int) -> Edits | None:
+def unacknowledged(
+    store: Store, workspace: str, address: Address, epoch: int, outdated: Outdated
+) -> Edits | None:
     """The edits of a document that wait in the outbox, or None. The journal must be saved."""
-    pending = Counter(_pending(store, workspace, address, epoch))
+    pending = Counter(_pending(store, workspace, address, epoch, outdated))
     stored = store.load(workspace, address)
     if not pending or stored is None:
         return None
@@ -51,11 +60,15 @@ def unacknowledged(store: Store, workspace: str, address: Address, epoch: int) -
     return Edits(Document(1, kept), Document(1, stored.updates))
 
 
-def _pending(store: Store, workspace: str, address: Address, epoch: int) -> list[bytes]:
+def _pending(
+    store: Store, workspace: str, address: Address, epoch: int, outdated: Outdated
+) -> list[bytes]:
     found: list[bytes] = []
     after = 0
     while batches := store.outbox(workspace, after=after, limit=_BATCHES):
         for batch in batches:
+            if address not in outdated.get(batch.number, (address,)):
+                continue  # answered, and not refused: the new history has it
             push = decode(batch.payload)
             if isinstance(push, Push):
                 found += [

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from syncline.engine.codec import decode
 from syncline.engine.errors import (
     InvalidUrl,
     ProtocolError,
@@ -25,7 +24,6 @@ from syncline.engine.errors import (
     VersionMismatch,
     WorkspaceMismatch,
 )
-from syncline.engine.messages import Entry, Push, Refusal
 from syncline.engine.names import Address
 from syncline.engine.replica_session import (
     Acknowledged,
@@ -42,14 +40,12 @@ from syncline.engine.replica_session import (
     UpdatesReceived,
     Welcomed,
 )
-from syncline.engine.updates import decode_state_vector
-from syncline.stores import RefusedUpdate
 from syncline.transports import Transport
 
+from .answers import Answers
 from .comparison import Comparison
 from .conversation import until_first_failure
 from .environment import Environment
-from .ledger import EPOCH_CHANGED
 from .workspace import Workspace
 
 logger = logging.getLogger("syncline.replica")
@@ -89,8 +85,9 @@ class Link:
         self._resumed_at = -1
         self._fetching: set[Address] = set()
         self._comparison: Comparison | None = None
-        # Acknowledgements that wait for a document's new history, in order.
-        self._deferred: deque[Acknowledged] = deque()
+        self._answers = Answers(workspace)
+        self._committed = 0  # our last batch that the relay had when the connection began
+        self._turning = False  # waiting for answers, to go over to a document's new history
         self._journal.on_durable = self._wake.set
 
     async def run(self) -> None:
@@ -152,7 +149,9 @@ class Link:
         )
         workspace.hold_back.reset(workspace.cursor)
         self._comparison = None
-        self._deferred.clear()
+        self._answers = Answers(workspace)
+        self._committed = 0
+        self._turning = False
         self._sent = journal.acknowledged
         self._resumed_at = -1
         self._fetching.clear()
@@ -186,21 +185,23 @@ class Link:
             case Welcomed():
                 await self._welcome(event, session)
             case UpdatesReceived(since, cursor, entries):
-                await self._save_for([(entry.address, entry.epoch) for entry in entries])
-                self._workspace.receive(since, cursor, entries)
-                await self._acknowledge(session)
-                await self._journal.notify()
+                if await self._can_take(session, [(each.address, each.epoch) for each in entries]):
+                    outdated = self._answers.outdated()
+                    self._workspace.receive(since, cursor, entries, outdated)
+                    self._settle(session)
+                    await self._journal.notify()
             case Advanced(since, cursor):
                 self._workspace.receive(since, cursor, ())
                 await self._journal.notify()
             case DocumentReceived(address, epoch, update):
                 self._fetching.discard(address)
-                await self._save_for([(address, epoch)])
-                self._workspace.receive_document(address, epoch, update)
-                if self._comparison is not None:
-                    self._comparison.received(address)
-                await self._acknowledge(session)
-                await self._journal.notify()
+                if await self._can_take(session, [(address, epoch)]):
+                    outdated = self._answers.outdated()
+                    self._workspace.receive_document(address, epoch, update, outdated)
+                    if self._comparison is not None:
+                        self._comparison.received(address)
+                    self._settle(session)
+                    await self._journal.notify()
             case Digests():
                 if self._comparison is not None:
                     await self._comparison.compare(event)
@@ -208,8 +209,8 @@ class Link:
                 if self._comparison is not None:
                     await self._comparison.exchange(event)
             case Acknowledged():
-                self._deferred.append(event)
-                await self._acknowledge(session)
+                self._answers.add(event)
+                self._settle(session)
                 await self._journal.notify()
             case Rewind(batch):
                 self._sent = batch - 1
@@ -221,10 +222,6 @@ class Link:
                 raise error
             case _:
                 pass  # CaughtUp: the cursor says it already
-
-    async def _save_for(self, entries: list[tuple[Address, int]]) -> None:
-        while self._workspace.begins_anew(entries) and not self._journal.saved:
-            await self._journal.flushed()
 
     async def _welcome(self, event: Welcomed, session: ReplicaSession) -> None:
         if event.batch > self._journal.last_batch:
@@ -240,6 +237,7 @@ class Link:
             self._comparison = Comparison(self._workspace, session, event.relay)
         else:
             self._workspace.join_relay(event.relay)
+        self._committed = event.batch
         self.error = None
         self._attempt = 0
         await self._set_state("online")
@@ -252,51 +250,30 @@ class Link:
             logger.info("the relay has everything again")
             await self._journal.notify()
 
-    async def _acknowledge(self, session: ReplicaSession) -> None:
-        """Take acknowledgements in order, up to one that waits for a document's new history."""
-        while self._deferred:
-            batch, refusals = self._deferred[0].batch, self._deferred[0].refusals
-            pushed = self._pushed(batch) if refusals else {}
-            for refusal in refusals:
-                entry = pushed.get(refusal.address)
-                document = self._workspace.documents.get(refusal.address)
-                if refusal.code == EPOCH_CHANGED and entry and document.epoch <= entry.epoch:
-                    # Its edits stay in the outbox until they are made again.
-                    self._fetch(session, refusal.address)
-                    return
-            self._deferred.popleft()
-            self._journal.acknowledge(batch, self._settle(batch, refusals, pushed))
+    def _settle(self, session: ReplicaSession) -> None:
+        """Make use of the relay's answers, and go over to new histories once all are here."""
+        waits_for = self._answers.settle()
+        if waits_for is not None:
+            self._fetch(session, waits_for)
+        if self._turning and session.acknowledged >= max(self._sent, self._committed):
+            self._turning = False
+            self._resume(session)
 
-    def _pushed(self, batch: int) -> dict[Address, Entry]:
-        rows = self._journal.outbox(after=batch - 1, limit=1)
-        push = decode(rows[0].payload) if rows else None
-        return {entry.address: entry for entry in push.entries} if isinstance(push, Push) else {}
+    async def _can_take(
+        self, session: ReplicaSession, entries: Sequence[tuple[Address, int]]
+    ) -> bool:
+        """Whether these (address, epoch) may be applied now.
 
-    def _settle(
-        self, batch: int, refusals: tuple[Refusal, ...], pushed: dict[Address, Entry]
-    ) -> list[RefusedUpdate]:
-        """Answer refusals: offer what the relay misses, quarantine what it will never take."""
-        refused: list[RefusedUpdate] = []
-        for refusal in refusals:
-            if refusal.code == EPOCH_CHANGED:
-                continue  # made again on the new history
-            document = self._workspace.documents.get(refusal.address)
-            if refusal.state_vector is not None:
-                have = decode_state_vector(refusal.state_vector)
-                self._journal.offer(refusal.address, document.epoch, document.diff(have))
-                continue
-            entry = pushed.get(refusal.address)
-            logger.error("the relay refused a change of %s: %s", refusal.address, refusal.message)
-            refused.append(
-                RefusedUpdate(
-                    batch,
-                    str(refusal.address),
-                    entry.update if entry else b"",
-                    refusal.code,
-                    refusal.message,
-                )
-            )
-        return refused
+        The first update of a rebuilt document may not while pushed batches are unanswered: whether
+        an edit is in the new history is known only from the answer. Pushing pauses until they are
+        here, and the relay then sends the update again.
+        """
+        if not self._workspace.begins_anew(entries):
+            return True
+        while not self._journal.saved:
+            await self._journal.flushed()
+        self._turning = session.acknowledged < max(self._sent, self._committed)
+        return not self._turning
 
     def _mend_gap(self, session: ReplicaSession) -> None:
         hold_back = self._workspace.hold_back
@@ -329,7 +306,7 @@ class Link:
     def _push_next(self, session: ReplicaSession) -> bool:
         if self.state != "online" or not session.window_open:
             return False
-        if self._sent >= self._journal.durable_batch:
+        if self._sent >= (self._committed if self._turning else self._journal.durable_batch):
             return False
         batches = self._journal.outbox(after=self._sent, limit=1)
         if not batches:

@@ -36,7 +36,7 @@ from syncline.stores import RefusedUpdate, Run, Store
 
 from .catalogue import Catalogue
 from .documents import CAPACITY, DocumentCache
-from .forks import unacknowledged
+from .forks import NONE_OUTDATED, Outdated, unacknowledged
 from .journal import Journal
 
 
@@ -260,11 +260,14 @@ class Workspace:
         """The relay's seq up to which everything is applied."""
         return self.hold_back.cursor
 
-    def receive(self, since: int, cursor: int, entries: Sequence[Entry]) -> None:
+    def receive(
+        self, since: int, cursor: int, entries: Sequence[Entry], outdated: Outdated = NONE_OUTDATED
+    ) -> None:
         """Take what the relay says happened after ``since`` up to ``cursor``; apply what is
         covered.
 
-        Raises InvalidUpdate if the relay sent bytes that are no update: then nothing is applied.
+        ``outdated`` are the answers that wait for a rebuilt document (forks.py). Raises
+        InvalidUpdate if the relay sent bytes that are no update: then nothing is applied.
         """
         infos = [parse_update(entry.update) for entry in entries]
         parsed: list[tuple[Address, bytes, UpdateInfo]] = []
@@ -273,7 +276,7 @@ class Workspace:
             if epoch > known:
                 if info.needs:
                     return  # what came before was lost; all of it comes again
-                self._begin(address, epoch, update)
+                self._begin(address, epoch, update, outdated)
             elif epoch == known:
                 parsed.append((address, update, info))
         before = self.cursor
@@ -282,7 +285,9 @@ class Workspace:
         if self.cursor != before:
             self.journal.set_meta("cursor", str(self.cursor))
 
-    def receive_document(self, address: Address, epoch: int, update: bytes) -> None:
+    def receive_document(
+        self, address: Address, epoch: int, update: bytes, outdated: Outdated = NONE_OUTDATED
+    ) -> None:
         """Take the difference that was fetched for one document."""
         document = self.documents.get(address)
         later = epoch > document.epoch
@@ -290,7 +295,7 @@ class Workspace:
         if epoch < document.epoch or not covers(have, parse_update(update).needs):
             return  # it answers for a state that this document is not in; the next fetch will do
         if later:
-            self._begin(address, epoch, update)
+            self._begin(address, epoch, update, outdated)
         else:
             self._apply(address, update)
         before = self.cursor
@@ -341,9 +346,10 @@ class Workspace:
         ``receive`` wants a journal that is saved."""
         return any(epoch > self.documents.get(address).epoch for address, epoch in entries)
 
-    def _begin(self, address: Address, epoch: int, update: bytes) -> None:
+    def _begin(self, address: Address, epoch: int, update: bytes, outdated: Outdated) -> None:
         """Go over to the document's new history, with what nobody else has seen of the old one."""
-        edits = unacknowledged(self._store, self.name, address, self.documents.get(address).epoch)
+        before = self.documents.get(address).epoch
+        edits = unacknowledged(self._store, self.name, address, before, outdated)
         document = self.documents.begin(address, epoch)
         self.hold_back.abandon(address)
         was_live = self._before_change(address, document)
