@@ -84,6 +84,7 @@ class Link:
         self._rounds: dict[int, _Round] = {}
         self._resumed_at = -1
         self._fetching: set[Address] = set()
+        self._fetch_again: set[Address] = set()
         self._comparison: Comparison | None = None
         self._answers = Answers(workspace)
         self._committed = 0  # our last batch that the relay had when the connection began
@@ -155,6 +156,7 @@ class Link:
         self._sent = journal.acknowledged
         self._resumed_at = -1
         self._fetching.clear()
+        self._fetch_again.clear()
         session.start()
         return session
 
@@ -202,6 +204,8 @@ class Link:
                         self._comparison.received(address)
                     self._settle(session)
                     await self._journal.notify()
+                else:
+                    self._fetch_again.add(address)
             case Digests():
                 if self._comparison is not None:
                     await self._comparison.compare(event)
@@ -258,6 +262,9 @@ class Link:
         if self._turning and session.acknowledged >= max(self._sent, self._committed):
             self._turning = False
             self._resume(session)
+            for address in self._fetch_again:
+                self._fetch(session, address)
+            self._fetch_again.clear()
 
     async def _can_take(
         self, session: ReplicaSession, entries: Sequence[tuple[Address, int]]
