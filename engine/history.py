@@ -16,10 +16,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Any
 
 from .errors import DocumentBroken
-from .structs import ANY, STRING, TYPE, Id, Parent, Struct, read_struct, units
+from .structs import ANY, STRING, TYPE, Id, Parent, Struct, read_struct
 from .update_values import Budget, UpdateLimits, uint
 from .updates import StateVector
 
@@ -86,12 +85,6 @@ class Item:
             return 0
         return len(self.content) if self.kind in (STRING, ANY) else 1
 
-    def offset(self, atoms: int) -> int:
-        """How many clocks its first ``atoms`` atoms take."""
-        if self.kind == STRING:
-            return units(self.content[:atoms])
-        return atoms
-
 
 class History:
     """All items of one document. Raises DocumentBroken if ``update`` is not a whole document."""
@@ -143,8 +136,10 @@ class History:
         """Split items so that none lies on both sides of ``state``."""
         for client, clock in state.items():
             clocks = self._clocks[client]
-            if clock and clocks and clock < self._items[client][-1].clock + (
-                self._items[client][-1].length
+            if (
+                clock
+                and clocks
+                and clock < self._items[client][-1].clock + (self._items[client][-1].length)
             ):
                 self.starting(client, clock)
 
