@@ -77,6 +77,8 @@ def read_struct(data: bytes, at: int, budget: Budget) -> tuple[Struct, int]:
         if info & _HAS_KEY:
             key, at = _read_text(data, at)
     length, content, at = _read_content(data, at, kind, budget)
+    if not length:
+        raise ValueError("a struct is empty")  # yrs writes this where it cut a character in two
     return Struct(kind, length, content, origin, right_origin, parent, key), at
 
 
