@@ -77,7 +77,9 @@ def test_places(old: str, new: str, index: int, place: int) -> None:
 
 
 def _prose(random: Random, words: int) -> str:
-    vocabulary = ["".join(random.choices("abcdefghij", k=random.randrange(1, 9))) for _ in "x" * 900]
+    vocabulary = [
+        "".join(random.choices("abcdefghij", k=random.randrange(1, 9))) for _ in "x" * 900
+    ]
     return " ".join(random.choices(vocabulary, k=words))
 
 
