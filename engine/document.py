@@ -365,6 +365,14 @@ class Document:
             self.capturing = True
         return self._changed
 
+    def adopt(self, update: bytes) -> None:
+        """Integrate an update that was made for this document under its own client id.
+
+        It counts as a local change.
+        """
+        if self.apply(update):
+            self._captured.append(update)
+
     def state_vector(self) -> StateVector:
         """Per client, the number of its operations that are integrated. Do not change it."""
         if self._state is None:
