@@ -28,7 +28,7 @@ class Watch:
     def __init__(self, relay: Store, fail: Callable[[Exception], None]) -> None:
         self._relay = relay
         self._fail = fail
-        self._ends: dict[int, tuple[Address, StateVector]] = {}
+        self._ends: dict[int, tuple[Address, int, StateVector]] = {}
         self._restored = False
 
     def restored(self) -> None:
@@ -61,7 +61,9 @@ class Watch:
                 pass
 
     def _check_shown(self, entries: Iterable[Entry]) -> None:
-        for address, update, _epoch in entries:
+        for address, update, epoch in entries:
+            if epoch < _epoch_of(self._relay, WORKSPACE, address):
+                continue  # rebuilt since it was sent
             have, ends = state_of(self._relay, WORKSPACE, address), parse_update(update).ends()
             self._expect(covers(have, ends), f"shown before the commit: {address} {ends} {have}")
 
@@ -77,7 +79,12 @@ class Watch:
         head = self._relay.head(WORKSPACE)
         self._expect(cursor <= head, f"the cursor of {device.name} is at {cursor} of {head}")
         for seq in range(device.checked + 1, min(cursor, head) + 1):
-            address, ends = self._row(seq)
+            row = self._row(seq)
+            if row is None:
+                continue  # of a history that has ended
+            address, epoch, ends = row
+            if epoch < _epoch_of(self._relay, WORKSPACE, address):
+                continue
             have = state_of(device.disk, LOCAL, address)
             self._expect(
                 covers(have, ends),
@@ -86,12 +93,19 @@ class Watch:
             )
         device.checked = max(device.checked, cursor)
 
-    def _row(self, seq: int) -> tuple[Address, StateVector]:
+    def _row(self, seq: int) -> tuple[Address, int, StateVector] | None:
         if seq not in self._ends:
             page = self._relay.since(WORKSPACE, seq - 1, max_bytes=1 << 40, max_updates=1)
+            if not page.updates or page.updates[0].seq != seq:
+                return None
             (row,) = page.updates
-            self._ends[seq] = (row.address, parse_update(row.data).ends())
+            self._ends[seq] = (row.address, row.epoch, parse_update(row.data).ends())
         return self._ends[seq]
+
+
+def _epoch_of(store: Store, workspace: str, address: Address) -> int:
+    state = store.state(workspace, address)
+    return state.epoch if state else 0
 
 
 def state_of(store: Store, workspace: str, address: Address) -> StateVector:
@@ -118,7 +132,7 @@ def check_the_end(devices: Sequence[Device], relay: Store) -> None:
         assert status.refused == 0, f"{name}: {device.disk.refused(LOCAL)}"
         assert status.cursor == relay.head(WORKSPACE), f"{name} is at {status.cursor}"
         assert (status.link, status.error) == ("online", None), f"{name}: {status}"
-        check((other.marks for other in devices), present(replica))
+        check([other.marks for other in devices], present(replica))
 
 
 def rebuilt(store: Store, workspace: str) -> dict[Address, tuple[StateVector, dict[str, Any]]]:

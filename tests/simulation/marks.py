@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -36,7 +36,7 @@ class Marks:
         self.fresh = []
 
 
-def check(devices: Iterable[Marks], present: Iterable[str]) -> None:
+def check(devices: Sequence[Marks], present: Iterable[str]) -> None:
     """Check that ``present`` is what must be there once everything has come together."""
     found = Counter(present)
     double = [mark for mark, count in found.items() if count > 1]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from syncline import catalogue, ledger
+from syncline import catalogue, ledger, workspace
 from syncline.committer import Committer, Waiting
 from syncline.comparison import Comparison
 from syncline.engine import causal
@@ -136,7 +136,7 @@ def pong_answers_one_ping(patch: pytest.MonkeyPatch) -> None:
 
 
 def nothing_offered_to_a_restored_relay(patch: pytest.MonkeyPatch) -> None:
-    """After a restore the replica fetches what it lacks, and keeps to itself what the relay lost."""
+    """After a restore the replica fetches what it lacks, and keeps what the relay lost to itself."""
     exchange = Comparison._exchange
 
     def take_only(self: Comparison, address: Address, _ours: Any, theirs: Any) -> None:
@@ -166,6 +166,26 @@ def a_copy_goes_on_as_the_original(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Identity, "recall", staticmethod(recall))
 
 
+def edits_of_a_rebuilt_document_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A replica takes over a document's new history, and drops what only it had of the old."""
+
+    def nothing(*_: object) -> None:
+        return None
+
+    patch.setattr(workspace, "unacknowledged", nothing)
+
+
+def rebuilt_before_the_answers(patch: pytest.MonkeyPatch) -> None:
+    """A replica takes over a new history while it does not know which of its edits are in it."""
+
+    async def at_once(self: Link, _session: object, _entries: object) -> bool:
+        while not self._journal.saved:
+            await self._journal.flushed()
+        return True
+
+    patch.setattr(Link, "_can_take", at_once)
+
+
 PLANTS: list[Plant] = [
     acknowledged_before_commit,
     shown_before_commit,
@@ -175,6 +195,8 @@ PLANTS: list[Plant] = [
     nothing_offered_to_a_restored_relay,
     deletions_not_compared,
     a_copy_goes_on_as_the_original,
+    edits_of_a_rebuilt_document_forgotten,
+    rebuilt_before_the_answers,
 ]
 IN_LOSSY_WORLDS: list[Plant] = [cursor_passes_gaps, no_causal_buffer, pong_answers_one_ping]
 """These show only where single frames get lost or overtake each other."""

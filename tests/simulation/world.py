@@ -12,6 +12,7 @@ from typing import cast
 from syncline.engine.errors import PeerError, StoreFailed, TransportError
 from syncline.engine.handshake import lineage
 from syncline.environment import Environment
+from syncline.rebuilding import rebuild_document
 from syncline.relay import RelayCore
 from syncline.stores import MemoryStore, Write
 from syncline.transports import Faults, MemoryNetwork, MemoryTransport
@@ -19,7 +20,7 @@ from syncline.transports import Faults, MemoryNetwork, MemoryTransport
 from .device import EPOCH_MS, Device
 from .disk import Disk, DiskFaults, SlowRun
 from .handshake import RelayTransport
-from .invariants import Watch, check_the_end
+from .invariants import WORKSPACE, Watch, check_the_end
 from .loop import PROCESS, Process, VirtualLoop
 
 RELAY = "ws://relay"
@@ -50,7 +51,7 @@ class World:
         self._calm = False
         self._backup = MemoryStore()
         self._backup.open()
-        self._restoring = False
+        self._restoring = self._rebuilding = False
         self._restores = 0
         self._keepers = asyncio.TaskGroup()
 
@@ -110,11 +111,13 @@ class World:
             await self._incarnation(process, partial(self._serve, process))
             if self._restoring:
                 self._put_back()
+            if self._rebuilding:
+                self._rebuild()
             await asyncio.sleep(self.rng.expovariate(2.0))
 
     async def _serve(self, process: Process) -> None:
         environment = Environment(
-            now=lambda: EPOCH_MS + int(self.loop.time() * 1000),
+            now=self._now,
             rng=self._relay_rng,
             store_thread=lambda: SlowRun(self.relay_disk, self._die),
         )
@@ -173,16 +176,27 @@ class World:
             self._change_weather,
             self._change_disk,
             self._change_clock,
-            self._restore_relay,
-            self._copy_device,
         ]
         # Not everything in every world: what goes wrong often would hide what goes wrong beside it.
         mischief = self.rng.sample(mischief, self.rng.randrange(1, len(mischief)))
+        # An edit that two copies of a device make again on a new history is there twice, so these
+        # never come together.
+        calamities: list[Callable[[], None]] = self.rng.choice(
+            [
+                [],
+                [self._restore_relay, self._copy_device],
+                [self._rebuild_document],
+                [self._restore_relay, self._rebuild_document],
+            ]
+        )
         for _ in range(self.rng.randrange(3, 11)):
             await asyncio.sleep(self.rng.expovariate(0.5))
             if self.rng.random() < 0.3:
                 self._back_up()
-            self.rng.choice(mischief)()
+            if calamities and self.rng.random() < 0.3:
+                self.rng.choice(calamities)()
+            else:
+                self.rng.choice(mischief)()
 
     def _back_up(self) -> None:
         self._backup = self.relay_disk.copy()
@@ -203,6 +217,23 @@ class World:
         rotated = f"{lineage(identity)}.{self._restores}"
         MemoryStore.write(self.relay_disk, [Write("", meta={"relay": rotated})])
         self.watch.restored()
+
+    def _rebuild_document(self) -> None:
+        """The operator stops the relay and rebuilds a document."""
+        self._rebuilding = True
+        self._die(self._relay_process)
+
+    def _rebuild(self) -> None:
+        self._rebuilding = False
+        documents = list(MemoryStore.documents(self.relay_disk, WORKSPACE))
+        if documents:
+            address = self.rng.choice(documents).address
+            faults, self.relay_disk.faults = self.relay_disk.faults, DiskFaults()
+            rebuild_document(self.relay_disk, WORKSPACE, address, self._now, self.rng)
+            self.relay_disk.faults = faults
+
+    def _now(self) -> int:
+        return EPOCH_MS + int(self.loop.time() * 1000)
 
     def _copy_device(self) -> None:
         """Somebody copies a device's database, and uses both."""
