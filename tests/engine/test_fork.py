@@ -162,12 +162,12 @@ def test_texts_keep_what_both_have_typed(edits: list[tuple[bool, bool, int, int]
         elif device.text:
             start = place % len(device.text)
             device.text.delete(start, min(length, len(device.text) - start))
-    ours, theirs, found = (
+    edited, others, found = (
         device.text.to_plain() for device in (fork.device, fork.relay, fork.rebuilt())
     )
-    assert _only(found, OURS) == _only(ours, OURS)
-    assert _only(found, THEIRS) == _only(theirs, THEIRS)
-    left = "".join(letter for letter in SHARED if letter in ours and letter in theirs)
+    assert _only(found, OURS) == _only(edited, OURS)
+    assert _only(found, THEIRS) == _only(others, THEIRS)
+    left = "".join(letter for letter in SHARED if letter in edited and letter in others)
     assert _only(found, SHARED) == left
 
 
@@ -232,8 +232,8 @@ def test_nothing_is_written_for_nothing(fork: _Fork) -> None:
 
 
 def test_an_empty_document_is_edited_anew(fork: _Fork) -> None:
-    for view, value in ((fork.device.text, "héllo 😀"), (fork.device.list, [1, 2])):
-        view.fill(value)
+    fork.device.text.append("héllo 😀")
+    fork.device.list.extend([1, 2])
     assert fork.rebuilt().content() == fork.device.content()
 
 
