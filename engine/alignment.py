@@ -237,11 +237,12 @@ def _rising(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _parts(whole: Sequence[Any], ends: str) -> list[Sequence[Any]]:
     """``whole`` cut after every ``ends``, in a form that can be compared quickly."""
+    parts: list[Sequence[Any]] = []
     if isinstance(whole, str):
         pieces = whole.split(ends)
         last = pieces.pop()
-        return [piece + ends for piece in pieces] + ([last] if last else [])
-    parts: list[Sequence[Any]] = []
+        parts.extend(piece + ends for piece in pieces)
+        return [*parts, last] if last else parts
     start = 0
     for index, element in enumerate(whole):
         if element == ends:

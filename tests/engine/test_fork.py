@@ -74,6 +74,7 @@ class _Fork:
         """The device on the new history, its edits made again."""
         device = Device(client_id or self.device.document().client_id, now=10**6)
         device.receive([rebuild(self.relay.document(), FRESH)])
+        device.content()  # the views have read: what is written by others than they shows as well
         _reapplied(self.base, self.device.document(), device.document())
         return device
 
