@@ -23,6 +23,7 @@ from tests.engine.test_convergence import STEPS, Operation
 from tests.engine.writers import Writer, history
 
 FRESH = 2**40 + 7
+CLIENTS = [77, 2**45]  # who writes on the new history: below and above the one who rebuilt it
 CELL_ROOTS = ("fields", "counter:counter", "set:set", "list:list", "map:map")
 Steps = list[tuple[int, Operation | None, int, int]]
 
@@ -151,8 +152,10 @@ EDITS = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(edits=EDITS)
-def test_texts_keep_what_both_have_typed(edits: list[tuple[bool, bool, int, int]]) -> None:
+@given(edits=EDITS, client_id=st.sampled_from(CLIENTS))
+def test_texts_keep_what_both_have_typed(
+    edits: list[tuple[bool, bool, int, int]], client_id: int
+) -> None:
     fork = _Fork()
     fork.relay.text.append(SHARED)
     fork.acknowledge()
@@ -164,7 +167,7 @@ def test_texts_keep_what_both_have_typed(edits: list[tuple[bool, bool, int, int]
             start = place % len(device.text)
             device.text.delete(start, min(length, len(device.text) - start))
     edited, others, found = (
-        device.text.to_plain() for device in (fork.device, fork.relay, fork.rebuilt())
+        device.text.to_plain() for device in (fork.device, fork.relay, fork.rebuilt(client_id))
     )
     assert _only(found, OURS) == _only(edited, OURS)
     assert _only(found, THEIRS) == _only(others, THEIRS)
@@ -181,7 +184,7 @@ def _only(text: str, letters: str) -> str:
 def test_documents_of_editors_end_as_they_were_edited(seed: int) -> None:
     random = Random(seed)
     base, edited = _edited(random)
-    onto = Document(random.choice([5, 77]), [rebuild(base, FRESH)])
+    onto = Document(random.choice(CLIENTS), [rebuild(base, FRESH)])
     _reapplied(base, edited, onto)
     assert _shown(onto) == _shown(edited)
 
@@ -195,7 +198,7 @@ def test_documents_of_editors_keep_what_both_have_typed(seed: int) -> None:
     relay.apply(base.diff({}))
     for _ in range(15):
         relay.edit(random)
-    onto = Document(77, [rebuild(Document(1, [relay.update_since()]), FRESH)])
+    onto = Document(random.choice(CLIENTS), [rebuild(Document(1, [relay.update_since()]), FRESH)])
     _reapplied(base, edited, onto)
     texts = [Multiset(document.text("text").content()) for document in (base, edited, onto)]
     assert texts[1] - texts[0] <= texts[2]
@@ -304,6 +307,21 @@ def test_steps_of_a_counter_count_once(fork: _Fork) -> None:
     early.counter += 20
     _reapplied(fork.base, fork.device.document(), early.document())
     assert early.counter == 127
+
+
+def test_what_was_written_again_is_not_removed(fork: _Fork) -> None:
+    fork.relay.map["k"] = fork.relay.map["gone"] = 1
+    fork.acknowledge()
+    fork.relay.now += 1_000
+    fork.relay.map["k"] = 2
+    del fork.device.map["k"]
+    del fork.device.map["gone"]
+    assert fork.rebuilt().map.to_plain() == {"k": 2}
+    fork.device.now = fork.relay.now + 1_000
+    fork.device.map["k"] = 3
+    rebuilt = fork.rebuilt()
+    assert rebuilt.map.to_plain() == {"k": 3}
+    assert len(rebuilt.document().map("map:map").items()) == 2  # neither has seen the other
 
 
 def test_a_newer_write_stays(fork: _Fork) -> None:
