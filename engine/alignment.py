@@ -10,10 +10,10 @@ milliseconds, one that was rewritten at most about a second.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-_LIMIT = 400
+_LIMIT = 300
 """Most differences looked for at once."""
 _STEPS = 400_000
 """What one alignment may cost, in steps of about a microsecond."""
@@ -203,11 +203,10 @@ def _unique_pairs(
     old: list[Sequence[Any]], new: list[Sequence[Any]], width: int
 ) -> list[tuple[int, int]]:
     """Where ``width`` parts in a row stand once in ``old`` and once in ``new``, in old order."""
-    places: list[dict[Sequence[Any], int]] = []
+    places: list[dict[Any, int]] = []
     for parts in (old, new):
-        found: dict[Sequence[Any], int] = {}
-        for index in range(len(parts) - width + 1):
-            row = tuple(parts[index : index + width])
+        found: dict[Any, int] = {}
+        for index, row in enumerate(zip(*(parts[skip:] for skip in range(width)), strict=False)):
             found[row] = -1 if row in found else index
         places.append(found)
     return [
@@ -238,15 +237,19 @@ def _rising(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _parts(whole: Sequence[Any], ends: str) -> list[Sequence[Any]]:
     """``whole`` cut after every ``ends``, in a form that can be compared quickly."""
-    freeze: Callable[[Sequence[Any]], Sequence[Any]] = str if isinstance(whole, str) else tuple
     parts: list[Sequence[Any]] = []
+    if isinstance(whole, str):
+        pieces = whole.split(ends)
+        last = pieces.pop()
+        parts.extend(piece + ends for piece in pieces)
+        return [*parts, last] if last else parts
     start = 0
     for index, element in enumerate(whole):
         if element == ends:
-            parts.append(freeze(whole[start : index + 1]))
+            parts.append(tuple(whole[start : index + 1]))
             start = index + 1
     if start < len(whole):
-        parts.append(freeze(whole[start:]))
+        parts.append(tuple(whole[start:]))
     return parts
 
 

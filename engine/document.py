@@ -393,12 +393,15 @@ class Document:
         """
         with self.guard:
             update = self._doc.get_update()
+            # Copies, one for each type, because reading a root declares its type.
+            copies: list[tuple[pycrdt.Doc[Any], type[Any]]] = []
+            for kind in (pycrdt.Map, pycrdt.Text, pycrdt.Array):
+                copy: pycrdt.Doc[Any] = pycrdt.Doc()
+                copy.apply_update(update)
+                copies.append((copy, kind))
             content: dict[str, Any] = {}
             for name in sorted(self._doc.keys()):
-                for kind in (pycrdt.Map, pycrdt.Text, pycrdt.Array):
-                    # A copy, because reading declares the type.
-                    copy: pycrdt.Doc[Any] = pycrdt.Doc()
-                    copy.apply_update(update)
+                for copy, kind in copies:
                     plain = _plain(copy.get(name, type=kind))
                     if plain:
                         content[name] = plain

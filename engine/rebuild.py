@@ -13,7 +13,7 @@ not, and an edit from now on brings it back.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -86,7 +86,8 @@ def _content(document: Document) -> dict[str, Any]:
     content = document.to_dict()
     fields = content.get(REGISTERS)
     if isinstance(fields, dict):
+        cells = cast("dict[str, Any]", fields)
         content[REGISTERS] = {
-            key: value for key, value in fields.items() if not key.startswith(f"{LIVE}/")
+            key: value for key, value in cells.items() if not key.startswith(f"{LIVE}/")
         }
     return content

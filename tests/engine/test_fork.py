@@ -23,6 +23,7 @@ from tests.engine.test_convergence import STEPS, Operation
 from tests.engine.writers import Writer, history
 
 FRESH = 2**40 + 7
+CLIENTS = [77, 2**45]  # who writes on the new history: below and above the one who rebuilt it
 CELL_ROOTS = ("fields", "counter:counter", "set:set", "list:list", "map:map")
 Steps = list[tuple[int, Operation | None, int, int]]
 
@@ -74,6 +75,7 @@ class _Fork:
         """The device on the new history, its edits made again."""
         device = Device(client_id or self.device.document().client_id, now=10**6)
         device.receive([rebuild(self.relay.document(), FRESH)])
+        device.content()  # the views have read: what is written by others than they shows as well
         _reapplied(self.base, self.device.document(), device.document())
         return device
 
@@ -150,8 +152,10 @@ EDITS = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(edits=EDITS)
-def test_texts_keep_what_both_have_typed(edits: list[tuple[bool, bool, int, int]]) -> None:
+@given(edits=EDITS, client_id=st.sampled_from(CLIENTS))
+def test_texts_keep_what_both_have_typed(
+    edits: list[tuple[bool, bool, int, int]], client_id: int
+) -> None:
     fork = _Fork()
     fork.relay.text.append(SHARED)
     fork.acknowledge()
@@ -162,12 +166,12 @@ def test_texts_keep_what_both_have_typed(edits: list[tuple[bool, bool, int, int]
         elif device.text:
             start = place % len(device.text)
             device.text.delete(start, min(length, len(device.text) - start))
-    ours, theirs, found = (
-        device.text.to_plain() for device in (fork.device, fork.relay, fork.rebuilt())
+    edited, others, found = (
+        device.text.to_plain() for device in (fork.device, fork.relay, fork.rebuilt(client_id))
     )
-    assert _only(found, OURS) == _only(ours, OURS)
-    assert _only(found, THEIRS) == _only(theirs, THEIRS)
-    left = "".join(letter for letter in SHARED if letter in ours and letter in theirs)
+    assert _only(found, OURS) == _only(edited, OURS)
+    assert _only(found, THEIRS) == _only(others, THEIRS)
+    left = "".join(letter for letter in SHARED if letter in edited and letter in others)
     assert _only(found, SHARED) == left
 
 
@@ -180,7 +184,7 @@ def _only(text: str, letters: str) -> str:
 def test_documents_of_editors_end_as_they_were_edited(seed: int) -> None:
     random = Random(seed)
     base, edited = _edited(random)
-    onto = Document(random.choice([5, 77]), [rebuild(base, FRESH)])
+    onto = Document(random.choice(CLIENTS), [rebuild(base, FRESH)])
     _reapplied(base, edited, onto)
     assert _shown(onto) == _shown(edited)
 
@@ -194,7 +198,7 @@ def test_documents_of_editors_keep_what_both_have_typed(seed: int) -> None:
     relay.apply(base.diff({}))
     for _ in range(15):
         relay.edit(random)
-    onto = Document(77, [rebuild(Document(1, [relay.update_since()]), FRESH)])
+    onto = Document(random.choice(CLIENTS), [rebuild(Document(1, [relay.update_since()]), FRESH)])
     _reapplied(base, edited, onto)
     texts = [Multiset(document.text("text").content()) for document in (base, edited, onto)]
     assert texts[1] - texts[0] <= texts[2]
@@ -232,8 +236,8 @@ def test_nothing_is_written_for_nothing(fork: _Fork) -> None:
 
 
 def test_an_empty_document_is_edited_anew(fork: _Fork) -> None:
-    for view, value in ((fork.device.text, "héllo 😀"), (fork.device.list, [1, 2])):
-        view.fill(value)
+    fork.device.text.append("héllo 😀")
+    fork.device.list.extend([1, 2])
     assert fork.rebuilt().content() == fork.device.content()
 
 
@@ -303,6 +307,21 @@ def test_steps_of_a_counter_count_once(fork: _Fork) -> None:
     early.counter += 20
     _reapplied(fork.base, fork.device.document(), early.document())
     assert early.counter == 127
+
+
+def test_what_was_written_again_is_not_removed(fork: _Fork) -> None:
+    fork.relay.map["k"] = fork.relay.map["gone"] = 1
+    fork.acknowledge()
+    fork.relay.now += 1_000
+    fork.relay.map["k"] = 2
+    del fork.device.map["k"]
+    del fork.device.map["gone"]
+    assert fork.rebuilt().map.to_plain() == {"k": 2}
+    fork.device.now = fork.relay.now + 1_000
+    fork.device.map["k"] = 3
+    rebuilt = fork.rebuilt()
+    assert rebuilt.map.to_plain() == {"k": 3}
+    assert len(rebuilt.document().map("map:map").items()) == 2  # neither has seen the other
 
 
 def test_a_newer_write_stays(fork: _Fork) -> None:

@@ -122,7 +122,8 @@ def test_the_rebuilt_document_goes_on() -> None:
     other = Device(6)
     other.receive([rebuild(device.document(), FRESH), *rebuilt.written()])
     assert other.content() == rebuilt.content()
-    assert (other.text, other.list) == ("one two", [1, 2])
+    assert other.text == "one two"
+    assert other.list == [1, 2]
 
 
 @pytest.mark.parametrize("edited", [False, True], ids=["deleted", "kept by an edit"])
