@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .clock import Milliseconds
 
@@ -18,11 +18,15 @@ MAX_CLIENT_ID = (1 << 53) - 1
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """``replica`` names the replica to relays (32 hex digits), ``client_id`` its operations."""
+    """``replica`` names the replica to relays (32 hex digits), ``client_id`` its operations.
+
+    ``former`` are the client ids of the stores that this one was copied from, the latest first.
+    """
 
     replica: str
     client_id: int
     fingerprint: str
+    former: tuple[int, ...] = ()
 
     @classmethod
     def draw(cls, rng: random.Random, fingerprint: str) -> Identity:
@@ -39,15 +43,25 @@ class Identity:
 
         The second value says whether it is new.
         """
-        if meta.get("fingerprint") != fingerprint:
+        former = tuple(int(each) for each in meta.get("former", "").split())
+        if "client_id" not in meta:
             return cls.draw(rng, fingerprint), True
-        return cls(meta["replica"], int(meta["client_id"]), fingerprint), False
+        client_id = int(meta["client_id"])
+        if meta["fingerprint"] != fingerprint:
+            return replace(cls.draw(rng, fingerprint), former=(client_id, *former)), True
+        return cls(meta["replica"], client_id, fingerprint, former), False
+
+    @property
+    def authors(self) -> tuple[int, ...]:
+        """Every client id under which this store's own operations were written."""
+        return (self.client_id, *self.former)
 
     def to_meta(self) -> dict[str, str]:
         return {
             "replica": self.replica,
             "client_id": str(self.client_id),
             "fingerprint": self.fingerprint,
+            "former": " ".join(map(str, self.former)),
         }
 
 

@@ -41,10 +41,23 @@ class Edits:
 
 
 def unacknowledged(
-    store: Store, workspace: str, address: Address, epoch: int, outdated: Outdated
+    store: Store,
+    workspace: str,
+    address: Address,
+    epoch: int,
+    outdated: Outdated,
+    authors: Collection[int],
 ) -> Edits | None:
-    """The edits of a document that wait in the outbox, or None. The journal must be saved."""
-    pending = Counter(_pending(store, workspace, address, epoch, outdated))
+    """The edits of a document that wait in the outbox, or None. The journal must be saved.
+
+    ``authors`` are the client ids that this replica has written under. What others wrote and this
+    replica only passes on, such as seeds, is theirs to make again.
+    """
+    pending = Counter(
+        update
+        for update in _pending(store, workspace, address, epoch, outdated)
+        if parse_update(update).ranges.keys() <= set(authors)
+    )
     stored = store.load(workspace, address)
     if not pending or stored is None:
         return None

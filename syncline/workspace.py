@@ -349,7 +349,8 @@ class Workspace:
     def _begin(self, address: Address, epoch: int, update: bytes, outdated: Outdated) -> None:
         """Go over to the document's new history, with what nobody else has seen of the old one."""
         before = self.documents.get(address).epoch
-        edits = unacknowledged(self._store, self.name, address, before, outdated)
+        authors = self.identity.authors
+        edits = unacknowledged(self._store, self.name, address, before, outdated, authors)
         document = self.documents.begin(address, epoch)
         self.hold_back.abandon(address)
         was_live = self._before_change(address, document)

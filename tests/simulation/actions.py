@@ -32,10 +32,11 @@ class _Undone(Exception):
 class Editor:
     """Edits at random through ``replica``, in the name of one device."""
 
-    def __init__(self, name: str, rng: random.Random, marks: Marks) -> None:
+    def __init__(self, name: str, rng: random.Random, marks: Marks, *, texts: bool) -> None:
         self._name = name
         self._rng = rng
         self._marks = marks
+        self._texts = texts
         self._count = 0
 
     def edit(self, replica: Replica) -> None:
@@ -43,10 +44,12 @@ class Editor:
         contacts = replica.collection(Contact)
         key = self._rng.choice(KEPT)
         if key not in contacts:
-            contacts.create(key=key, name=self._word(), notes=(mark := self._mark()))
+            contacts.create(key=key, name=self._word(), tags=[mark := self._mark()])
             self._made(mark)
             return
-        marked = [self._note, self._note, self._tag, self._number, self._visit]
+        marked = [self._tag, self._number, self._visit]
+        if self._texts:
+            marked += [self._note, self._note]
         free = [self._registers, self._drafts, self._deletable]
         choice = self._rng.random()
         if choice < 0.6:
@@ -118,7 +121,7 @@ class Editor:
     def _wiki(self, replica: Replica) -> None:
         wiki = replica.document(WIKI)
         choice = self._rng.random()
-        if choice < 0.4:
+        if choice < 0.4 and self._texts:
             self._text(wiki.text("body"))
         elif choice < 0.7:
             wiki.array("list").insert(self._rng.randrange(9), mark := self._mark())
@@ -133,7 +136,7 @@ class Editor:
         raises = self._rng.random() < 0.4
         with suppress(_Undone), replica.transaction("together"):
             contact.tags.add(first)
-            wiki.text("body").append(second)
+            wiki.array("list").insert(self._rng.randrange(9), second)
             if raises:
                 raise _Undone
         if raises:

@@ -37,6 +37,8 @@ class Device:
         die: Callable[[Process], None],
         on_commit: Callable[[Device, Sequence[Write]], None],
         on_message: Callable[[Device, Message], None],
+        *,
+        texts: bool,
     ) -> None:
         self.name = name
         self.rng = random.Random(f"{seed} {name}")
@@ -55,7 +57,7 @@ class Device:
         self.resting = asyncio.Event()
         """The user has put the device down, with the replica open."""
         self.leave = asyncio.Event()
-        self._editor = Editor(name, self.rng, self.marks)
+        self._editor = Editor(name, self.rng, self.marks, texts=texts)
         self._network = network
         self._die = die
         self._on_message = on_message
