@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .base import (
     RECEIPTS_KEPT,
     DocumentInfo,
+    DocumentState,
     DocumentWrite,
     OutboxBatch,
     Page,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RECEIPTS_KEPT",
     "DocumentInfo",
+    "DocumentState",
     "DocumentWrite",
     "MemoryStore",
     "OutboxBatch",

@@ -42,35 +42,40 @@ class Compiled:
     ) -> None:
         self._statement = statement
         self._names = names
-        self._dialect = ""
-        self._text = ""
-        self._positional = True
+        # By dialect and driver: stores of several databases may be open in one program.
+        self._texts: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def query(self, connection: Connection, row: Row) -> CursorResult[*tuple[Any, ...]]:
         """What a SELECT finds, with the values of ``row``."""
-        self._compile(connection.dialect)
-        return connection.exec_driver_sql(self._text, self._values(row))
+        text, positional = self._compiled(connection.dialect)
+        return connection.exec_driver_sql(text, row if positional else self._named(row))
 
-    def change(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Execute the statement once for each of ``rows``; nothing happens without any."""
-        if rows:
-            self._compile(connection.dialect)
-            values = rows if self._positional else [self._values(row) for row in rows]
-            connection.exec_driver_sql(self._text, values)
+    def change(self, connection: Connection, rows: Sequence[Row]) -> int:
+        """Execute the statement once for each of ``rows``; nothing happens without any.
 
-    def _values(self, row: Row) -> Any:
-        return row if self._positional else dict(zip(self._names, row, strict=True))
+        Returns how many rows of the table that concerned, or fewer where the driver cannot tell.
+        """
+        if not rows:
+            return 0
+        text, positional = self._compiled(connection.dialect)
+        values: Any = list(rows) if positional else [self._named(row) for row in rows]
+        return connection.exec_driver_sql(text, values).rowcount
 
-    def _compile(self, dialect: Dialect) -> None:
-        if self._dialect == dialect.name:
-            return
-        columns = list(self._names) if isinstance(self._statement, Insert) else None
-        compiled = self._statement.compile(dialect=dialect, column_keys=columns)
-        order = compiled.positiontup if compiled.positional else self._names
-        if tuple(order or ()) != self._names:
-            raise ValueError(f"the parameters of {compiled} are {order}, not {self._names}")
-        self._text, self._positional = str(compiled), compiled.positional
-        self._dialect = dialect.name
+    def _named(self, row: Row) -> dict[str, Any]:
+        return dict(zip(self._names, row, strict=True))
+
+    def _compiled(self, dialect: Dialect) -> tuple[str, bool]:
+        """The statement as the driver takes it, and whether its parameters go by position."""
+        key = (dialect.name, dialect.driver)
+        found = self._texts.get(key)
+        if found is None:
+            columns = list(self._names) if isinstance(self._statement, Insert) else None
+            compiled = self._statement.compile(dialect=dialect, column_keys=columns)
+            order = compiled.positiontup if compiled.positional else self._names
+            if tuple(order or ()) != self._names:
+                raise ValueError(f"the parameters of {compiled} are {order}, not {self._names}")
+            found = self._texts[key] = (str(compiled), compiled.positional)
+        return found
 
 
 class Lookup:

@@ -217,7 +217,7 @@ class Ledger:
 
     def _state(self, key: tuple[str, Address]) -> StateVector:
         def load() -> StateVector:
-            stored = self._store.load(*key)
+            stored = self._store.state(*key)
             return decode_state_vector(stored.state_vector) if stored else {}
 
         return self._states.get(key, load)
