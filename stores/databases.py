@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from syncline.engine.errors import InvalidUrl, StoreBusy, StoreError
 
 from .faults import BrokenRow, damaged
+from .schema import LAYOUT
 
 _T = TypeVar("_T")
 
@@ -55,6 +56,10 @@ class Database(Protocol):
 
         Raises StoreBusy when somebody else has that right.
         """
+        ...
+
+    def writer_engine(self) -> Engine:
+        """Connections that write, without the exclusive right."""
         ...
 
     def open_to_look(self) -> Engine:
@@ -166,18 +171,18 @@ def cannot_hold(name: str, why: BaseException | None) -> StoreError:
     )
 
 
-def empty(name: str) -> StoreError:
-    return StoreError(
-        f"{name} is empty.",
-        hint="Correct the path or URL; a store is created when it is opened for writing.",
-    )
-
-
-def outdated_layout(name: str, layout: str) -> StoreError:
-    return StoreError(
-        f"{name} has the older layout {layout}.",
-        hint="Open it once for writing: that brings it to this Syncline's layout.",
-    )
+def check_layout(name: str, layout: str | None) -> None:
+    """Raise StoreError unless what was found can be read as it is."""
+    if layout is None:
+        raise StoreError(
+            f"{name} is empty.",
+            hint="Correct the path or URL; a store is created when it is opened for writing.",
+        )
+    if layout != LAYOUT:
+        raise StoreError(
+            f"{name} has the older layout {layout}.",
+            hint="Open it once for writing: that brings it to this Syncline's layout.",
+        )
 
 
 def _inside(name: str) -> str:

@@ -12,7 +12,6 @@ from syncline.engine.errors import StoreError
 
 from .databases import cannot_hold
 from .faults import already_stored
-from .schema import workspaces
 from .server import CONNECT_SECONDS, LOCK_SECONDS, ROW_LOCK_SECONDS, SILENCE_SECONDS, Server
 
 # Names of locks are the whole server's, and have at most 64 characters.
@@ -31,7 +30,7 @@ _SETTINGS = text(
 _FINGERPRINT = text(
     "SELECT (SELECT variable_value FROM information_schema.global_variables"
     " WHERE variable_name = 'SERVER_UID'), table_schema, create_time"
-    f" FROM information_schema.tables WHERE table_name = '{workspaces.name}'"
+    " FROM information_schema.tables WHERE table_name = 'syncline_workspaces'"
     " AND table_schema = DATABASE()"
 )
 _ESCAPED = (b"\0", b"\n", b"\r", b"\x1a", b"'", b'"', b"\\")

@@ -11,16 +11,15 @@ from syncline.engine.errors import StoreError
 
 from .databases import cannot_hold
 from .faults import already_stored
-from .schema import workspaces
 from .server import CONNECT_SECONDS, LOCK_SECONDS, ROW_LOCK_SECONDS, SILENCE_SECONDS, Server
 
 # One store for each schema of each database: the keys of advisory locks are a database's own.
-_KEY = "hashtextextended('syncline ' || current_schema(), 0)"
-_TAKE = text(f"SELECT pg_advisory_lock({_KEY})")
+_TAKE = text("SELECT pg_advisory_lock(hashtextextended('syncline ' || current_schema(), 0))")
 _HOLDER = text(
     "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    f" AND ((classid::bigint << 32) | objid::bigint) = {_KEY}"
+    " AND ((classid::bigint << 32) | objid::bigint)"
+    " = hashtextextended('syncline ' || current_schema(), 0)"
 )
 _SETTINGS = text(
     "SELECT current_setting('server_encoding'), current_setting('synchronous_commit'),"
@@ -29,7 +28,7 @@ _SETTINGS = text(
 _FINGERPRINT = text(
     "SELECT (SELECT system_identifier FROM pg_control_system()), d.oid, c.oid"
     " FROM pg_database d, pg_class c"
-    f" WHERE d.datname = current_database() AND c.oid = '{workspaces.name}'::regclass"
+    " WHERE d.datname = current_database() AND c.oid = 'syncline_workspaces'::regclass"
 )
 
 

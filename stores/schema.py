@@ -8,6 +8,8 @@ of the user's own. A change of these tables needs a migration (``migrations/vers
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -53,7 +55,7 @@ _Bytes = LargeBinary().with_variant(LONGBLOB(), "mariadb")
 _LongText = Text().with_variant(LONGTEXT(), "mariadb")
 
 
-def _name(length: int) -> TypeEngine[str]:
+def name_type(length: int) -> TypeEngine[str]:
     """Text compared by code point. In MariaDB's NOPAD collations "a" and "a " are two names."""
     return (
         String(length)
@@ -65,7 +67,7 @@ def _name(length: int) -> TypeEngine[str]:
 _NAME = 63
 _KEY = 512
 # InnoDB's DYNAMIC rows allow keys of 3,072 bytes; a document's is 8 + 4 * (63 + 512) = 2,308.
-_OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "mariadb_engine": "InnoDB",
     "mariadb_row_format": "DYNAMIC",
     "mariadb_default_charset": "utf8mb4",
@@ -76,9 +78,9 @@ workspaces = Table(
     PREFIX + "workspaces",
     tables,
     Column("id", _Id, primary_key=True),
-    Column("name", _name(_NAME), nullable=False, unique=True),
+    Column("name", name_type(_NAME), nullable=False, unique=True),
     Column("head", BigInteger, nullable=False),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 documents = Table(
@@ -86,8 +88,8 @@ documents = Table(
     tables,
     Column("id", _Id, primary_key=True),
     Column("workspace_id", _Id, ForeignKey(workspaces.c.id), nullable=False),
-    Column("collection", _name(_NAME), nullable=False),
-    Column("key", _name(_KEY), nullable=False),
+    Column("collection", name_type(_NAME), nullable=False),
+    Column("key", name_type(_KEY), nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("last_seq", BigInteger, nullable=False),
     Column("live", Boolean),
@@ -97,7 +99,7 @@ documents = Table(
     Column("size", BigInteger, nullable=False),
     Column("state_vector", _Bytes, nullable=False),
     UniqueConstraint("workspace_id", "collection", "key"),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 # The log is read in seq order, so SQLite keeps its rows in that order (WITHOUT ROWID): one B-tree
@@ -111,20 +113,20 @@ updates = Table(
     Column("data", _Bytes, nullable=False),
     Index(None, "document_id", "seq"),
     sqlite_with_rowid=False,
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 receipts = Table(
     PREFIX + "receipts",
     tables,
     Column("workspace_id", _Id, ForeignKey(workspaces.c.id), primary_key=True),
-    Column("replica", _name(_NAME), primary_key=True),
+    Column("replica", name_type(_NAME), primary_key=True),
     Column("batch", BigInteger, primary_key=True, autoincrement=False),
     Column("digest", _Bytes, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("refused", _Bytes, nullable=False),
     sqlite_with_rowid=False,
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 outbox = Table(
@@ -133,7 +135,7 @@ outbox = Table(
     Column("workspace_id", _Id, ForeignKey(workspaces.c.id), primary_key=True),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("payload", _Bytes, nullable=False),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 refused = Table(
@@ -142,20 +144,20 @@ refused = Table(
     Column("id", _Id, primary_key=True),
     Column("workspace_id", _Id, ForeignKey(workspaces.c.id), nullable=False, index=True),
     Column("batch", BigInteger, nullable=False),
-    Column("address", _name(_NAME + 1 + _KEY), nullable=False),
+    Column("address", name_type(_NAME + 1 + _KEY), nullable=False),
     Column("data", _Bytes, nullable=False),
-    Column("code", _name(_NAME), nullable=False),
+    Column("code", name_type(_NAME), nullable=False),
     Column("message", _LongText, nullable=False),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 meta = Table(
     PREFIX + "meta",
     tables,
     Column("workspace_id", _Id, ForeignKey(workspaces.c.id), primary_key=True),
-    Column("key", _name(_NAME), primary_key=True),
+    Column("key", name_type(_NAME), primary_key=True),
     Column("value", _LongText, nullable=False),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 # Alembic's own table, not part of `tables`: it says which migration ran last.

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from syncline.engine.errors import InvalidUrl, StoreBusy, StoreError, StoreFailed
 
 from . import databases, schema
-from .databases import RETRY_SECONDS, empty, outdated_layout, translated
+from .databases import RETRY_SECONDS, check_layout, translated
 from .faults import damaged
 
 _T = TypeVar("_T")
@@ -87,7 +87,7 @@ class Server(ABC):
             raise self.busy("this SqlStore")
 
     def open_to_write(self) -> Engine:
-        self._engine = self._create_engine(isolation_level="READ COMMITTED", poolclass=NullPool)
+        self._engine = self.writer_engine()
         self._connection = connection = self._connect(self._engine)
         with connection.begin():
             found = schema.found_layout(connection, self.name, alone=False)
@@ -99,16 +99,16 @@ class Server(ABC):
             self._opened = self.identity(connection)
         return self._reader_engine()
 
+    def writer_engine(self) -> Engine:
+        # Each statement sees what was committed before it: behind the lock on a workspace's row,
+        # everything that was written to the workspace.
+        return self._create_engine(isolation_level="READ COMMITTED", poolclass=NullPool)
+
     def open_to_look(self) -> Engine:
         engine = self._reader_engine()
         try:
             with engine.connect() as connection:
-                found = schema.found_layout(connection, self.name, alone=False)
-            if found is None:
-                raise empty(self.name)
-            if found != schema.LAYOUT:
-                raise outdated_layout(self.name, found)
-            with engine.connect() as connection:
+                check_layout(self.name, schema.found_layout(connection, self.name, alone=False))
                 self._opened = self.identity(connection)
         except BaseException:
             engine.dispose()
@@ -185,18 +185,20 @@ class Server(ABC):
         connection = self._connect(self._engine)
         try:
             with connection.begin():
-                found = self.identity(connection)
-            if found != self._opened:
-                raise StoreError(
-                    f"{self.name} was replaced by another store while it was open.",
-                    hint="Close it and open it again, to begin with what is there now.",
-                )
+                self._check_identity(connection)
         except BaseException:
             connection.close()
             raise
         self._connection = connection
         _logger.info("%s is connected again", self.name)
         return connection
+
+    def _check_identity(self, connection: Connection) -> None:
+        if self.identity(connection) != self._opened:
+            raise StoreError(
+                f"{self.name} was replaced by another store while it was open.",
+                hint="Close it and open it again, to begin with what is there now.",
+            )
 
     # What each kind knows
 

@@ -197,7 +197,9 @@ def documents_after(
 ) -> list[DocumentInfo]:
     """One page of documents with an address above ``after``; a short page is the last."""
     if collection is None:
-        rows = _stretch(connection, _info, workspace, after, None, DOCUMENTS_PAGE)
+        rows: Sequence[Row[*tuple[Any, ...]]] = _stretch(
+            connection, _info, workspace, after, None, DOCUMENTS_PAGE
+        )
     else:
         statement = _in_collection(_info, collection, after.key, None)
         rows = _listed(connection, statement, workspace, DOCUMENTS_PAGE)
@@ -235,7 +237,7 @@ def _stretch(
     rows: list[Row[*tuple[Any, ...]]] = []
     for part in parts:
         if len(rows) < limit:
-            rows += _listed(connection, part, workspace, limit - len(rows))
+            rows.extend(_listed(connection, part, workspace, limit - len(rows)))
     return rows
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from syncline.engine.errors import StoreBusy, StoreError, StoreFailed
 
 from . import databases, schema
-from .databases import RETRY_SECONDS, cannot_hold, empty, outdated_layout, translated
+from .databases import RETRY_SECONDS, cannot_hold, check_layout, translated
 from .faults import already_stored, damaged, not_open
 from .lock import StoreLock
 
@@ -53,7 +53,7 @@ class SqliteFile:
         self._lock.acquire()
 
     def open_to_write(self) -> Engine:
-        engine = _writer_engine(self.path)
+        engine = self.writer_engine()
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             _check_pages(connection, self.path)
             found = schema.found_layout(connection, self.name, alone=True)
@@ -67,6 +67,22 @@ class SqliteFile:
         self._connection = engine.connect()
         return _reader_engine(self.path)
 
+    def writer_engine(self) -> Engine:
+        """Every transaction takes the write lock first and ends in an fsync.
+
+        With the execution option ``isolation_level="AUTOCOMMIT"`` statements run outside of any.
+        """
+        engine = create_engine(
+            "sqlite://", creator=lambda: _connect(self.path, "mode=rwc"), poolclass=NullPool
+        )
+
+        def begin(connection: Connection) -> None:
+            if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        event.listen(engine, "begin", begin)
+        return engine
+
     def open_to_look(self) -> Engine:
         examine_file(self.path, create=False)
         engine = _onlooker_engine(self.path)
@@ -74,10 +90,7 @@ class SqliteFile:
             with engine.connect() as connection:
                 _check_pages(connection, self.path)
                 found = schema.found_layout(connection, self.name, alone=True)
-            if found is None:
-                raise empty(self.name)
-            if found != schema.LAYOUT:
-                raise outdated_layout(self.name, found)
+            check_layout(self.name, found)
         except BaseException:
             engine.dispose()
             raise
@@ -157,23 +170,6 @@ def examine_file(path: Path, *, create: bool) -> None:
 def _has_beside(path: Path, suffix: str) -> bool:
     beside = path.with_name(path.name + suffix)
     return beside.exists() and beside.stat().st_size > 0
-
-
-def _writer_engine(path: Path) -> Engine:
-    """Connections that write: every transaction takes the write lock first and ends in an fsync.
-
-    With the execution option ``isolation_level="AUTOCOMMIT"`` statements run outside of any.
-    """
-    engine = create_engine(
-        "sqlite://", creator=lambda: _connect(path, "mode=rwc"), poolclass=NullPool
-    )
-
-    def begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    event.listen(engine, "begin", begin)
-    return engine
 
 
 def _reader_engine(path: Path, *, options: str = "mode=ro") -> Engine:

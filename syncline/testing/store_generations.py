@@ -83,7 +83,7 @@ class GenerationsContract(StoreCase):
         store.write([Write("w", (change(A, b"1", epoch=2),))])
         late = Write("w", (change(B, b"3"), change(A, b"2", epoch=1)))
         renewed = [Write("w", (change(B, b"4", epoch=1),)), Write("w", (change(B, b"5"),))]
-        with pytest.raises(StoreError, match="of epoch 0|of epoch 1") as caught:
+        with pytest.raises(StoreError, match=r"of epoch [01]; ") as caught:
             store.write(renewed if fresh else [late])
         assert "nothing of it was stored" in caught.value.message
         assert log(store, "w") == [(1, A, b"1")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,9 +30,8 @@ class TestServerStore(StoreContract):
     url: str
 
     @pytest.fixture(autouse=True)
-    def _database(self, server: TestDatabase) -> Iterator[None]:
+    def _database(self, server: TestDatabase) -> None:
         self.url = server.url
-        yield
 
     def make_store(self, place: Path) -> Store:
         return SqlStore(self.url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
@@ -11,7 +13,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-_OPTIONS = {
+_OPTIONS: dict[str, Any] = {
     "mariadb_engine": "InnoDB",
     "mariadb_row_format": "DYNAMIC",
     "mariadb_default_charset": "utf8mb4",
