@@ -33,12 +33,12 @@ _FINGERPRINT = text(
     " FROM information_schema.tables WHERE table_name = 'syncline_workspaces'"
     " AND table_schema = DATABASE()"
 )
-_ESCAPED = (b"\0", b"\n", b"\r", b"\x1a", b"'", b'"', b"\\")
 
 
 class MariaDb(Server):
     kind = "mariadb"
     extra = "mysql"
+    paramstyle = "format"  # which every driver knows
     drivers = (
         ("pymysql", "pymysql"),
         ("mysqldb", "MySQLdb"),
@@ -106,17 +106,27 @@ class MariaDb(Server):
     def _too_large(self, error: DBAPIError) -> StoreError | None:
         """The server ends a connection that sends more than max_allowed_packet, often before it
         says why: whether that was it shows in what was sent."""
-        number = _number(error)
-        if number != 1153 and not (error.connection_invalidated and self._max_packet):
-            return None
-        largest = max(map(_sent_size, _rows(error.params)), default=0)
-        if number != 1153 and largest < self._max_packet:
-            return None
-        return StoreError(
-            f"{self.name} takes no statement above {self._max_packet} bytes, and one row of this "
-            f"write has {largest}; nothing of it was stored.",
-            hint="Raise max_allowed_packet on the server: 64M is enough for every update.",
-        )
+        for failed in _chain(error):
+            largest = max(map(_sent_size, _rows(failed.params)), default=0)
+            if _number(failed) in (1153, 1301) or (
+                failed.connection_invalidated and largest > self._max_packet > 0
+            ):
+                return StoreError(
+                    f"{self.name} is on a server whose max_allowed_packet of {self._max_packet} "
+                    "bytes is too small for this write; nothing of it was stored.",
+                    hint="Raise max_allowed_packet on the server; 16M is enough.",
+                )
+        return None
+
+
+def _chain(error: BaseException) -> Iterator[DBAPIError]:
+    """The error, and those that it came up in the handling of: a lost connection cannot even be
+    rolled back."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, DBAPIError):
+            yield found
+        found = found.__context__
 
 
 def _number(error: DBAPIError) -> int | None:
@@ -136,12 +146,6 @@ def _rows(params: Any) -> Iterator[Any]:
 
 
 def _sent_size(row: Any) -> int:
-    """Bytes of a row in a statement, in which the driver escapes some."""
+    """Bytes of a row in a statement at most: drivers send two digits for a byte, or escape it."""
     values = row.values() if isinstance(row, dict) else row
-    size = 200  # the statement around it
-    for value in values:
-        if isinstance(value, bytes):
-            size += len(value) + sum(value.count(byte) for byte in _ESCAPED)
-        elif isinstance(value, str):
-            size += len(value.encode("utf-8", "replace"))
-    return size
+    return 2 * sum(len(value) for value in values if isinstance(value, bytes | str))

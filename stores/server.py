@@ -48,6 +48,7 @@ class Server(ABC):
     path = None
     drivers: tuple[tuple[str, str], ...]
     """(SQLAlchemy's name, module to import), the preferred one first."""
+    paramstyle: str | None = None
 
     def __init__(self, url: URL) -> None:
         if not url.database:
@@ -130,6 +131,8 @@ class Server(ABC):
 
     def _create_engine(self, **options: Any) -> Engine:
         given = self._url.query
+        if self.paramstyle is not None:
+            options["paramstyle"] = self.paramstyle
         arguments = {key: value for key, value in self.arguments().items() if key not in given}
         try:
             # Parameters are what users wrote: they appear in no error.

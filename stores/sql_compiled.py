@@ -25,6 +25,9 @@ from sqlalchemy import (
 
 Row: TypeAlias = tuple[Any, ...]
 
+PIECE_BYTES = 2**21
+"""Largest value that is sent to MariaDB at once."""
+
 _LENGTHS = (1, 8, 64, 256)  # of the IN lists that are compiled
 
 
@@ -58,6 +61,9 @@ class Compiled:
         if not rows:
             return 0
         text, positional = self._compiled(connection.dialect)
+        if connection.dialect.name == "mariadb":
+            count, rows = _change_large(connection, text, rows)
+            return count + (connection.exec_driver_sql(text, rows).rowcount if rows else 0)
         values: Any = list(rows) if positional else [self._named(row) for row in rows]
         return connection.exec_driver_sql(text, values).rowcount
 
@@ -76,6 +82,38 @@ class Compiled:
                 raise ValueError(f"the parameters of {compiled} are {order}, not {self._names}")
             found = self._texts[key] = (str(compiled), compiled.positional)
         return found
+
+
+def _change_large(connection: Connection, text: str, rows: Sequence[Row]) -> tuple[int, list[Row]]:
+    """Send what is too large for one packet piece by piece; return what is left to send.
+
+    MariaDB takes no statement above max_allowed_packet, by default 16 MiB, and drivers send bytes
+    as hexadecimal digits: an update of 8 MiB would not fit. Variables of the session gather it.
+    """
+    count = 0
+    small: list[Row] = []
+    for row in rows:
+        if not any(isinstance(value, bytes) and len(value) > PIECE_BYTES for value in row):
+            small.append(row)
+            continue
+        parts = text.split("%s")
+        statement, values, variables = parts[0], list[Any](), 0
+        for value, following in zip(row, parts[1:], strict=True):
+            if isinstance(value, bytes) and len(value) > PIECE_BYTES:
+                names: list[str] = []
+                for start in range(0, len(value), PIECE_BYTES):
+                    names.append(f"@syncline_{variables}")
+                    piece = value[start : start + PIECE_BYTES]
+                    connection.exec_driver_sql(f"SET {names[-1]} = %s", (piece,))
+                    variables += 1
+                statement += f"CONCAT({', '.join(names)}){following}"
+            else:
+                statement += f"%s{following}"
+                values.append(value)
+        count += connection.exec_driver_sql(statement, tuple(values)).rowcount
+        for number in range(variables):
+            connection.exec_driver_sql(f"SET @syncline_{number} = NULL")
+    return count, small
 
 
 class Lookup:

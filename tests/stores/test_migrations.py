@@ -65,9 +65,7 @@ def test_migrations_make_the_declared_tables(location: str) -> None:
     with database_of(location).writer_engine().connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, schema.tables) == []
-        found = [
-            dialect_options(connection, table) for table in sorted(schema.tables.tables)
-        ]
+        found = [dialect_options(connection, table) for table in sorted(schema.tables.tables)]
     assert all(found)
 
 
