@@ -19,6 +19,9 @@ class DocumentWrite:
     ``updates`` are appended to its log, each under its own seq; ``state_vector`` is the encoded
     state vector after them. ``live`` says whether the record exists; None leaves what the store
     has, which is None for a document of which no schema was ever known.
+
+    An ``epoch`` above the stored one begins the document anew: its older rows leave the log, and
+    everything but ``live`` counts from here. One below it is refused.
     """
 
     address: Address
@@ -26,15 +29,6 @@ class DocumentWrite:
     state_vector: bytes
     live: bool | None = None
     epoch: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentState:
-    address: Address
-    epoch: int
-    state_vector: bytes
-    live: bool | None
-    last_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +96,18 @@ class StoredDocument:
     state_vector: bytes
     live: bool | None
     last_seq: int
-    epoch: int = 0
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentState:
+    """What a document has seen, without its log."""
+
+    address: Address
+    epoch: int
+    state_vector: bytes
+    live: bool | None
+    last_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +119,17 @@ class DocumentInfo:
     last_seq: int
     updates: int
     size: int
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
 class StoredUpdate:
-    """One row of a workspace's log."""
+    """One row of a workspace's log. ``epoch`` is the document's."""
 
     seq: int
     address: Address
     data: bytes
-    epoch: int = 0
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +156,16 @@ class Store(Protocol):
     before ``write`` has returned.
 
     **Order.** Every update gets a seq of its own: the workspace's head plus one, without holes,
-    in the order of ``writes``. A reader that has seen seq n never sees a smaller one appear.
+    in the order of ``writes``. A reader that has seen seq n never sees a smaller one appear. Rows
+    may leave the log again, when what they say is in a later row or in a later epoch.
 
     **Threads.** All calls block. Reads may come from any thread, also during a write, and see
     whole transactions. ``open``, ``write`` and ``close`` come from one thread at a time.
 
-    **Errors.** A call before ``open`` or after ``close``, and a receipt or outbox number stored
-    already, raise StoreError; ``open`` raises StoreBusy, StoreDamaged or StoreVersion; every
-    call raises StoreFailed (retryable) when the disk is full or fails, after which reads go on.
+    **Errors.** A call before ``open`` or after ``close``, a receipt or outbox number stored
+    already, and an epoch below the stored one raise StoreError; ``open`` raises StoreBusy,
+    StoreDamaged or StoreVersion; every call raises StoreFailed (retryable) when the disk is full
+    or fails or the database cannot be reached; the next call tries anew.
 
     A store does not check names: an Address is checked where it enters (syncline.engine.names).
     """
@@ -190,11 +198,16 @@ class Store(Protocol):
         """The whole document, as of one moment."""
         ...
 
-    def state(self, workspace: str, address: Address) -> DocumentState | None: ...
+    def state(self, workspace: str, address: Address) -> DocumentState | None:
+        """What the document has seen: one row, whatever the length of its log."""
+        ...
 
     def states(
         self, workspace: str, after: Address, until: Address | None, limit: int
-    ) -> list[DocumentState]: ...
+    ) -> list[DocumentState]:
+        """Documents with ``after < address <= until``, or all above ``after``: in the code-point
+        order of addresses, at most ``limit``."""
+        ...
 
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
         """Every document, or those of one collection, in the code-point order of addresses.
@@ -206,7 +219,8 @@ class Store(Protocol):
     def since(self, workspace: str, cursor: int, *, max_bytes: int, max_updates: int) -> Page:
         """The log above ``cursor``, as far as both limits go (``max_bytes`` counts update data).
 
-        At least one update when there is one, however large; an empty page with
+        A page that a limit ends has the seq of its last row as cursor, any other the head. At least
+        one update when there is one, however large; an empty page with
         ``cursor == head`` otherwise, also for a cursor beyond the head.
         """
         ...

@@ -23,9 +23,17 @@ def already_stored(store: str) -> StoreError:
     )
 
 
+def outdated(store: str, document: str, epoch: int, stored: int) -> StoreError:
+    return StoreError(
+        f"{store} has {document} in epoch {stored}, and this write is of epoch {epoch}; nothing "
+        "of it was stored.",
+        hint="Read the document's epoch with state() and apply the change to that generation.",
+    )
+
+
 def damaged(store: str, why: str) -> StoreDamaged:
     return StoreDamaged(
         f"{store} is damaged: {why}.",
-        hint="Restore a backup, or move the file away and start with an empty store: the relay "
-        "sends again everything it has acknowledged.",
+        hint="Restore a backup, or start with an empty store in its place: the relay sends again "
+        "everything it has acknowledged.",
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import threading
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter, itemgetter
 
 from syncline.engine.names import Address
 
@@ -21,7 +23,7 @@ from .base import (
     StoredUpdate,
     Write,
 )
-from .faults import already_stored, not_open
+from .faults import already_stored, not_open, outdated
 
 _NAME = "The memory store"
 _numbers = itertools.count(1)
@@ -32,12 +34,20 @@ class _Document:
     state_vector: bytes
     live: bool | None = None
     epoch: int = 0
-    seqs: list[int] = field(default_factory=list[int])
+    log: list[StoredUpdate] = field(default_factory=list[StoredUpdate])
+
+    @property
+    def last_seq(self) -> int:
+        return self.log[-1].seq if self.log else 0
+
+    def state(self, address: Address) -> DocumentState:
+        return DocumentState(address, self.epoch, self.state_vector, self.live, self.last_seq)
 
 
 @dataclass(slots=True)
 class _Workspace:
-    log: list[StoredUpdate] = field(default_factory=list[StoredUpdate])  # seq n is at n - 1
+    head: int = 0
+    log: list[StoredUpdate] = field(default_factory=list[StoredUpdate])  # by seq
     documents: dict[Address, _Document] = field(default_factory=dict[Address, _Document])
     receipts: dict[str, dict[int, Receipt]] = field(default_factory=dict[str, dict[int, Receipt]])
     outbox: dict[int, bytes] = field(default_factory=dict[int, bytes])
@@ -65,9 +75,10 @@ class MemoryStore:
         with self._lock:
             for name, space in self._workspaces.items():
                 twin._workspaces[name] = _Workspace(
+                    head=space.head,
                     log=list(space.log),
                     documents={
-                        address: replace(document, seqs=list(document.seqs))
+                        address: replace(document, log=list(document.log))
                         for address, document in space.documents.items()
                     },
                     receipts={replica: dict(kept) for replica, kept in space.receipts.items()},
@@ -95,63 +106,66 @@ class MemoryStore:
 
     def load(self, workspace: str, address: Address) -> StoredDocument | None:
         with self._lock:
-            space = self._space(workspace)
-            document = space.documents.get(address)
+            document = self._space(workspace).documents.get(address)
             if document is None:
                 return None
             return StoredDocument(
                 address,
-                tuple(space.log[seq - 1].data for seq in document.seqs),
+                tuple(update.data for update in document.log),
                 document.state_vector,
                 document.live,
-                document.seqs[-1] if document.seqs else 0,
+                document.last_seq,
                 document.epoch,
             )
 
     def state(self, workspace: str, address: Address) -> DocumentState | None:
-        found = self.load(workspace, address)
-        if found is None:
-            return None
-        return DocumentState(address, found.epoch, found.state_vector, found.live, found.last_seq)
+        with self._lock:
+            document = self._space(workspace).documents.get(address)
+            return None if document is None else document.state(address)
 
     def states(
         self, workspace: str, after: Address, until: Address | None, limit: int
     ) -> list[DocumentState]:
-        addresses = sorted(self._space(workspace).documents)
-        some = [a for a in addresses if a > after and (until is None or a <= until)][:limit]
-        return [state for a in some if (state := self.state(workspace, a))]
+        with self._lock:
+            found = self._space(workspace).documents
+            addresses = sorted(
+                address
+                for address in found
+                if after < address and (until is None or address <= until)
+            )
+            return [found[address].state(address) for address in addresses[:limit]]
 
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
         with self._lock:
-            space = self._space(workspace)
             found = [
                 DocumentInfo(
                     address,
                     document.live,
-                    document.seqs[-1] if document.seqs else 0,
-                    len(document.seqs),
-                    sum(len(space.log[seq - 1].data) for seq in document.seqs),
+                    document.last_seq,
+                    len(document.log),
+                    sum(len(update.data) for update in document.log),
+                    document.epoch,
                 )
-                for address, document in sorted(space.documents.items())
+                for address, document in sorted(
+                    self._space(workspace).documents.items(), key=itemgetter(0)
+                )
                 if collection is None or address.collection == collection
             ]
         return iter(found)
 
     def since(self, workspace: str, cursor: int, *, max_bytes: int, max_updates: int) -> Page:
         with self._lock:
-            log = self._space(workspace).log
-            head = len(log)
-            last = min(head, cursor + max_updates)
+            space = self._space(workspace)
+            start = bisect_right(space.log, cursor, key=attrgetter("seq"))
             taken: list[StoredUpdate] = []
             size = 0
-            for update in log[cursor:last]:
-                if not update.data:
-                    continue
+            for update in space.log[start : start + max_updates]:
                 size += len(update.data)
                 if taken and size > max_bytes:
-                    return Page(tuple(taken), taken[-1].seq, head)
+                    break
                 taken.append(update)
-            return Page(tuple(taken), last, head)
+            complete = start + len(taken) == len(space.log)
+            return Page(tuple(taken), space.head if complete else taken[-1].seq, space.head)
 
     def workspaces(self) -> list[str]:
         with self._lock:
@@ -160,7 +174,7 @@ class MemoryStore:
 
     def head(self, workspace: str) -> int:
         with self._lock:
-            return len(self._space(workspace).log)
+            return self._space(workspace).head
 
     def meta(self, workspace: str) -> dict[str, str]:
         with self._lock:
@@ -200,8 +214,16 @@ class MemoryStore:
         """Find what would make a write fail, before anything changes: that makes it atomic."""
         receipts: set[tuple[str, str, int]] = set()
         outbox: dict[tuple[str, int], bool] = {}  # whether it is there after the writes so far
+        epochs: dict[tuple[str, Address], int] = {}
         for write in writes:
             space = self._workspaces.get(write.workspace) or _Workspace()
+            for change in write.documents:
+                place = (write.workspace, change.address)
+                document = space.documents.get(change.address)
+                epoch = epochs.get(place, document.epoch if document else 0)
+                if change.epoch < epoch:
+                    raise outdated(_NAME, str(change.address), change.epoch, epoch)
+                epochs[place] = change.epoch
             if write.receipt is not None:
                 replica, batch = write.receipt.replica, write.receipt.batch
                 key = (write.workspace, replica, batch)
@@ -221,18 +243,18 @@ class MemoryStore:
         for change in write.documents:
             document = space.documents.setdefault(change.address, _Document(b""))
             document.state_vector = change.state_vector
-            if change.epoch > document.epoch:
-                document.epoch = change.epoch
-                gone = set(document.seqs)
-                space.log[:] = [replace(u, data=b"") if u.seq in gone else u for u in space.log]
-                document.seqs.clear()
             if change.live is not None:
                 document.live = change.live
+            if change.epoch > document.epoch:
+                document.epoch = change.epoch
+                document.log.clear()
+                space.log = [update for update in space.log if update.address != change.address]
             for data in change.updates:
-                seq = len(space.log) + 1
-                space.log.append(StoredUpdate(seq, change.address, data, change.epoch))
-                document.seqs.append(seq)
-        head = len(space.log)
+                space.head += 1
+                update = StoredUpdate(space.head, change.address, data, change.epoch)
+                space.log.append(update)
+                document.log.append(update)
+        head = space.head
         if write.receipt is not None:
             kept = space.receipts.setdefault(write.receipt.replica, {})
             kept[write.receipt.batch] = replace(write.receipt, seq=head)

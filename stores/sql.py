@@ -1,4 +1,4 @@
-"""SqlStore: a store in an SQL database, today a SQLite file."""
+"""SqlStore: a store in an SQL database."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
 
-from . import schema, sql_read
+from . import sql_read
 from .base import (
     DocumentInfo,
+    DocumentState,
     OutboxBatch,
     Page,
     Receipt,
@@ -23,145 +24,115 @@ from .base import (
     StoredDocument,
     Write,
 )
+from .databases import database_of
 from .faults import not_open
-from .lock import StoreLock
 from .sql_write import Writer
-from .sqlite import (
-    check_pages,
-    database_file,
-    examine_file,
-    onlooker_engine,
-    reader_engine,
-    translated,
-    use_write_ahead_log,
-    writer_engine,
-)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class SqlStore:
-    """A Store in a SQLite file, given as a path or a ``sqlite:///`` URL.
+    """A Store in a SQLite file, or in a PostgreSQL or MariaDB database.
 
-    A relative path starts from the working directory at the time of construction. Next to
-    ``app.db`` lie ``app.db.lock`` and, while it is open, ``app.db-wal`` and ``app.db-shm``, which
-    belong to it: never copy or move the file alone while it is open.
+    A file is given as a path or a ``sqlite:///`` URL. A relative path starts from the working
+    directory at the time of construction. Next to ``app.db`` lie ``app.db.lock`` and, while it is
+    open, ``app.db-wal`` and ``app.db-shm``, which belong to it: never copy or move the file alone
+    while it is open.
 
-    ``exclusive=False`` opens the store for looking only, also while another process writes it: it
-    takes no lock, creates no store, and ``write`` is refused.
+    A database on a server is given as ``postgresql://user@host/database`` or
+    ``mariadb://user@host/database`` (``mysql://`` means the same), and may hold other tables:
+    Syncline's begin with ``syncline_``. A URL without a driver takes the one that is installed;
+    ``pip install "syncline[postgres]"`` or ``"syncline[mysql]"`` brings one.
 
-    Raises InvalidUrl for anything but a SQLite file.
+    One SqlStore at a time has the right to write: through a lock file beside the file, or a lock
+    that the writing connection holds in the database. ``exclusive=False`` opens the store for
+    looking only, also while another process writes it: it takes no lock, creates no store, and
+    ``write`` is refused.
+
+    Raises InvalidUrl for a URL that names no store, StoreError when the driver is missing.
     """
 
     def __init__(self, url_or_path: str | Path, *, exclusive: bool = True) -> None:
-        self._path = database_file(url_or_path).resolve()
-        self._name = f"The store {self._path}"
+        self._database = database_of(url_or_path)
+        self._name = self._database.name
         self._exclusive = exclusive
-        self._lock = StoreLock(self._path)
         self._writer = Writer(self._name)
         self._readers: Engine | None = None
-        self._connection: Connection | None = None  # the one that writes
 
     @property
-    def path(self) -> Path:
-        """The database file."""
-        return self._path
+    def path(self) -> Path | None:
+        """The database file, None for a database on a server."""
+        return self._database.path
 
     def open(self) -> None:
         """Open the store; create it when there is none and it is opened for writing.
 
         The structure of a file up to 16 MiB is checked page by page; damage in a larger one is
-        met where it is read, so that opening takes milliseconds. Raises StoreBusy naming the
-        process that has the store, StoreDamaged, StoreVersion, StoreFailed, and StoreError for a
-        missing folder or right.
+        met where it is read, so that opening takes milliseconds. Raises StoreBusy naming who has
+        the store, StoreDamaged, StoreVersion, StoreFailed, and StoreError for a missing folder,
+        database or right. A server that is set up to lose commits in a power cut (``fsync=off``,
+        ``innodb_flush_log_at_trx_commit=0``) is named in a warning to the logger.
         """
         if self._exclusive:
-            examine_file(self._path, create=True)
-            self._lock.acquire()
+            with self._database.translated():
+                self._database.acquire()
         elif self._readers is not None:
             return
         try:
-            with translated(self._path):
-                self._readers = self._open_to_write() if self._exclusive else self._open_to_look()
+            with self._database.translated():
+                if self._exclusive:
+                    self._readers = self._database.open_to_write()
+                else:
+                    self._readers = self._database.open_to_look()
         except BaseException:
             self.close()
             raise
-
-    def _open_to_write(self) -> Engine:
-        engine = writer_engine(self._path)
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            check_pages(connection, self._path)
-            created = schema.is_created(connection, self._name)
-        if not created:
-            with engine.begin() as connection:
-                schema.create(connection)
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            use_write_ahead_log(connection, self._path)
-        self._connection = engine.connect()
-        self._writer = Writer(self._name)  # another file may have taken the place since
-        return reader_engine(self._path)
-
-    def _open_to_look(self) -> Engine:
-        examine_file(self._path, create=False)
-        engine = onlooker_engine(self._path)
-        try:
-            with engine.connect() as connection:
-                check_pages(connection, self._path)
-                created = schema.is_created(connection, self._name)
-        except BaseException:
-            engine.dispose()
-            raise
-        if not created:
-            engine.dispose()
-            raise StoreError(
-                f"{self._name} is empty.",
-                hint="Correct the path; a store is created when it is opened for writing.",
-            )
-        return engine
+        self._writer = Writer(self._name)  # another store may have taken the place since
 
     def close(self) -> None:
         """Close every connection and free the lock. Reads have to be over; twice is allowed."""
         readers, self._readers = self._readers, None
-        connection, self._connection = self._connection, None
-        # What is acknowledged is on the disk already: a failure to tidy up loses nothing.
         with suppress(SQLAlchemyError):
             if readers is not None:
                 readers.dispose()
-            if connection is not None:
-                connection.close()  # last, since it is the one that may tidy the log away
-        self._lock.release()
+        self._database.close()  # last, since a writer of SQLite may tidy the log away
 
     def fingerprint(self) -> str:
-        """Path and inode of the database file; the store has to be open.
+        """What tells this store from a copy of it; the store has to be open.
 
-        A copied file has another inode, a moved one another path. A backup written over the
-        file's own bytes keeps both and is not told apart.
+        Path and inode of a file: a copy has another inode, a moved file another path. A backup
+        written over the file's own bytes keeps both and is not told apart. On a server: the
+        server, the database and the table, as the server numbers or dates them; a copy of the
+        server's own files is not told apart.
         """
         self._expect_open()
-        try:
-            return f"{self._path}#{self._path.stat().st_ino}"
-        except OSError as error:
-            raise StoreError(
-                f"{self._name} is gone: {error.strerror}.",
-                hint="Something moved or deleted the file of an open store; put it back.",
-            ) from error
+        return self._database.fingerprint()
 
     def write(self, writes: Sequence[Write]) -> list[int]:
-        connection = self._connection
-        if connection is None:
-            self._expect_open()
+        self._expect_open()
+        if not self._exclusive:
             raise StoreError(
                 f"{self._name} was opened for looking only.",
                 hint="Open it without exclusive=False to write.",
             )
-        # A commit that failed is tried again on the same connection: SQLite writes the same
-        # stretch of its log once more, so nothing depends on what an fsync that failed left.
-        with translated(self._path):
-            return self._writer.write(connection, writes) if writes else []
+        if not writes:
+            return []
+        with self._database.translated():
+            return self._database.transact(
+                lambda connection: self._writer.write(connection, writes)
+            )
 
     def load(self, workspace: str, address: Address) -> StoredDocument | None:
         return self._read(sql_read.load, workspace, address)
+
+    def state(self, workspace: str, address: Address) -> DocumentState | None:
+        return self._read(sql_read.state, workspace, address)
+
+    def states(
+        self, workspace: str, after: Address, until: Address | None, limit: int
+    ) -> list[DocumentState]:
+        return self._read(sql_read.states, workspace, after, until, limit)
 
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
         self._expect_open()
@@ -214,5 +185,13 @@ class SqlStore:
         readers = self._readers
         if readers is None:
             raise not_open(self._name)
-        with translated(self._path), readers.connect() as connection:
-            return query(connection, *args, **kwargs)
+        with self._database.translated():
+            try:
+                with readers.connect() as connection:
+                    return query(connection, *args, **kwargs)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            # The server went away or came back since; the pool has let go of what it had.
+            with readers.connect() as connection:
+                return query(connection, *args, **kwargs)

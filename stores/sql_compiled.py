@@ -25,6 +25,9 @@ from sqlalchemy import (
 
 Row: TypeAlias = tuple[Any, ...]
 
+PIECE_BYTES = 2**21
+"""Largest value that is sent to MariaDB at once."""
+
 _LENGTHS = (1, 8, 64, 256)  # of the IN lists that are compiled
 
 
@@ -42,35 +45,75 @@ class Compiled:
     ) -> None:
         self._statement = statement
         self._names = names
-        self._dialect = ""
-        self._text = ""
-        self._positional = True
+        # By dialect and driver: stores of several databases may be open in one program.
+        self._texts: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def query(self, connection: Connection, row: Row) -> CursorResult[*tuple[Any, ...]]:
         """What a SELECT finds, with the values of ``row``."""
-        self._compile(connection.dialect)
-        return connection.exec_driver_sql(self._text, self._values(row))
+        text, positional = self._compiled(connection.dialect)
+        return connection.exec_driver_sql(text, row if positional else self._named(row))
 
-    def change(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Execute the statement once for each of ``rows``; nothing happens without any."""
-        if rows:
-            self._compile(connection.dialect)
-            values = rows if self._positional else [self._values(row) for row in rows]
-            connection.exec_driver_sql(self._text, values)
+    def change(self, connection: Connection, rows: Sequence[Row]) -> int:
+        """Execute the statement once for each of ``rows``; nothing happens without any.
 
-    def _values(self, row: Row) -> Any:
-        return row if self._positional else dict(zip(self._names, row, strict=True))
+        Returns how many rows of the table that concerned, or fewer where the driver cannot tell.
+        """
+        if not rows:
+            return 0
+        text, positional = self._compiled(connection.dialect)
+        if connection.dialect.name == "mariadb":
+            count, rows = _change_large(connection, text, rows)
+            return count + (connection.exec_driver_sql(text, rows).rowcount if rows else 0)
+        values: Any = list(rows) if positional else [self._named(row) for row in rows]
+        return connection.exec_driver_sql(text, values).rowcount
 
-    def _compile(self, dialect: Dialect) -> None:
-        if self._dialect == dialect.name:
-            return
-        columns = list(self._names) if isinstance(self._statement, Insert) else None
-        compiled = self._statement.compile(dialect=dialect, column_keys=columns)
-        order = compiled.positiontup if compiled.positional else self._names
-        if tuple(order or ()) != self._names:
-            raise ValueError(f"the parameters of {compiled} are {order}, not {self._names}")
-        self._text, self._positional = str(compiled), compiled.positional
-        self._dialect = dialect.name
+    def _named(self, row: Row) -> dict[str, Any]:
+        return dict(zip(self._names, row, strict=True))
+
+    def _compiled(self, dialect: Dialect) -> tuple[str, bool]:
+        """The statement as the driver takes it, and whether its parameters go by position."""
+        key = (dialect.name, dialect.driver)
+        found = self._texts.get(key)
+        if found is None:
+            columns = list(self._names) if isinstance(self._statement, Insert) else None
+            compiled = self._statement.compile(dialect=dialect, column_keys=columns)
+            order = compiled.positiontup if compiled.positional else self._names
+            if tuple(order or ()) != self._names:
+                raise ValueError(f"the parameters of {compiled} are {order}, not {self._names}")
+            found = self._texts[key] = (str(compiled), compiled.positional)
+        return found
+
+
+def _change_large(connection: Connection, text: str, rows: Sequence[Row]) -> tuple[int, list[Row]]:
+    """Send what is too large for one packet piece by piece; return what is left to send.
+
+    MariaDB takes no statement above max_allowed_packet, by default 16 MiB, and drivers send bytes
+    as hexadecimal digits: an update of 8 MiB would not fit. Variables of the session gather it.
+    """
+    count = 0
+    small: list[Row] = []
+    for row in rows:
+        if not any(isinstance(value, bytes) and len(value) > PIECE_BYTES for value in row):
+            small.append(row)
+            continue
+        parts = text.split("%s")
+        statement, values, variables = parts[0], list[Any](), 0
+        for value, following in zip(row, parts[1:], strict=True):
+            if isinstance(value, bytes) and len(value) > PIECE_BYTES:
+                names: list[str] = []
+                for start in range(0, len(value), PIECE_BYTES):
+                    names.append(f"@syncline_{variables}")
+                    piece = value[start : start + PIECE_BYTES]
+                    connection.exec_driver_sql(f"SET {names[-1]} = %s", (piece,))
+                    variables += 1
+                statement += f"CONCAT({', '.join(names)}){following}"
+            else:
+                statement += f"%s{following}"
+                values.append(value)
+        count += connection.exec_driver_sql(statement, tuple(values)).rowcount
+        for number in range(variables):
+            connection.exec_driver_sql(f"SET @syncline_{number} = NULL")
+    return count, small
 
 
 class Lookup:

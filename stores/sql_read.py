@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
     Connection,
-    Integer,
     Row,
+    Select,
+    and_,
     bindparam,
     func,
     literal_column,
     null,
     select,
-    tuple_,
     union_all,
 )
 
@@ -22,6 +25,7 @@ from syncline.engine.names import Address
 from . import schema
 from .base import (
     DocumentInfo,
+    DocumentState,
     OutboxBatch,
     Page,
     Receipt,
@@ -34,6 +38,8 @@ from .sql_compiled import Compiled
 
 DOCUMENTS_PAGE = 1000
 """Documents that one query lists."""
+
+_TRIES = 20  # to read a page while rows leave the log; each was spoilt by a commit in between
 
 _workspaces = schema.workspaces.c
 _documents = schema.documents.c
@@ -50,56 +56,63 @@ _this_document = (
 _load = Compiled(
     union_all(
         select(
-            literal_column("0", Integer).label("seq"),
+            literal_column("0", BigInteger).label("seq"),
             _documents.state_vector.label("data"),
             _documents.live.label("live"),
+            _documents.epoch.label("epoch"),
         ).where(*_this_document),
-        select(_updates.seq, _updates.data, null())
+        select(_updates.seq, _updates.data, null(), null())
         .join(schema.documents, _documents.id == _updates.document_id)
         .where(*_this_document),
     ).order_by("seq"),
     *("workspace", "collection", "key") * 2,
 )
 
-_list_documents = (
-    select(
-        _documents.collection,
-        _documents.key,
-        _documents.live,
-        _documents.last_seq,
-        _documents.updates,
-        _documents.size,
-    )
-    .where(
-        _documents.workspace_id == _id_of,
-        tuple_(_documents.collection, _documents.key)
-        > tuple_(bindparam("collection"), bindparam("key")),
-    )
-    .order_by(_documents.collection, _documents.key)
-    .limit(DOCUMENTS_PAGE)
+_state = Compiled(
+    select(_documents.epoch, _documents.state_vector, _documents.live, _documents.last_seq).where(
+        *_this_document
+    ),
+    *("workspace", "collection", "key"),
 )
-_list_collection = (
-    select(
-        _documents.collection,
-        _documents.key,
-        _documents.live,
-        _documents.last_seq,
-        _documents.updates,
-        _documents.size,
-    )
-    .where(
-        _documents.workspace_id == _id_of,
-        _documents.collection == bindparam("collection"),
-        _documents.key > bindparam("key"),
-    )
-    .order_by(_documents.key)
-    .limit(DOCUMENTS_PAGE)
+
+_Columns: TypeAlias = tuple[ColumnElement[Any], ...]
+_info: _Columns = (
+    _documents.collection,
+    _documents.key,
+    _documents.live,
+    _documents.last_seq,
+    _documents.updates,
+    _documents.size,
+    _documents.epoch,
 )
+_seen: _Columns = (
+    _documents.collection,
+    _documents.key,
+    _documents.epoch,
+    _documents.state_vector,
+    _documents.live,
+    _documents.last_seq,
+)
+
 _workspace = select(_workspaces.id, _workspaces.head).where(
     _workspaces.name == bindparam("workspace")
 )
-_since = Compiled(
-    select(_updates.seq, _documents.collection, _documents.key, _updates.data)
+# The head and what there is to read, of one moment; without rows to read, one row without a seq.
+_sizes = Compiled(
+    select(_workspaces.id, _workspaces.head, _updates.seq, func.length(_updates.data))
+    .outerjoin_from(
+        schema.workspaces,
+        schema.updates,
+        and_(_updates.workspace_id == _workspaces.id, _updates.seq > bindparam("cursor")),
+    )
+    .where(_workspaces.name == bindparam("workspace"))
+    .order_by(_updates.seq)
+    .limit(bindparam("count"))
+    .offset(literal_column("0")),  # SQLite's dialect adds a parameter of its own for none
+    *("cursor", "workspace", "count"),
+)
+_rows = Compiled(
+    select(_updates.seq, _documents.collection, _documents.key, _updates.data, _documents.epoch)
     .join(schema.documents, _documents.id == _updates.document_id)
     .where(
         _updates.workspace_id == bindparam("id"),
@@ -149,56 +162,144 @@ def load(connection: Connection, workspace: str, address: Address) -> StoredDocu
     rows = _load.query(connection, (workspace, *address) * 2).all()
     if not rows:
         return None
-    _, state_vector, live = rows[0]
+    _, state_vector, live, epoch = rows[0]
     return StoredDocument(
         address,
         tuple([_bytes(row[1]) for row in rows[1:]]),
         _bytes(state_vector),
-        None if live is None else bool(live),
+        _live(live),
         rows[-1][0],
+        epoch,
     )
+
+
+def state(connection: Connection, workspace: str, address: Address) -> DocumentState | None:
+    row = _state.query(connection, (workspace, *address)).one_or_none()
+    if row is None:
+        return None
+    epoch, state_vector, live, last_seq = row
+    return DocumentState(address, epoch, _bytes(state_vector), _live(live), last_seq)
+
+
+def states(
+    connection: Connection, workspace: str, after: Address, until: Address | None, limit: int
+) -> list[DocumentState]:
+    return [
+        DocumentState(Address(collection, key), epoch, _bytes(state_vector), _live(live), last_seq)
+        for collection, key, epoch, state_vector, live, last_seq in _stretch(
+            connection, _seen, workspace, after, until, limit
+        )
+    ]
 
 
 def documents_after(
     connection: Connection, workspace: str, collection: str | None, after: Address
 ) -> list[DocumentInfo]:
     """One page of documents with an address above ``after``; a short page is the last."""
-    statement = _list_documents if collection is None else _list_collection
-    start = after.collection if collection is None else collection
-    rows = connection.execute(
-        statement, {"workspace": workspace, "collection": start, "key": after.key}
-    ).all()
-    return [_document_info(row) for row in rows]
+    if collection is None:
+        rows: Sequence[Row[*tuple[Any, ...]]] = _stretch(
+            connection, _info, workspace, after, None, DOCUMENTS_PAGE
+        )
+    else:
+        statement = _in_collection(_info, collection, after.key, None)
+        rows = _listed(connection, statement, workspace, DOCUMENTS_PAGE)
+    return [
+        DocumentInfo(Address(collection, key), _live(live), last_seq, count, size, epoch)
+        for collection, key, live, last_seq, count, size, epoch in rows
+    ]
 
 
-def _document_info(row: Row[*tuple[Any, ...]]) -> DocumentInfo:
-    collection, key, live, last_seq, count, size = row
-    return DocumentInfo(Address(collection, key), live, last_seq, count, size)
+def _stretch(
+    connection: Connection,
+    columns: _Columns,
+    workspace: str,
+    after: Address,
+    until: Address | None,
+    limit: int,
+) -> list[Row[*tuple[Any, ...]]]:
+    """``columns`` of documents with ``after < address <= until``, by address.
+
+    In up to three statements, each one stretch of the index: MariaDB does not use it to compare
+    two columns at once, and SQLite and PostgreSQL not for the equivalent with OR.
+    """
+    if until is not None and until <= after:
+        return []
+    if until is not None and until.collection == after.collection:
+        parts = [_in_collection(columns, after.collection, after.key, until.key)]
+    else:
+        between = _documents.collection > after.collection
+        parts = [_in_collection(columns, after.collection, after.key, None)]
+        if until is None:
+            parts.append(select(*columns).where(between))
+        else:
+            parts.append(select(*columns).where(between, _documents.collection < until.collection))
+            parts.append(_in_collection(columns, until.collection, "", until.key))
+    rows: list[Row[*tuple[Any, ...]]] = []
+    for part in parts:
+        if len(rows) < limit:
+            rows.extend(_listed(connection, part, workspace, limit - len(rows)))
+    return rows
+
+
+def _in_collection(
+    columns: _Columns, collection: str, after: str, until: str | None
+) -> Select[*tuple[Any, ...]]:
+    statement = select(*columns).where(_documents.collection == collection, _documents.key > after)
+    return statement if until is None else statement.where(_documents.key <= until)
+
+
+def _listed(
+    connection: Connection, statement: Select[*tuple[Any, ...]], workspace: str, limit: int
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    statement = (
+        statement.where(_documents.workspace_id == _id_of)
+        .order_by(_documents.collection, _documents.key)
+        .limit(limit)
+    )
+    return connection.execute(statement, {"workspace": workspace}).all()
 
 
 def since(
     connection: Connection, workspace: str, cursor: int, max_bytes: int, max_updates: int
 ) -> Page:
-    # The head first: the log up to it is complete and does not change, so that both queries
-    # agree without being of one moment.
-    found = connection.execute(_workspace, {"workspace": workspace}).one_or_none()
-    if found is None:
-        return Page((), 0, 0)
-    workspace_id, head = found
-    last = min(head, cursor + max_updates)  # seqs have no holes
-    taken: list[StoredUpdate] = []
-    size = 0
-    with _since.query(connection, (workspace_id, cursor, last)) as rows:
-        for seq, collection, key, data in rows:  # fetched one by one: max_bytes is a bound
-            size += len(_bytes(data))
-            if taken and size > max_bytes:
-                return Page(tuple(taken), taken[-1].seq, head)
-            taken.append(StoredUpdate(seq, Address(collection, key), data))
-    return Page(tuple(taken), last, head)
+    for _ in range(_TRIES):
+        # One more than asked for, so that a page that ends at the last row is known to.
+        found = _sizes.query(connection, (cursor, workspace, max_updates + 1)).all()
+        if not found:
+            return Page((), 0, 0)
+        workspace_id, head, first, _ = found[0]
+        if first is None:
+            return Page((), head, head)
+        seqs: list[int] = []
+        size = 0
+        for _, _, seq, length in found[:max_updates]:
+            size += length
+            if seqs and size > max_bytes:
+                break
+            seqs.append(seq)
+        rows = _rows.query(connection, (workspace_id, cursor, seqs[-1])).all()
+        # Rows that left the log between the two statements are in a later row now, maybe beyond
+        # this page, and what follows them here may need them.
+        if [row[0] for row in rows] == seqs:
+            taken = tuple(
+                [
+                    StoredUpdate(seq, Address(collection, key), _bytes(data), epoch)
+                    for seq, collection, key, data, epoch in rows
+                ]
+            )
+            return Page(taken, head if len(seqs) == len(found) else seqs[-1], head)
+    raise BrokenRow(f"the log of {workspace} after {cursor} names a document that is not there")
+
+
+def _live(value: Any) -> bool | None:
+    """The value of a column of booleans, which SQLite and MariaDB keep as numbers."""
+    return None if value is None else bool(value)
 
 
 def _bytes(value: Any) -> bytes:
     """The value of a column of bytes, which in a damaged database may be anything."""
+    if isinstance(value, memoryview):  # psycopg2's
+        return bytes(value)
     if not isinstance(value, bytes):
         raise BrokenRow(f"where bytes were written it has {value!r:.50}")
     return value

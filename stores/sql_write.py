@@ -18,16 +18,19 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from syncline.engine.names import Address
 
 from . import schema
 from .base import RECEIPTS_KEPT, DocumentWrite, Write
-from .faults import already_stored
+from .faults import already_stored, outdated
 from .sql_compiled import Compiled, Lookup, Row
 
 _Place: TypeAlias = tuple[int, Address]  # workspace id, address
+_Known: TypeAlias = tuple[int, int]  # a document's row id and epoch
 _K = TypeVar("_K")
+_V = TypeVar("_V")
 
 DOCUMENT_IDS_KEPT = 50_000
 """Documents whose row id is remembered, so that writing them again looks nothing up: 15 MB."""
@@ -46,7 +49,7 @@ _find_workspaces = Lookup(
 )
 _add_workspaces = Compiled(insert(schema.workspaces), "name", "head")
 _find_documents = Lookup(
-    select(schema.documents.c.key, schema.documents.c.id).where(
+    select(schema.documents.c.key, schema.documents.c.id, schema.documents.c.epoch).where(
         schema.documents.c.workspace_id == bindparam("workspace"),
         schema.documents.c.collection == bindparam("collection"),
     ),
@@ -55,11 +58,17 @@ _find_documents = Lookup(
 )
 _add_documents = Compiled(
     insert(schema.documents),
-    *("workspace_id", "collection", "key", "last_seq", "live", "updates", "size", "state_vector"),
+    *("workspace_id", "collection", "key", "epoch"),
+    *("last_seq", "live", "updates", "size", "state_vector"),
+)
+# Both name the epoch they expect, so that a remembered one that is no longer true changes nothing.
+_this_generation = (
+    schema.documents.c.id == bindparam("document"),
+    schema.documents.c.epoch == bindparam("was"),
 )
 _change_documents = Compiled(
     update(schema.documents)
-    .where(schema.documents.c.id == bindparam("document"))
+    .where(*_this_generation)
     .values(
         # A write without updates leaves last_seq alone.
         last_seq=func.coalesce(
@@ -70,7 +79,24 @@ _change_documents = Compiled(
         size=schema.documents.c.size + bindparam("size"),
         state_vector=bindparam("state_vector"),
     ),
-    *("last_seq", "live", "updates", "size", "state_vector", "document"),
+    *("last_seq", "live", "updates", "size", "state_vector", "document", "was"),
+)
+_renew_documents = Compiled(
+    update(schema.documents)
+    .where(*_this_generation)
+    .values(
+        epoch=bindparam("epoch"),
+        last_seq=bindparam("last_seq"),
+        live=func.coalesce(bindparam("live", type_=Boolean), schema.documents.c.live),
+        updates=bindparam("updates"),
+        size=bindparam("size"),
+        state_vector=bindparam("state_vector"),
+    ),
+    *("epoch", "last_seq", "live", "updates", "size", "state_vector", "document", "was"),
+)
+_drop_updates = Compiled(
+    delete(schema.updates).where(schema.updates.c.document_id == bindparam("document")),
+    "document",
 )
 _add_updates = Compiled(insert(schema.updates), "workspace_id", "seq", "document_id", "data")
 _add_receipts = Compiled(
@@ -104,29 +130,38 @@ _drop_meta = Compiled(
 )
 
 
-class RowIds(Generic[_K]):
+class RowIds(Generic[_K, _V]):
     """Row ids by key; the least recently used are forgotten."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._ids: dict[_K, int] = {}
+        self._ids: dict[_K, _V] = {}
 
-    def get(self, key: _K) -> int | None:
+    def get(self, key: _K) -> _V | None:
         found = self._ids.pop(key, None)
         if found is not None:
             self._ids[key] = found  # to the young end
         return found
 
-    def add(self, ids: dict[_K, int]) -> None:
+    def add(self, ids: dict[_K, _V]) -> None:
         self._ids.update(ids)
         for key in list(islice(self._ids, max(0, len(self._ids) - self._limit))):
             del self._ids[key]
 
 
+class _Stale(Exception):
+    """A remembered epoch is no longer true."""
+
+
 @dataclass(slots=True)
 class _Change:
-    """What a transaction does to one document, over all Writes that touch it."""
+    """What a transaction does to one document, over all Writes that touch it.
 
+    ``follows`` is the epoch of the first of them, ``epoch`` that of the last.
+    """
+
+    follows: int
+    epoch: int
     state_vector: bytes = b""
     live: bool | None = None
     updates: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
@@ -135,10 +170,18 @@ class _Change:
         self.state_vector = change.state_vector
         if change.live is not None:
             self.live = change.live
+        if change.epoch > self.epoch:
+            self.epoch = change.epoch
+            self.updates.clear()
         self.updates.extend(enumerate(change.updates, seq + 1))
 
+    def begun(self) -> Row:
+        """epoch, last_seq, live, updates, size, state_vector: as they begin."""
+        last_seq, *rest = self.row()
+        return (self.epoch, last_seq or 0, *rest)
+
     def row(self) -> Row:
-        """last_seq, live, updates, size, state_vector: as they change, or begin."""
+        """last_seq, live, updates, size, state_vector: as they change."""
         return (
             self.updates[-1][0] if self.updates else None,
             self.live,
@@ -149,16 +192,30 @@ class _Change:
 
 
 class Writer:
-    """Writes through one connection, and remembers row ids from one transaction to the next."""
+    """Writes through a connection, and remembers row ids from one transaction to the next.
+
+    Others may write too: a row keeps its id, and what is remembered of an epoch is checked. Who
+    was first to make a workspace, or to change an epoch, is found by trying once more.
+    """
 
     def __init__(self, store: str) -> None:
         self._store = store
-        self._workspaces = RowIds[str](WORKSPACE_IDS_KEPT)
-        self._documents = RowIds[_Place](DOCUMENT_IDS_KEPT)
+        self._forget()
 
     def write(self, connection: Connection, writes: Sequence[Write]) -> list[int]:
         """Commit ``writes`` in one transaction; return the head after each of them."""
-        transaction = _Transaction(self._store, connection, self._workspaces, self._documents)
+        try:
+            return self._write(connection, writes, trusting=True)
+        except (IntegrityError, _Stale):
+            self._forget()
+            return self._write(connection, writes, trusting=False)
+
+    def _write(
+        self, connection: Connection, writes: Sequence[Write], *, trusting: bool
+    ) -> list[int]:
+        transaction = _Transaction(
+            self._store, connection, self._workspaces, self._documents, trusting=trusting
+        )
         with connection.begin():
             heads = transaction.run(writes)
         # Only what is committed is remembered: an id that was rolled back is given out again.
@@ -166,21 +223,28 @@ class Writer:
         self._documents.add(transaction.new_documents)
         return heads
 
+    def _forget(self) -> None:
+        self._workspaces = RowIds[str, int](WORKSPACE_IDS_KEPT)
+        self._documents = RowIds[_Place, _Known](DOCUMENT_IDS_KEPT)
+
 
 class _Transaction:
     def __init__(
         self,
         store: str,
         connection: Connection,
-        workspaces: RowIds[str],
-        documents: RowIds[_Place],
+        workspaces: RowIds[str, int],
+        documents: RowIds[_Place, _Known],
+        *,
+        trusting: bool,
     ) -> None:
+        self._trusting = trusting
         self._store = store
         self._connection = connection
         self._known_workspaces = workspaces
         self._known_documents = documents
         self.new_workspaces: dict[str, int] = {}
-        self.new_documents: dict[_Place, int] = {}
+        self.new_documents: dict[_Place, _Known] = {}
         self._changes: dict[_Place, _Change] = {}
         self._receipts: list[Row] = []
         self._newest: dict[tuple[int, str], int] = {}
@@ -200,7 +264,9 @@ class _Transaction:
                 place = (workspace, change.address)
                 known = self._changes.get(place)
                 if known is None:
-                    known = self._changes[place] = _Change()
+                    known = self._changes[place] = _Change(change.epoch, change.epoch)
+                elif change.epoch < known.epoch:
+                    raise outdated(self._store, str(change.address), change.epoch, known.epoch)
                 known.add(change, head)
                 head += len(change.updates)
             heads[workspace] = head
@@ -264,26 +330,42 @@ class _Transaction:
             self._meta[workspace, key] = value
 
     def _store_documents(self) -> None:
-        ids = {place: self._known_documents.get(place) for place in self._changes}
-        unknown = [place for place, known in ids.items() if known is None]
+        # Behind the lock on the workspace's row: nobody else changes its documents meanwhile.
+        known = {place: self._known_documents.get(place) for place in self._changes}
+        unknown = [place for place, found in known.items() if found is None]
         self._find_documents(unknown)
         missing = [place for place in unknown if place not in self.new_documents]
         changed: list[Row] = []
+        renewed: list[Row] = []
         for place, change in self._changes.items():
-            known = ids[place] or self.new_documents.get(place)
-            if known is not None:
-                changed.append((*change.row(), known))
-        _change_documents.change(self._connection, changed)
+            found = known[place] or self.new_documents.get(place)
+            if found is None:
+                continue
+            document, epoch = found
+            if change.follows < epoch:
+                raise outdated(self._store, str(place[1]), change.follows, epoch)
+            if change.epoch == epoch:
+                changed.append((*change.row(), document, epoch))
+            else:
+                renewed.append((*change.begun(), document, epoch))
+                self.new_documents[place] = (document, change.epoch)
+        connection = self._connection
+        count = _change_documents.change(connection, changed)
+        count += _renew_documents.change(connection, renewed)
+        if self._trusting and count != len(changed) + len(renewed):
+            raise _Stale
+        _drop_updates.change(connection, [(row[-2],) for row in renewed])
         _add_documents.change(
-            self._connection, [_document_row(place, self._changes[place]) for place in missing]
+            connection,
+            [(place[0], *place[1], *self._changes[place].begun()) for place in missing],
         )
         self._find_documents(missing)
         updates = [
-            (place[0], seq, ids[place] or self.new_documents[place], data)
+            (place[0], seq, (known[place] or self.new_documents[place])[0], data)
             for place, change in self._changes.items()
             for seq, data in change.updates
         ]
-        _add_updates.change(self._connection, updates)
+        _add_updates.change(connection, updates)
 
     def _find_documents(self, places: list[_Place]) -> None:
         """Look up row ids. They are asked for, not returned by the insert: databases that return
@@ -292,8 +374,9 @@ class _Transaction:
         for workspace, address in places:
             keys_of.setdefault((workspace, address.collection), []).append(address.key)
         for (workspace, collection), keys in keys_of.items():
-            for key, found in _find_documents.find(self._connection, (workspace, collection), keys):
-                self.new_documents[workspace, Address(collection, key)] = found
+            found = _find_documents.find(self._connection, (workspace, collection), keys)
+            for key, document, epoch in found:
+                self.new_documents[workspace, Address(collection, key)] = (document, epoch)
 
     def _store_rest(self) -> None:
         connection = self._connection
@@ -310,9 +393,3 @@ class _Transaction:
         # Delete and insert, because every database spells an upsert in its own way.
         _drop_meta.change(connection, list(self._meta))
         _add_meta.change(connection, [(*key, value) for key, value in self._meta.items()])
-
-
-def _document_row(place: _Place, change: _Change) -> Row:
-    workspace, (collection, key) = place
-    last_seq, *rest = change.row()
-    return (workspace, collection, key, last_seq or 0, *rest)

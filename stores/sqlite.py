@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
-    ArgumentError,
     DataError,
     DBAPIError,
     InterfaceError,
     ProgrammingError,
-    StatementError,
+    SQLAlchemyError,
 )
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
-from syncline.engine.errors import (
-    InvalidUrl,
-    StoreBusy,
-    StoreError,
-    StoreFailed,
-)
+from syncline.engine.errors import StoreBusy, StoreError, StoreFailed
 
-from .faults import BrokenRow, already_stored, damaged
+from . import databases, schema
+from .databases import RETRY_SECONDS, cannot_hold, check_layout, translated
+from .faults import already_stored, damaged, not_open
+from .lock import StoreLock
+
+_T = TypeVar("_T")
 
 CHECKED_BYTES = 16 * 2**20
 """Largest file that is checked page by page when it is opened: about 20 ms from the page cache,
@@ -36,53 +34,100 @@ CHECKED_BYTES = 16 * 2**20
 BUSY_SECONDS = 5.0
 """How long a write waits for another program that has the file locked."""
 
-READERS = 8
-"""Connections for reading; further threads wait for one."""
-
-READER_SECONDS = 30.0
-"""How long they wait."""
-
 _HEADER = b"SQLite format 3\x00"
-_RETRY_SECONDS = 5.0
 _LOG_BYTES = 64 * 2**20  # a log that a long reader made grow shrinks to this again
 
 
-def database_file(url_or_path: str | Path) -> Path:
-    """The file that a path or a ``sqlite:///`` URL names. Raises InvalidUrl for anything else."""
-    if isinstance(url_or_path, str) and "://" in url_or_path:
-        name = _file_of_url(url_or_path)
-    else:
-        name = str(url_or_path)
-    if not name or ":memory:" in name:
-        raise InvalidUrl(
-            f"{str(url_or_path)!r} names no file.",
-            hint='Write "sqlite:///folder/app.db" or a path; for a store that lives in memory use '
-            "MemoryStore().",
-        )
-    return Path(name)
+class SqliteFile:
+    """The Database in one file."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self.name = f"The store {self.path}"
+        self._lock = StoreLock(self.path)
+        self._connection: Connection | None = None
 
-def _file_of_url(text: str) -> str:
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        raise InvalidUrl(
-            "The store URL cannot be read.",  # not quoted: it may hold a password
-            hint='Write "sqlite:///folder/app.db", with four slashes for an absolute path.',
-        ) from None
-    if url.drivername not in ("sqlite", "sqlite+pysqlite"):
-        raise InvalidUrl(
-            f"{url.render_as_string(hide_password=True)!r} is not a SQLite URL, and only SQLite "
-            "stores exist so far; PostgreSQL and MariaDB are to follow.",
-            hint='Write "sqlite:///folder/app.db", with four slashes for an absolute path.',
+    def acquire(self) -> None:
+        """Raises StoreBusy naming the process that has the file, StoreError, StoreDamaged."""
+        examine_file(self.path, create=True)
+        self._lock.acquire()
+
+    def open_to_write(self) -> Engine:
+        engine = self.writer_engine()
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            _check_pages(connection, self.path)
+            found = schema.found_layout(connection, self.name, alone=True)
+        if found != schema.LAYOUT:
+            from .migrations import upgrade
+
+            with engine.begin() as connection:
+                upgrade(connection)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            _use_write_ahead_log(connection, self.path)
+        self._connection = engine.connect()
+        return _reader_engine(self.path)
+
+    def writer_engine(self) -> Engine:
+        """Every transaction takes the write lock first and ends in an fsync.
+
+        With the execution option ``isolation_level="AUTOCOMMIT"`` statements run outside of any.
+        """
+        engine = create_engine(
+            "sqlite://", creator=lambda: _connect(self.path, "mode=rwc"), poolclass=NullPool
         )
-    if url.host or url.query or (url.database or "").startswith("file:"):
-        raise InvalidUrl(
-            f"{url.render_as_string(hide_password=True)!r} has more than a path.",
-            hint='Write "sqlite:///folder/app.db", with four slashes for an absolute path, and '
-            "without parameters.",
-        )
-    return url.database or ""
+
+        def begin(connection: Connection) -> None:
+            if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        event.listen(engine, "begin", begin)
+        return engine
+
+    def open_to_look(self) -> Engine:
+        examine_file(self.path, create=False)
+        engine = _onlooker_engine(self.path)
+        try:
+            with engine.connect() as connection:
+                _check_pages(connection, self.path)
+                found = schema.found_layout(connection, self.name, alone=True)
+            check_layout(self.name, found)
+        except BaseException:
+            engine.dispose()
+            raise
+        return engine
+
+    def transact(self, work: Callable[[Connection], _T]) -> _T:
+        if self._connection is None:
+            raise not_open(self.name)
+        # A commit that failed is tried again on the same connection: SQLite writes the same
+        # stretch of its log once more, so nothing depends on what an fsync that failed left.
+        return work(self._connection)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        # What is acknowledged is on the disk already: a failure to tidy up loses nothing.
+        with suppress(SQLAlchemyError):
+            if connection is not None:
+                connection.close()
+        self._lock.release()
+
+    def fingerprint(self) -> str:
+        """Path and inode of the file: a copy has another inode, a moved file another path."""
+        try:
+            return f"{self.path}#{self.path.stat().st_ino}"
+        except OSError as error:
+            raise StoreError(
+                f"{self.name} is gone: {error.strerror}.",
+                hint="Something moved or deleted the file of an open store; put it back.",
+            ) from error
+
+    def problems(self, connection: Connection) -> list[str]:
+        """What SQLite's integrity_check says, 100 findings at most."""
+        found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+        return [text for text in found if text != "ok"]
+
+    def translated(self) -> AbstractContextManager[None]:
+        return translated(self.name, lambda error: _translate(error, self.path))
 
 
 def examine_file(path: Path, *, create: bool) -> None:
@@ -127,31 +172,14 @@ def _has_beside(path: Path, suffix: str) -> bool:
     return beside.exists() and beside.stat().st_size > 0
 
 
-def writer_engine(path: Path) -> Engine:
-    """Connections that write: every transaction takes the write lock first and ends in an fsync.
-
-    With the execution option ``isolation_level="AUTOCOMMIT"`` statements run outside of any.
-    """
-    engine = create_engine(
-        "sqlite://", creator=lambda: _connect(path, "mode=rwc"), poolclass=NullPool
-    )
-
-    def begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    event.listen(engine, "begin", begin)
-    return engine
-
-
-def reader_engine(path: Path, *, options: str = "mode=ro") -> Engine:
+def _reader_engine(path: Path, *, options: str = "mode=ro") -> Engine:
     """Connections that read while another one writes: every statement sees one moment."""
     return create_engine(
         "sqlite://",
         creator=lambda: _connect(path, options),
         poolclass=QueuePool,
-        pool_size=READERS,
-        pool_timeout=READER_SECONDS,
+        pool_size=databases.READERS,
+        pool_timeout=databases.READER_SECONDS,
         max_overflow=0,
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",
@@ -159,14 +187,14 @@ def reader_engine(path: Path, *, options: str = "mode=ro") -> Engine:
     )
 
 
-def onlooker_engine(path: Path) -> Engine:
+def _onlooker_engine(path: Path) -> Engine:
     """Connections for looking at a store that another process may be writing.
 
     A reader of a WAL database needs its two side files, and SQLite makes them if it may. Where it
     may not (a backup on a read-only medium) and no log of transactions lies beside the file,
     nobody writes, and it is read without them.
     """
-    engine = reader_engine(path)
+    engine = _reader_engine(path)
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA schema_version")
@@ -176,7 +204,7 @@ def onlooker_engine(path: Path) -> Engine:
             path, "-wal"
         ):
             raise
-        return reader_engine(path, options="immutable=1")
+        return _reader_engine(path, options="immutable=1")
     return engine
 
 
@@ -201,7 +229,7 @@ def _connect(path: Path, options: str) -> sqlite3.Connection:
     return connection
 
 
-def use_write_ahead_log(connection: Connection, path: Path) -> None:
+def _use_write_ahead_log(connection: Connection, path: Path) -> None:
     """Let readers and the writer work at the same time. Raises StoreError where that cannot be."""
     mode = connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar()
     if mode != "wal":
@@ -211,7 +239,7 @@ def use_write_ahead_log(connection: Connection, path: Path) -> None:
         )
 
 
-def check_pages(connection: Connection, path: Path) -> None:
+def _check_pages(connection: Connection, path: Path) -> None:
     """Read a small file through and raise StoreDamaged unless its structure is sound."""
     pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
     page_size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
@@ -223,35 +251,9 @@ def check_pages(connection: Connection, path: Path) -> None:
             )
 
 
-@contextmanager
-def translated(path: Path) -> Generator[None]:
-    """Turn what SQLAlchemy and SQLite raise inside into Syncline's errors."""
-    try:
-        yield
-    except (DataError, InterfaceError, ProgrammingError) as error:
-        raise _cannot_hold(path, error.orig) from error
-    except DBAPIError as error:
-        raise _translate(error, path) from error
-    except PoolTimeout as error:
-        raise StoreBusy(
-            f"More than {READERS} threads read the store {path} at once, and none finished.",
-            hint="Read from fewer threads, or try again.",
-            retry_after=1.0,
-        ) from error
-    except (BrokenRow, UnicodeDecodeError) as error:
-        raise damaged(f"The store {path}", str(error)) from error
-    except (StatementError, OverflowError, UnicodeEncodeError) as error:
-        raise _cannot_hold(path, error) from error
-
-
-def _cannot_hold(path: Path, why: BaseException | None) -> StoreError:
-    return StoreError(
-        f"The store {path} cannot hold a value: {why}.",
-        hint="Integers must fit in 64 bits, bytes in 1 GB, and text must be valid Unicode.",
-    )
-
-
 def _translate(error: DBAPIError, path: Path) -> StoreError:
+    if isinstance(error, (DataError, InterfaceError, ProgrammingError)):
+        return cannot_hold(f"The store {path}", error.orig)
     match _code(error):
         case sqlite3.SQLITE_CONSTRAINT if _is_duplicate(error):
             return already_stored(f"The store {path}")
@@ -265,13 +267,13 @@ def _translate(error: DBAPIError, path: Path) -> StoreError:
             return StoreFailed(
                 f"The disk is full: nothing was written to the store {path}.",
                 hint="Free some disk space; reading goes on meanwhile.",
-                retry_after=_RETRY_SECONDS,
+                retry_after=RETRY_SECONDS,
             )
         case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_NOMEM:
             return StoreFailed(
                 f"The store {path} failed: {error.orig}.",
                 hint="Check the disk; what failed was not stored, and can be tried again.",
-                retry_after=_RETRY_SECONDS,
+                retry_after=RETRY_SECONDS,
             )
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return StoreError(

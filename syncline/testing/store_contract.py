@@ -6,15 +6,14 @@
         def make_store(self, place: Path) -> Store:
             return MyStore(place)
 
-``pytest.register_assert_rewrite("syncline.testing.store_contract")`` in a ``conftest.py`` makes
+``pytest.register_assert_rewrite("syncline.testing")`` in a ``conftest.py`` makes
 failures show their values.
 """
 
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from unittest.mock import ANY
@@ -37,41 +36,12 @@ from syncline.stores.base import (
     Write,
 )
 
-A = Address("pages", "a")
-B = Address("pages", "b")
-C = Address("notes", "a")
-ALL = 2**40
+from .store_case import ALL, A, B, C, change, log
+from .store_generations import GenerationsContract
 
 
-def change(address: Address, *updates: bytes, live: bool | None = None) -> DocumentWrite:
-    """A write to one document whose state vector tells how it came about."""
-    return DocumentWrite(address, updates, b"after " + b"|".join(updates), live)
-
-
-def log(store: Store, workspace: str) -> list[tuple[int, Address, bytes]]:
-    """The whole log of a workspace."""
-    page = store.since(workspace, 0, max_bytes=ALL, max_updates=ALL)
-    assert page.cursor == page.head == store.head(workspace)
-    return [(update.seq, update.address, update.data) for update in page.updates]
-
-
-class StoreContract(ABC):
+class StoreContract(GenerationsContract):
     """The contract of syncline.stores.Store, as tests."""
-
-    @abstractmethod
-    def make_store(self, place: Path) -> Store:
-        """A store that is not open. Called with the same place again, it finds what was there."""
-
-    @pytest.fixture
-    def place(self, tmp_path: Path) -> Path:
-        return tmp_path / "store"
-
-    @pytest.fixture
-    def store(self, place: Path) -> Iterator[Store]:
-        store = self.make_store(place)
-        store.open()
-        yield store
-        store.close()
 
     # Documents and the log
 
@@ -89,15 +59,15 @@ class StoreContract(ABC):
     def test_a_document_is_what_was_written_to_it(self, store: Store) -> None:
         store.write([Write("w", (change(A, b"1", b"2"), change(B, b"3")))])
         store.write([Write("w", (change(A, b"4"),))])
-        assert store.load("w", A) == StoredDocument(A, (b"1", b"2", b"4"), b"after 4", None, 4)
-        assert store.load("w", B) == StoredDocument(B, (b"3",), b"after 3", None, 3)
+        assert store.load("w", A) == StoredDocument(A, (b"1", b"2", b"4"), b"after 4", None, 4, 0)
+        assert store.load("w", B) == StoredDocument(B, (b"3",), b"after 3", None, 3, 0)
         assert store.load("w", C) is None
         assert store.load("v", A) is None
 
     def test_one_call_may_touch_a_document_many_times(self, store: Store) -> None:
         writes = [Write("w", (change(A, b"%d" % n), change(B, b"x"))) for n in range(5)]
         assert store.write(writes) == [2, 4, 6, 8, 10]
-        expected = StoredDocument(A, (b"0", b"1", b"2", b"3", b"4"), b"after 4", None, 9)
+        expected = StoredDocument(A, (b"0", b"1", b"2", b"3", b"4"), b"after 4", None, 9, 0)
         assert store.load("w", A) == expected
 
     def test_seqs_have_no_holes_in_any_workspace(self, store: Store) -> None:
@@ -120,10 +90,10 @@ class StoreContract(ABC):
         assert store.write([Write("w")]) == [0]
         assert store.workspaces() == ["w"]
         assert store.write([Write("w", (change(A),))]) == [0]
-        assert store.load("w", A) == StoredDocument(A, (), b"after ", None, 0)
+        assert store.load("w", A) == StoredDocument(A, (), b"after ", None, 0, 0)
         store.write([Write("w", (change(A, b"1"),))])
         assert store.write([Write("w", (DocumentWrite(A, (), b"vector", live=True),))]) == [1]
-        assert store.load("w", A) == StoredDocument(A, (b"1",), b"vector", True, 1)
+        assert store.load("w", A) == StoredDocument(A, (b"1",), b"vector", True, 1, 0)
 
     def test_live_stays_until_it_is_said_anew(self, store: Store) -> None:
         seen: list[bool | None] = []
@@ -132,7 +102,7 @@ class StoreContract(ABC):
             seen.append(next(store.documents("w")).live)
         assert seen == [None, True, True, False, False, True]
         store.write([Write("w", (change(A, live=False), change(A, live=None)))])
-        assert store.load("w", A) == StoredDocument(A, (b"1",) * 6, b"after ", False, 6)
+        assert store.load("w", A) == StoredDocument(A, (b"1",) * 6, b"after ", False, 6, 0)
 
     def test_documents_come_in_the_order_of_their_addresses(self, store: Store) -> None:
         keys = ["b", "B", "a", "Z", "é", "ä", "名前", "😀", "\uff5e", "10", "9", "a b", "k" * 512]
@@ -145,7 +115,7 @@ class StoreContract(ABC):
         assert all(info.size == len(info.address.key.encode()) + 1 for info in found)
         for address in addresses:
             assert store.load("w", address) == StoredDocument(
-                address, (address.key.encode(), b"!"), ANY, None, ANY
+                address, (address.key.encode(), b"!"), ANY, None, ANY, 0
             )
         notes = [info.address for info in store.documents("w", "notes")]
         assert notes == sorted(address for address in addresses if address.collection == "notes")
@@ -157,7 +127,7 @@ class StoreContract(ABC):
         store.write([Write("w", (change(address, b"22"),)) for address in addresses])
         found = list(store.documents("w"))
         assert [info.address for info in found] == sorted(addresses)
-        assert found[0] == DocumentInfo(Address("c0", "00000"), None, 3_001, 2, 3)
+        assert found[0] == DocumentInfo(Address("c0", "00000"), None, 3_001, 2, 3, 0)
         assert len(list(store.documents("w", "c1"))) == 1_000
 
     def test_documents_may_be_written_while_they_are_listed(self, store: Store) -> None:
@@ -169,7 +139,7 @@ class StoreContract(ABC):
     def test_any_bytes_come_back_as_they_were(self, store: Store) -> None:
         updates = (b"", bytes(range(256)), b"\x00", bytes(5 * 2**20))
         store.write([Write("w", (DocumentWrite(A, updates, bytes(70_000)),))])
-        assert store.load("w", A) == StoredDocument(A, updates, bytes(70_000), None, 4)
+        assert store.load("w", A) == StoredDocument(A, updates, bytes(70_000), None, 4, 0)
         assert [data for _, _, data in log(store, "w")] == list(updates)
 
     # Reading the log
@@ -202,7 +172,7 @@ class StoreContract(ABC):
         store.write(
             [Write("w", (change(A, b"1"), change(C, b"2"))), Write("v", (change(B, b"3"),))]
         )
-        rest = (StoredUpdate(2, C, b"2"),)
+        rest = (StoredUpdate(2, C, b"2", 0),)
         for cursor, updates in ((1, rest), (2, ()), (99, ())):
             page = store.since("w", cursor, max_bytes=ALL, max_updates=9)
             assert page == Page(updates, 2, 2)
@@ -326,6 +296,8 @@ class StoreContract(ABC):
         calls: list[tuple[Callable[..., object], tuple[object, ...]]] = [
             (store.write, ([Write("w")],)),
             (store.load, ("w", A)),
+            (store.state, ("w", A)),
+            (store.states, ("w", A, None, 1)),
             (partial(store.since, max_bytes=1, max_updates=1), ("w", 0)),
             (store.workspaces, ()),
             (store.last_batch, ("w", "r")),

@@ -1,5 +1,27 @@
-"""Failures inside the shipped contract suite show their values, as those of a test module do."""
+"""The databases of store tests; failures inside the shipped contract suite show their values."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("syncline.testing.store_contract")
+pytest.register_assert_rewrite("syncline.testing")
+
+from tests.stores.servers import SERVERS, TestDatabase, database  # noqa: E402
+
+
+@pytest.fixture(params=list(SERVERS))
+def server(request: pytest.FixtureRequest) -> Iterator[TestDatabase]:
+    """A new database on each kind of server."""
+    with database(request.param) as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a new store may be, on each kind of database: a path or a URL."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "app.db")
+    else:
+        with database(request.param) as made:
+            yield made.url

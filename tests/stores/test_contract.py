@@ -1,11 +1,14 @@
-"""Both stores keep the contract."""
+"""Every store keeps the contract."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from syncline.stores import MemoryStore, SqlStore, Store
 from syncline.testing.store_contract import StoreContract
+from tests.stores.servers import TestDatabase
 
 
 class TestMemoryStore(StoreContract):
@@ -16,6 +19,19 @@ class TestMemoryStore(StoreContract):
         return self.disks.setdefault(place, MemoryStore())
 
 
-class TestSqlStore(StoreContract):
+class TestSqliteStore(StoreContract):
     def make_store(self, place: Path) -> Store:
         return SqlStore(place)
+
+
+class TestServerStore(StoreContract):
+    """On PostgreSQL and MariaDB. Each test has one place, and for it a database."""
+
+    url: str
+
+    @pytest.fixture(autouse=True)
+    def _database(self, server: TestDatabase) -> None:
+        self.url = server.url
+
+    def make_store(self, place: Path) -> Store:
+        return SqlStore(self.url)

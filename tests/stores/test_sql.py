@@ -17,7 +17,7 @@ from sqlalchemy.pool import Pool
 
 from syncline.engine.errors import InvalidUrl, StoreBusy, StoreError
 from syncline.engine.names import Address
-from syncline.stores import DocumentWrite, Receipt, SqlStore, Write, sql_write, sqlite
+from syncline.stores import DocumentWrite, Receipt, SqlStore, Write, databases, sql_write, sqlite
 
 A = Address("pages", "a")
 
@@ -74,9 +74,8 @@ def test_a_file_name_may_hold_what_a_uri_may_not(tmp_path: Path) -> None:
         ("sqlite://", "'sqlite://' names no file.", "MemoryStore()"),
         ("sqlite:///:memory:", "'sqlite:///:memory:' names no file.", "MemoryStore()"),
         ("", "'' names no file.", "MemoryStore()"),
-        ("postgresql://me:secret@host/db", "only SQLite stores exist so far", "sqlite:///"),
-        ("mysql+asyncmy://me:secret@host/db", "only SQLite stores exist so far", "sqlite:///"),
-        ("sqlite+aiosqlite:///app.db", "only SQLite stores exist so far", "sqlite:///"),
+        ("sqlite+aiosqlite:///app.db", "a driver that is not blocking", "sqlite:///"),
+        ("oracle://me:secret@host/db", "no store for oracle", "postgresql://user@host/database"),
         ("sqlite:///app.db?mode=ro", "has more than a path", "without parameters"),
         ("sqlite:///file:app.db?uri=true", "has more than a path", "without parameters"),
         ("sqlite://host/app.db", "has more than a path", "four slashes"),
@@ -214,8 +213,8 @@ def test_looking_needs_a_store(path: Path, content: bytes | None) -> None:
 
 
 def test_more_readers_than_connections_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "READERS", 1)
-    monkeypatch.setattr(sqlite, "READER_SECONDS", 0.01)
+    monkeypatch.setattr(databases, "READERS", 1)
+    monkeypatch.setattr(databases, "READER_SECONDS", 0.01)
     with opened(path) as store:
         inside, leave = threading.Event(), threading.Event()
         taken: list[Any] = []
@@ -306,7 +305,7 @@ def test_a_file_that_vanished_has_no_fingerprint(path: Path) -> None:
 
 
 def test_the_row_ids_longest_unused_are_forgotten() -> None:
-    ids = sql_write.RowIds[str](3)
+    ids = sql_write.RowIds[str, int](3)
     ids.add({"a": 1, "b": 2, "c": 3})
     assert ids.get("a") == 1
     ids.add({"d": 4, "e": 5})

@@ -183,7 +183,7 @@ def test_a_damaged_page_of_a_large_file_is_met_where_it_is_read(
 @pytest.mark.parametrize("column", ["data", "state_vector"])
 @pytest.mark.parametrize("value", ["5", "'text'"])
 def test_a_value_of_another_type_is_damage(path: Path, column: str, value: str) -> None:
-    table = "updates" if column == "data" else "documents"
+    table = "syncline_updates" if column == "data" else "syncline_documents"
     _execute(path, f"UPDATE {table} SET {column} = {value}")  # noqa: S608
     store = SqlStore(path)
     store.open()
@@ -196,7 +196,7 @@ def test_a_value_of_another_type_is_damage(path: Path, column: str, value: str) 
 
 
 def test_text_that_is_no_text_is_damage(path: Path) -> None:
-    _execute(path, "UPDATE documents SET key = CAST(x'ff' AS TEXT) WHERE key = '000001'")
+    _execute(path, "UPDATE syncline_documents SET key = CAST(x'ff' AS TEXT) WHERE key = '000001'")
     store = SqlStore(path)
     store.open()
     with closing(store), pytest.raises(StoreDamaged, match="UTF-8"):
@@ -214,22 +214,22 @@ def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_newer_layout_asks_for_an_upgrade(path: Path) -> None:
-    _execute(path, "UPDATE meta SET value = '2' WHERE key = 'layout'", "DROP TABLE refused")
+    _execute(path, "UPDATE syncline_layout SET version_num = '0002'", "DROP TABLE syncline_refused")
     _assert_refused(
-        path, StoreVersion, "has layout 2, and this Syncline knows layouts up to 1", "Upgrade"
+        path, StoreVersion, "has layout 0002, and this Syncline knows layouts up to 0001", "Upgrade"
     )
 
 
 @pytest.mark.parametrize("value", ["'new'", "''", "'-1'"])
 def test_a_layout_that_is_no_number_is_damage(path: Path, value: str) -> None:
-    _execute(path, f"UPDATE meta SET value = {value} WHERE key = 'layout'")  # noqa: S608
+    _execute(path, f"UPDATE syncline_layout SET version_num = {value}")  # noqa: S608
     _assert_refused(path, StoreDamaged, "its layout version is", "backup")
 
 
 def test_a_missing_layout_or_table_is_damage(path: Path) -> None:
-    _execute(path, "DROP TABLE outbox")
-    _assert_refused(path, StoreDamaged, "it has no table outbox", "backup")
-    _execute(path, "DELETE FROM meta WHERE key = 'layout'")
+    _execute(path, "DROP TABLE syncline_outbox")
+    _assert_refused(path, StoreDamaged, "it has no table syncline_outbox", "backup")
+    _execute(path, "DELETE FROM syncline_layout")
     _assert_refused(path, StoreDamaged, "its layout version is None", "backup")
 
 

@@ -75,6 +75,7 @@ def test_a_failing_disk_refuses_writes_and_keeps_reads(store: SqlStore) -> None:
     import resource  # not there on Windows
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    assert store.path is not None
     log = store.path.with_name(store.path.name + "-wal")
     store.write([numbered(1)])
     resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size + 100_000, limits[1]))
