@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from syncline.engine.names import Address
+from syncline.engine.projection import ProjectedTable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
 
 RECEIPTS_KEPT = 1024
 """Receipts a store keeps per workspace and replica: those of its last so many batch numbers."""
@@ -19,12 +23,16 @@ class DocumentWrite:
     ``updates`` are appended to its log, each under its own seq; ``state_vector`` is the encoded
     state vector after them. ``live`` says whether the record exists; None leaves what the store
     has, which is None for a document of which no schema was ever known.
+
+    Of a projected collection, ``row`` is what its table shows from now on, by column; without one
+    the table keeps what it has, and ``live=False`` takes the row away.
     """
 
     address: Address
     updates: tuple[bytes, ...]
     state_vector: bytes
     live: bool | None = None
+    row: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,24 @@ class Store(Protocol):
 
         A replica keeps it in its meta and takes a new client id when it differs, because two
         writers under one client id diverge silently and for ever.
+        """
+        ...
+
+    def project(self, tables: Sequence[ProjectedTable], *, anew: bool = False) -> dict[str, int]:
+        """Keep an SQL table of each of these collections from now on, until ``close``.
+
+        A table that is missing, or was made for other columns, is made from the documents; with
+        ``anew`` every one is. Returns how many rows those got, by collection. Tables that are not
+        declared stay as they are and are no longer kept: declaring them again rebuilds them.
+        Called by the thread that writes. A store without SQL keeps no tables.
+        """
+        ...
+
+    def select(self, statement: Select[*tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The rows that ``statement`` finds in the projected tables, as of one moment.
+
+        Raises UsageError if the statement cannot be executed, or the store has no SQL, and
+        StoreError if a table of it could not be kept up to date.
         """
         ...
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Select
 from sqlalchemy.exc import SQLAlchemyError
 
 from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
+from syncline.engine.projection import ProjectedTable
 
-from . import schema, sql_read
+from . import projection_keeper, schema, sql_read
 from .base import (
     DocumentInfo,
     OutboxBatch,
@@ -25,6 +26,7 @@ from .base import (
 )
 from .faults import not_open
 from .lock import StoreLock
+from .projection_keeper import ProjectionKeeper
 from .sql_write import Writer
 from .sqlite import (
     check_pages,
@@ -60,6 +62,7 @@ class SqlStore:
         self._exclusive = exclusive
         self._lock = StoreLock(self._path)
         self._writer = Writer(self._name)
+        self._projection = ProjectionKeeper(self._name)
         self._readers: Engine | None = None
         self._connection: Connection | None = None  # the one that writes
 
@@ -96,8 +99,10 @@ class SqlStore:
         if not created:
             with engine.begin() as connection:
                 schema.create(connection)
+        self._projection = ProjectionKeeper(self._name)
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             use_write_ahead_log(connection, self._path)
+            self._projection.load(connection)
         self._connection = engine.connect()
         self._writer = Writer(self._name)  # another file may have taken the place since
         return reader_engine(self._path)
@@ -147,18 +152,35 @@ class SqlStore:
                 hint="Something moved or deleted the file of an open store; put it back.",
             ) from error
 
+    def project(self, tables: Sequence[ProjectedTable], *, anew: bool = False) -> dict[str, int]:
+        with translated(self._path):
+            return self._projection.declare(self._to_write(), tables, anew=anew)
+
+    def projected(self) -> list[ProjectedTable]:
+        """The tables that the store has, as far as they describe themselves: for making them
+        anew without the record classes."""
+        return self._projection.declared()
+
+    def select(self, statement: Select[*tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        for table in self._projection.stale.intersection(projection_keeper.tables_of(statement)):
+            raise projection_keeper.left_behind(self._name, table)
+        return self._read(projection_keeper.query, statement)
+
     def write(self, writes: Sequence[Write]) -> list[int]:
-        connection = self._connection
-        if connection is None:
+        # A commit that failed is tried again on the same connection: SQLite writes the same
+        # stretch of its log once more, so nothing depends on what an fsync that failed left.
+        connection = self._to_write()
+        with translated(self._path):
+            return self._writer.write(connection, writes, self._projection) if writes else []
+
+    def _to_write(self) -> Connection:
+        if self._connection is None:
             self._expect_open()
             raise StoreError(
                 f"{self._name} was opened for looking only.",
                 hint="Open it without exclusive=False to write.",
             )
-        # A commit that failed is tried again on the same connection: SQLite writes the same
-        # stretch of its log once more, so nothing depends on what an fsync that failed left.
-        with translated(self._path):
-            return self._writer.write(connection, writes) if writes else []
+        return self._connection
 
     def load(self, workspace: str, address: Address) -> StoredDocument | None:
         return self._read(sql_read.load, workspace, address)

@@ -24,6 +24,7 @@ from syncline.engine.names import Address
 from . import schema
 from .base import RECEIPTS_KEPT, DocumentWrite, Write
 from .faults import already_stored
+from .projection_keeper import ProjectionKeeper
 from .sql_compiled import Compiled, Lookup, Row
 
 _Place: TypeAlias = tuple[int, Address]  # workspace id, address
@@ -156,11 +157,15 @@ class Writer:
         self._workspaces = RowIds[str](WORKSPACE_IDS_KEPT)
         self._documents = RowIds[_Place](DOCUMENT_IDS_KEPT)
 
-    def write(self, connection: Connection, writes: Sequence[Write]) -> list[int]:
+    def write(
+        self, connection: Connection, writes: Sequence[Write], projection: ProjectionKeeper
+    ) -> list[int]:
         """Commit ``writes`` in one transaction; return the head after each of them."""
         transaction = _Transaction(self._store, connection, self._workspaces, self._documents)
         with connection.begin():
             heads = transaction.run(writes)
+            left = projection.write(connection, writes)
+        projection.left_behind(left)
         # Only what is committed is remembered: an id that was rolled back is given out again.
         self._workspaces.add(transaction.new_workspaces)
         self._documents.add(transaction.new_documents)

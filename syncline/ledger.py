@@ -18,6 +18,7 @@ from syncline.engine.document import merge_updates
 from syncline.engine.errors import DocumentBroken, InvalidUpdate, PeerError, SynclineError
 from syncline.engine.messages import LIMITS, Entry, Refusal, Updates
 from syncline.engine.names import Address
+from syncline.engine.projection import ProjectedTable
 from syncline.engine.updates import (
     StateVector,
     UpdateLimits,
@@ -29,6 +30,7 @@ from syncline.engine.updates import (
 from syncline.stores import DocumentWrite, Receipt, Store, Write
 
 from .receipts import pack_refusals, unpack_refusals
+from .relay_rows import RelayRows
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -117,8 +119,9 @@ class _Transaction:
 class Ledger:
     """The write side of a relay's store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tables: Iterable[ProjectedTable] = ()) -> None:
         self._store = store
+        self._rows = RelayRows(store, tables)
         self._states: _Recent[tuple[str, Address], StateVector] = _Recent()
         self._last: _Recent[tuple[str, str], int] = _Recent()
 
@@ -133,7 +136,12 @@ class Ledger:
         transaction = _Transaction()
         outcomes = [self._place(pushed, transaction) for pushed in batches]
         drafts = list(transaction.drafts.values())
-        heads = self._store.write([_to_write(draft, transaction.states) for draft in drafts])
+        writes = [_to_write(draft, transaction.states) for draft in drafts]
+        try:
+            heads = self._store.write(self._rows.add_to(writes))
+        except BaseException:
+            self._rows.close()
+            raise
         # Only now: had the transaction failed, nothing of it may be believed.
         for document, state in transaction.states.items():
             self._states.put(document, state)
@@ -147,6 +155,10 @@ class Ledger:
             for outcome in outcomes
         ]
         return settled, list(self._announcements(drafts, heads))
+
+    def close(self) -> None:
+        """Let go of what is in memory, in the thread that commits."""
+        self._rows.close()
 
     def last_batch(self, workspace: str, replica: str) -> int:
         """The number of the last committed batch of ``replica``, 0 if there is none."""
