@@ -21,7 +21,7 @@ from uuid import UUID
 
 import orjson
 
-from .cells import cells_of
+from .cells import Cells, cells_of
 from .document import Document
 from .errors import SchemaError
 from .fields import Counter, FieldView, Host, ListOf, MapOf, SetOf, Text
@@ -79,10 +79,8 @@ class ProjectedColumn:
 
     def spec(self) -> FieldSpec:
         """The field as its column sees it: values in their stored form, enum members by value."""
-        default = self.default
-        factory = None if default is None else lambda: decode_value(default)
         view = None if self.source == REGISTER else _VIEWS[self.source]
-        return FieldSpec(self.stored, ValueType(Any, self.name), view, factory, self.on_conflict)
+        return FieldSpec(self.stored, ValueType(Any, self.name), view, None, self.on_conflict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +179,7 @@ class Rows:
 
     def __init__(self, table: ProjectedTable) -> None:
         self._collection = table.collection
-        self._columns = [(column, column.spec()) for column in table.columns]
+        self._columns = [(column, column.spec(), _initial(column)) for column in table.columns]
         self._reported: set[str] = set()
 
     def row(self, document: Document) -> dict[str, Any]:
@@ -190,11 +188,15 @@ class Rows:
         A value that its column cannot hold is None in the row; it stays as it is in the document.
         Raises DocumentBroken.
         """
+        cells = cells_of(document, REGISTERS)
         host = _Reading(document)
         row: dict[str, Any] = {}
-        for column, spec in self._columns:
+        for column, spec, initial in self._columns:
+            if spec.view is None and spec.name not in cells:
+                row[column.name] = initial
+                continue
             try:
-                row[column.name] = to_column(column.kind, _read(spec, host))
+                row[column.name] = to_column(column.kind, _read(spec, cells, host))
             except (ValueError, OverflowError) as error:
                 row[column.name] = None
                 self._report(column.name, error)
@@ -227,12 +229,20 @@ class _Reading(Host):
         raise AssertionError("a row is made by reading")
 
 
-def _read(spec: FieldSpec, host: Host) -> Any:
+def _initial(column: ProjectedColumn) -> Any:
+    """What stands in the column while nobody has written the field."""
+    if column.default is None:
+        return None
+    try:
+        return to_column(column.kind, decode_value(column.default))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _read(spec: FieldSpec, cells: Cells, host: Host) -> Any:
     if spec.view is None:
-        cell = spec.choose(cells_of(host.document(), REGISTERS))
-        if cell is not None:
-            return cell.value
-        return spec.default() if spec.default else None
+        cell = spec.choose(cells)
+        return None if cell is None else cell.value
     plain = spec.view(host, "", spec.name, spec.value).to_plain()
     if spec.view is SetOf:
         return sorted(plain, key=lambda element: encode_value(element, where=spec.name))

@@ -146,7 +146,7 @@ class FieldType(TypeDecorator[Any]):
                 return Holds(self.expr, literal(other, kind))
             return cast("ColumnElement[bool]", super().contains(other, **kwargs))
 
-    comparator_factory = Comparator
+    comparator_factory = Comparator  # pyright: ignore[reportAssignmentType]
 
 
 def is_decimal(expression: ColumnElement[Any]) -> bool:
@@ -212,5 +212,7 @@ def sql_table(table: ProjectedTable) -> Table:
     keys: list[Column[Any]] = [Column(KEY, _name(512), primary_key=True)]
     if table.by_workspace:
         keys.insert(0, Column(WORKSPACE, _name(63), primary_key=True))
-    columns = [Column(column.name, FieldType(column.kind)) for column in table.columns]
+    columns: list[Column[Any]] = [
+        Column(column.name, FieldType(column.kind)) for column in table.columns
+    ]
     return Table(table.collection, MetaData(), *keys, *columns, mysql_engine="InnoDB")

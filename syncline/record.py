@@ -397,7 +397,7 @@ def _field_spec(cls: type[Record], collection: str, name: str, annotation: Any) 
     if not isinstance(declared, _Declaration):
         default = None if declared is _REQUIRED else _constant(declared)
         declared = _Declaration(default, "newest")
-    stored = declared.stored_as or name
+    stored = name if declared.stored_as is None else declared.stored_as
     origin = get_origin(annotation) or annotation
     if isinstance(origin, type) and issubclass(origin, FieldView):
         view: type[FieldView] = origin
