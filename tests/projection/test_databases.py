@@ -106,6 +106,10 @@ def change(key: str, row: dict[str, Any] | None) -> tuple[Any, DocumentWrite]:
     return ("crm", address), DocumentWrite(address, (), b"", live=row is not None, row=row)
 
 
+def _no_rows(*_: object) -> Iterator[dict[str, Any]]:
+    return iter(())
+
+
 def opened(connection: Connection) -> keeper.ProjectionKeeper:
     kept = keeper.ProjectionKeeper("The store")
     kept.load(connection)
@@ -170,8 +174,10 @@ def test_decimals_order_as_numbers_and_lists_hold_elements(engine: Engine) -> No
                 insert(table),
                 {
                     **dict.fromkeys(VALUES),
-                    "workspace": "crm", "key": number,
-                    "a_decimal": Decimal(number), "a_json": items,
+                    "workspace": "crm",
+                    "key": number,
+                    "a_decimal": Decimal(number),
+                    "a_json": items,
                 },
             )
         above = select(table.c.key).where(table.c.a_decimal > 9).order_by(table.c.a_decimal.desc())
@@ -188,7 +194,7 @@ def test_the_keeper_replaces_and_deletes_rows(engine: Engine) -> None:
         kept = opened(connection)
         # No documents are stored here, so only what creates and signs the table is met.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(keeper, "_stored_rows", lambda *_: iter(()))
+            patch.setattr(keeper, "_stored_rows", _no_rows)
             assert kept.declare(connection, [TABLE], anew=False) == {TABLE.collection: 0}
             assert opened(connection).declare(connection, [TABLE], anew=False) == {}
             assert opened(connection).declared() == [TABLE]
@@ -209,7 +215,7 @@ def test_a_table_that_was_altered_is_left_behind_and_the_rest_committed(engine: 
     table = sql_table(TABLE)
     quote = engine.dialect.identifier_preparer.quote
     with engine.connect() as connection, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keeper, "_stored_rows", lambda *_: iter(()))
+        patch.setattr(keeper, "_stored_rows", _no_rows)
         kept = opened(connection)
         kept.declare(connection, [TABLE], anew=False)
         with connection.begin():

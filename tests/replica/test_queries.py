@@ -112,7 +112,7 @@ async def test_where_order_limit_offset_count(contacts: Collection[Contact]) -> 
     assert contacts.where(Contact.key.in_(["a", "x"])).first() == contacts["a"]
     assert contacts.where(Contact.name == "Eve").first() is None
     assert [record.key for record in contacts.where(Contact.name == "Bob")] == ["a"]
-    visited = select(Draft.key).where(Draft.title == "about c")
+    visited = select(Draft.key).where(col(Draft.title) == "about c")
     assert contacts.where(Contact.key.in_(visited)).all() == []
 
 
@@ -224,7 +224,7 @@ async def test_inside_a_transaction(contacts: Collection[Contact], replica: Repl
 
 
 async def test_wrong_criteria(contacts: Collection[Contact]) -> None:
-    wrong: list[Any] = [True, "name", None, Contact.name is None, Draft.title == "x"]
+    wrong: list[Any] = [True, False, "name", None, Draft.title == "x"]
     for criterion in wrong:
         with pytest.raises(UsageError):
             contacts.where(criterion)
@@ -331,10 +331,6 @@ async def test_a_live_query_tells_that_the_disk_fails_and_goes_on(
         with pytest.raises(StoreError):
             await anext(changes)
         store.failing = False
-        while True:
-            try:
-                change = await anext(changes)
-                break
-            except StoreFailed:
-                await asyncio.sleep(0)
+        assert keys(contacts.where().all()) == ["a"]
+        change = await anext(changes)
     assert (change.kind, change.record.key) == ("created", "a")
