@@ -11,8 +11,16 @@ from typing import Any
 import pytest
 
 from syncline import Record, Relay, Replica, relay_rows
-from syncline.engine.errors import StoreFailed
+from syncline.engine.cells import cells_of
+from syncline.engine.document import Document
+from syncline.engine.errors import DocumentBroken, StoreFailed
+from syncline.engine.liveness import write_live
+from syncline.engine.messages import Entry
 from syncline.engine.names import Address
+from syncline.engine.projection import projected
+from syncline.engine.schema import REGISTERS
+from syncline.engine.values import encode_value
+from syncline.ledger import Ledger, PushedBatch, Settled
 from syncline.stores import SqlStore, StoredDocument, Write
 from tests.cli.processes import run
 from tests.replica.models import Contact, Draft
@@ -121,3 +129,62 @@ async def test_serve_takes_models(tmp_path: Path) -> None:
     code, _, err = await run("serve", "--port", "0", "--models", "nowhere:Contact", cwd=tmp_path)
     assert code == 1
     assert "cannot be imported" in " ".join(err.split())
+
+
+def written(client: int, log: list[bytes], stamp: int, **values: str) -> bytes:
+    """The update by which ``client`` writes registers of a record that has ``log``."""
+    document = Document(client, log)
+    with document.transaction():
+        write_live(document, True, "delete-wins", stamp)
+        for name, value in values.items():
+            cells_of(document, REGISTERS).write(name, encode_value(value, where=""), stamp)
+    (update,) = document.take_captured()
+    document.close()
+    return update
+
+
+def test_a_row_shows_nothing_that_was_not_committed(tmp_path: Path) -> None:
+    store = WatchedStore(tmp_path / "relay.db")
+    store.open()
+    table = projected(Contact.__schema__, by_workspace=True)
+    store.project([table])
+    ledger = Ledger(store, [table])
+    address = Address("contacts", "ada")
+    made = written(1, [], 1 << 16, name="Ada")
+
+    def push(replica: str, number: int, *updates: bytes) -> None:
+        entries = tuple(Entry(address, update) for update in updates)
+        digest = bytes([number])
+        outcomes, _ = ledger.commit([PushedBatch("crm", replica, number, digest, entries)])
+        assert isinstance(outcomes[0], Settled)
+        assert not outcomes[0].refusals
+
+    push("one", 1, made)
+    store.failures = 1
+    with pytest.raises(StoreFailed):
+        push("one", 2, written(1, [made], 3 << 16, name="never committed"))
+    push("two", 1, written(2, [made], 2 << 16, phone="1"))
+    ledger.close()
+    store.close()
+    assert rows(tmp_path / "relay.db", "SELECT name, phone FROM contacts") == [("Ada", "1")]
+
+
+def test_what_is_no_document_holds_up_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = WatchedStore(tmp_path / "relay.db")
+    store.open()
+    table = projected(Contact.__schema__, by_workspace=True)
+    store.project([table])
+    ledger = Ledger(store, [table])
+    monkeypatch.setattr(Document, "apply", _break)
+    update = written(1, [], 1 << 16, name="Ada")
+    entry = Entry(Address("contacts", "ada"), update)
+    outcomes, _ = ledger.commit([PushedBatch("crm", "one", 1, b"1", (entry,))])
+    assert outcomes == [Settled(1)]
+    assert "the table of contacts/ada does not follow it" in caplog.text
+    store.close()
+
+
+def _break(*_: object) -> bool:
+    raise DocumentBroken("The CRDT library failed.", hint="Open it again.")
