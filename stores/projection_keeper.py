@@ -20,7 +20,6 @@ from sqlalchemy import (
     Select,
     String,
     Table,
-    Text,
     and_,
     delete,
     insert,
@@ -47,7 +46,7 @@ from syncline.engine.projection import KEY, WORKSPACE, ProjectedTable, Rows
 
 from . import sql_read
 from .base import DocumentWrite, Write
-from .projection import DECIMAL_COLLATION, compare_decimals, sql_table
+from .projection import DECIMAL_COLLATION, FieldType, compare_decimals, sql_table
 
 logger = logging.getLogger("syncline.projection")
 
@@ -60,7 +59,7 @@ projections = Table(
     "syncline_projections",
     _own,
     Column("collection", String(63), primary_key=True),
-    Column("signature", Text),
+    Column("signature", FieldType("text")),  # may hold long defaults
 )
 
 _Place: TypeAlias = tuple[str, Address]  # workspace, address
