@@ -28,7 +28,9 @@ LIVE = "$live"
 class FieldSpec:
     """One field: a register when ``view`` is None, else a shared type with that view.
 
-    ``value`` is the type of the register, or of the items of a SetOf, ListOf or MapOf.
+    ``name`` is the one that documents store; the schema knows the field by that of its attribute,
+    which may be another after a renaming. ``value`` is the type of the register, or of the items of
+    a SetOf, ListOf or MapOf.
     """
 
     name: str
@@ -56,16 +58,23 @@ class FieldSpec:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The fields of one collection, by name, and its policies."""
+    """The fields of one collection, by the name of their attribute, and its policies.
+
+    ``kinds`` are their kinds by stored name, ``attributes`` the names of their attributes by stored
+    name.
+    """
 
     collection: str
     fields: Mapping[str, FieldSpec]
     delete_vs_edit: DeleteVsEdit = "delete-wins"
     kinds: Mapping[str, str] = field(init=False)
+    attributes: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        kinds = {name: spec.kind for name, spec in self.fields.items()}
+        kinds = {spec.name: spec.kind for spec in self.fields.values()}
+        attributes = {spec.name: name for name, spec in self.fields.items()}
         object.__setattr__(self, "kinds", kinds)
+        object.__setattr__(self, "attributes", attributes)
 
     def watch(self, document: Document) -> None:
         """Open the roots of every field, so that ``document.touched`` tells of changes in them."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from syncline.engine.names import Address
+from syncline.engine.projection import ProjectedTable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
 
 RECEIPTS_KEPT = 1024
 """Receipts a store keeps per workspace and replica: those of its last so many batch numbers."""
@@ -22,6 +26,8 @@ class DocumentWrite:
 
     An ``epoch`` above the stored one begins the document anew: its older rows leave the log, and
     everything but ``live`` counts from here. One below it is refused.
+    Of a projected collection, ``row`` is what its table shows from now on, by column; without one
+    the table keeps what it has, and ``live=False`` takes the row away.
     """
 
     address: Address
@@ -29,6 +35,7 @@ class DocumentWrite:
     state_vector: bytes
     live: bool | None = None
     epoch: int = 0
+    row: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +190,24 @@ class Store(Protocol):
 
         A replica keeps it in its meta and takes a new client id when it differs, because two
         writers under one client id diverge silently and for ever.
+        """
+        ...
+
+    def project(self, tables: Sequence[ProjectedTable], *, anew: bool = False) -> dict[str, int]:
+        """Keep an SQL table of each of these collections from now on, until ``close``.
+
+        A table that is missing, or was made for other columns, is made from the documents; with
+        ``anew`` every one is. Returns how many rows those got, by collection. Tables that are not
+        declared stay as they are and are no longer kept: declaring them again rebuilds them.
+        Called by the thread that writes. A store without SQL keeps no tables.
+        """
+        ...
+
+    def select(self, statement: Select[*tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The rows that ``statement`` finds in the projected tables, as of one moment.
+
+        Raises UsageError if the statement cannot be executed, or the store has no SQL, and
+        StoreError if a table of it could not be kept up to date.
         """
         ...
 

@@ -8,8 +8,11 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any
 
+from syncline.engine.errors import UsageError
 from syncline.engine.names import Address
+from syncline.engine.projection import ProjectedTable
 
 from .base import (
     RECEIPTS_KEPT,
@@ -24,6 +27,9 @@ from .base import (
     Write,
 )
 from .faults import already_stored, not_open, outdated
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
 
 _NAME = "The memory store"
 _numbers = itertools.count(1)
@@ -97,6 +103,17 @@ class MemoryStore:
     def fingerprint(self) -> str:
         """Constant for this object; a copy has another one."""
         return f"memory:{self._number}"
+
+    def project(self, tables: Sequence[ProjectedTable], *, anew: bool = False) -> dict[str, int]:
+        """Of no effect: there is no SQL here. Rows in a write are taken and forgotten."""
+        return {}
+
+    def select(self, statement: Select[*tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        raise UsageError(
+            "A memory store has no SQL tables, so it cannot be queried.",
+            hint='Open the replica with a file, for example Replica.open("app.db", …), or iterate '
+            "over the collection.",
+        )
 
     def write(self, writes: Sequence[Write]) -> list[int]:
         with self._lock:

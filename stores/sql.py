@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
+from syncline.engine.projection import ProjectedTable
 
-from . import sql_read
+from . import projection_keeper, sql_read
 from .base import (
     DocumentInfo,
     DocumentState,
@@ -26,6 +27,7 @@ from .base import (
 )
 from .databases import database_of
 from .faults import not_open
+from .projection_keeper import ProjectionKeeper
 from .sql_write import Writer
 
 _P = ParamSpec("_P")
@@ -57,7 +59,8 @@ class SqlStore:
         self._database = database_of(url_or_path)
         self._name = self._database.name
         self._exclusive = exclusive
-        self._writer = Writer(self._name)
+        self._projection = ProjectionKeeper(self._name)
+        self._writer = Writer(self._name, self._projection)
         self._readers: Engine | None = None
 
     @property
@@ -85,10 +88,14 @@ class SqlStore:
                     self._readers = self._database.open_to_write()
                 else:
                     self._readers = self._database.open_to_look()
+                # Another store may have taken the place since it was last open.
+                self._projection = ProjectionKeeper(self._name)
+                self._writer = Writer(self._name, self._projection)
+                with self._readers.connect() as connection:
+                    self._projection.load(connection)
         except BaseException:
             self.close()
             raise
-        self._writer = Writer(self._name)  # another store may have taken the place since
 
     def close(self) -> None:
         """Close every connection and free the lock. Reads have to be over; twice is allowed."""
@@ -109,18 +116,38 @@ class SqlStore:
         self._expect_open()
         return self._database.fingerprint()
 
-    def write(self, writes: Sequence[Write]) -> list[int]:
-        self._expect_open()
-        if not self._exclusive:
-            raise StoreError(
-                f"{self._name} was opened for looking only.",
-                hint="Open it without exclusive=False to write.",
+    def project(self, tables: Sequence[ProjectedTable], *, anew: bool = False) -> dict[str, int]:
+        self._expect_writable()
+        with self._database.translated():
+            return self._database.transact(
+                lambda connection: self._projection.declare(connection, tables, anew=anew)
             )
+
+    def projected(self) -> list[ProjectedTable]:
+        """The tables that the store has, as far as they describe themselves: for making them
+        anew without the record classes."""
+        return self._projection.declared()
+
+    def select(self, statement: Select[*tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        for table in self._projection.stale.intersection(projection_keeper.tables_of(statement)):
+            raise projection_keeper.left_behind(self._name, table)
+        return self._read(projection_keeper.query, statement)
+
+    def write(self, writes: Sequence[Write]) -> list[int]:
+        self._expect_writable()
         if not writes:
             return []
         with self._database.translated():
             return self._database.transact(
                 lambda connection: self._writer.write(connection, writes)
+            )
+
+    def _expect_writable(self) -> None:
+        self._expect_open()
+        if not self._exclusive:
+            raise StoreError(
+                f"{self._name} was opened for looking only.",
+                hint="Open it without exclusive=False to write.",
             )
 
     def load(self, workspace: str, address: Address) -> StoredDocument | None:

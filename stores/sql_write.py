@@ -25,6 +25,7 @@ from syncline.engine.names import Address
 from . import schema
 from .base import RECEIPTS_KEPT, DocumentWrite, Write
 from .faults import already_stored, outdated
+from .projection_keeper import ProjectionKeeper
 from .sql_compiled import Compiled, Lookup, Row
 
 _Place: TypeAlias = tuple[int, Address]  # workspace id, address
@@ -198,8 +199,9 @@ class Writer:
     was first to make a workspace, or to change an epoch, is found by trying once more.
     """
 
-    def __init__(self, store: str) -> None:
+    def __init__(self, store: str, projection: ProjectionKeeper) -> None:
         self._store = store
+        self._projection = projection
         self._forget()
 
     def write(self, connection: Connection, writes: Sequence[Write]) -> list[int]:
@@ -211,13 +213,19 @@ class Writer:
             return self._write(connection, writes, trusting=False)
 
     def _write(
-        self, connection: Connection, writes: Sequence[Write], *, trusting: bool
+        self,
+        connection: Connection,
+        writes: Sequence[Write],
+        *,
+        trusting: bool,
     ) -> list[int]:
         transaction = _Transaction(
             self._store, connection, self._workspaces, self._documents, trusting=trusting
         )
         with connection.begin():
             heads = transaction.run(writes)
+            left = self._projection.write(connection, writes)
+        self._projection.left_behind(left)
         # Only what is committed is remembered: an id that was rolled back is given out again.
         self._workspaces.add(transaction.new_workspaces)
         self._documents.add(transaction.new_documents)

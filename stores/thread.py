@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -29,6 +29,10 @@ class Run(Protocol):
         self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> _T: ...
 
+    def wait(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """The same without ``await``: blocks the caller until its turn has come and passed."""
+        ...
+
     async def close(self) -> None:
         """Wait for every call asked for so far; no more are taken. Closing twice is allowed."""
         ...
@@ -44,6 +48,9 @@ class RunInline:
         self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """Raises what ``function`` raises, and StoreError after ``close``."""
+        return self.wait(function, *args, **kwargs)
+
+    def wait(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         if self._closed:
             raise _closed()
         return function(*args, **kwargs)
@@ -54,14 +61,39 @@ class RunInline:
 
 @dataclass(slots=True, eq=False)
 class _Call:
+    """A call for which somebody waits, blocked."""
+
     function: Callable[[], Any]
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[None]
     result: Any = None
     error: BaseException | None = None
+    made: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def cancelled(self) -> bool:
+        return False
 
     def settle(self) -> None:
-        """Wake the awaiting task, from the thread."""
+        """Wake who waits, from the thread."""
+        self.made.set()
+
+    def outcome(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _AwaitedCall(_Call):
+    """A call that a task awaits."""
+
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[None]
+
+    @property
+    def cancelled(self) -> bool:
+        return self.done.cancelled()
+
+    def settle(self) -> None:
         with suppress(RuntimeError):  # its event loop was closed: nobody waits any more
             self.loop.call_soon_threadsafe(self._wake)
 
@@ -87,6 +119,22 @@ class StoreThread:
     ) -> _T:
         """Raises what ``function`` raises, StoreError after ``close``, and LimitExceeded while
         MAX_WAITING calls wait."""
+        self._check_open()
+        call = self._await(lambda: function(*args, **kwargs))
+        await call.done
+        result: _T = call.outcome()
+        return result
+
+    def wait(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Raises as a call that is awaited does."""
+        self._check_open()
+        call = _Call(lambda: function(*args, **kwargs))
+        self._submit(call)
+        call.made.wait()
+        result: _T = call.outcome()
+        return result
+
+    def _check_open(self) -> None:
         if self._closed:
             raise _closed()
         if self._calls.qsize() >= MAX_WAITING:
@@ -95,12 +143,6 @@ class StoreThread:
                 hint="The disk cannot keep up or hangs; try again when it has caught up.",
                 retry_after=1.0,
             )
-        call = self._submit(lambda: function(*args, **kwargs))
-        await call.done
-        if call.error is not None:
-            raise call.error
-        result: _T = call.result
-        return result
 
     async def close(self) -> None:
         """Wait for every call asked for so far, then end the thread."""
@@ -108,24 +150,27 @@ class StoreThread:
             return
         self._closed = True
         if self._thread is not None:
-            last = self._submit(_nothing)
+            last = self._await(_nothing)
             self._calls.put(None)
             await last.done
 
-    def _submit(self, function: Callable[[], Any]) -> _Call:
+    def _await(self, function: Callable[[], Any]) -> _AwaitedCall:
+        loop = asyncio.get_running_loop()
+        call = _AwaitedCall(function, loop=loop, done=loop.create_future())
+        self._submit(call)
+        return call
+
+    def _submit(self, call: _Call) -> None:
         if self._thread is None:
             # A daemon: a program that never closes it can end. A write that dies with it was not
             # acknowledged, and is rolled back.
             self._thread = threading.Thread(target=self._work, name="syncline-store", daemon=True)
             self._thread.start()
-        loop = asyncio.get_running_loop()
-        call = _Call(function, loop, loop.create_future())
         self._calls.put(call)
-        return call
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            if call.done.cancelled():
+            if call.cancelled:
                 continue
             try:
                 call.result = call.function()

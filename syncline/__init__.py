@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from syncline.engine.errors import SynclineError
     from syncline.engine.fields import Counter, ListOf, MapOf, SetOf, Text
 
-    from .collection import Change, Collection
-    from .record import Conflict, ConflictingValue, Record, field
+    from .changes import Change
+    from .collection import Collection
+    from .query import Query
+    from .record import Conflict, ConflictingValue, Record, col, field
     from .relay import Relay
     from .replica import Replica, ReplicaStatus, SharedDocument
 
@@ -26,6 +28,7 @@ __all__ = [
     "Counter",
     "ListOf",
     "MapOf",
+    "Query",
     "Record",
     "Relay",
     "Replica",
@@ -34,18 +37,20 @@ __all__ = [
     "SharedDocument",
     "SynclineError",
     "Text",
+    "col",
     "field",
 ]
 
 # Loaded on first use: whoever takes only the engine does not pay for SQLAlchemy and websockets.
 _HOMES = {
-    "Change": "syncline.collection",
+    "Change": "syncline.changes",
     "Collection": "syncline.collection",
     "Conflict": "syncline.record",
     "ConflictingValue": "syncline.record",
     "Counter": "syncline.engine.fields",
     "ListOf": "syncline.engine.fields",
     "MapOf": "syncline.engine.fields",
+    "Query": "syncline.query",
     "Record": "syncline.record",
     "Relay": "syncline.relay",
     "Replica": "syncline.replica",
@@ -54,6 +59,7 @@ _HOMES = {
     "SharedDocument": "syncline.replica",
     "SynclineError": "syncline.engine.errors",
     "Text": "syncline.engine.fields",
+    "col": "syncline.record",
     "field": "syncline.record",
 }
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from syncline.engine.cells import cells_of
-from syncline.engine.changes import ChangeFeed, DocumentChange, Kind, Origin
 from syncline.engine.document import Document
 from syncline.engine.errors import RecordExists, RecordNotFound, WrongType
 from syncline.engine.identity import uuid7
@@ -16,24 +13,15 @@ from syncline.engine.liveness import write_live
 from syncline.engine.names import Address, check_key
 from syncline.engine.schema import LIVE, REGISTERS
 
+from .changes import ChangeStream
+from .query import Query
 from .record import Record, RecordHost
 from .workspace import Workspace
 
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
 R = TypeVar("R", bound=Record)
-
-
-@dataclass(frozen=True, slots=True)
-class Change(Generic[R]):
-    """What happened to one record since the reader last looked.
-
-    ``fields`` are the names of the fields that changed; ``origin`` says whether the (last) change
-    was made here or came from the relay. ``record`` of a deleted one still has its ``key``.
-    """
-
-    kind: Kind
-    record: R
-    fields: tuple[str, ...]
-    origin: Origin
 
 
 class Collection(Generic[R]):
@@ -83,10 +71,11 @@ class Collection(Generic[R]):
         self, document: Document, host: RecordHost, fields: dict[str, Any]
     ) -> None:
         cells = cells_of(document, REGISTERS)
+        specs = [(self._schema.fields[name], name, value) for name, value in fields.items()]
         registers = {
-            name: self._schema.fields[name].value.encode(value, f"{self.name}.{name}")
-            for name, value in fields.items()
-            if self._schema.fields[name].view is None
+            spec.name: spec.value.encode(value, f"{self.name}.{name}")
+            for spec, name, value in specs
+            if spec.view is None
         }
         write_live(document, True, self._schema.delete_vs_edit, host.tick(cells.stamp(LIVE)))
         for name, encoded in registers.items():
@@ -132,6 +121,16 @@ class Collection(Generic[R]):
             if record is not None:  # deleted by the body of the loop
                 yield record
 
+    def where(self, *criteria: ColumnElement[bool] | bool) -> Query[R]:
+        """The records that meet all of ``criteria``: expressions of the class's fields, such as
+        ``Contact.name == "Ada"`` or ``col(Contact.phone).is_not(None)``. Raises UsageError."""
+        return Query(self._workspace, self._model).where(*criteria)
+
+    def order_by(self, *columns: object) -> Query[R]:
+        """All records, in the order of ``columns``, such as ``Contact.name`` or
+        ``col(Contact.born).desc()``. Raises UsageError."""
+        return Query(self._workspace, self._model).order_by(*columns)
+
     def changes(self) -> ChangeStream[R]:
         """The changes from now on, local and remote, to be read with ``async for``.
 
@@ -141,35 +140,3 @@ class Collection(Generic[R]):
         stream = ChangeStream(lambda address: self._attach(address)[0])
         self._workspace.subscribe(self.name, stream)
         return stream
-
-
-class ChangeStream(Generic[R]):
-    """An async iterator of the changes of one collection since it was made."""
-
-    def __init__(self, record_at: Callable[[Address], R]) -> None:
-        self._record_at = record_at
-        self._feed = ChangeFeed()
-        self._arrived = asyncio.Event()
-        self._ended = False
-
-    def add(self, change: DocumentChange) -> None:
-        """Take part in a change. Called by the workspace."""
-        self._feed.add(change)
-        self._arrived.set()
-
-    def end(self) -> None:
-        """Let the reader take what waits, then stop."""
-        self._ended = True
-        self._arrived.set()
-
-    def __aiter__(self) -> ChangeStream[R]:
-        return self
-
-    async def __anext__(self) -> Change[R]:
-        while (change := self._feed.take()) is None:
-            if self._ended:
-                raise StopAsyncIteration
-            self._arrived.clear()
-            await self._arrived.wait()
-        record = self._record_at(change.address)
-        return Change(change.kind, record, tuple(sorted(change.fields)), change.origin)

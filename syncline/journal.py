@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from syncline.engine.clock import HybridClock
 from syncline.engine.document import merge_updates
@@ -67,6 +68,25 @@ class Gathered:
     meta: dict[str, str] = field(default_factory=dict[str, str])
 
 
+@dataclass(slots=True)
+class Commit:
+    """A transaction on its way to the store. Until it is there, none that is later goes.
+
+    Both the loop and ``save`` may bring it there; ``stored`` belongs to the thread that writes.
+    """
+
+    writes: list[Write]
+    documents: dict[Address, Changes]
+    version: int
+    batches: int
+    stored: bool = False
+
+    def store(self, store: Store) -> None:
+        if not self.stored:
+            store.write(self.writes)
+            self.stored = True
+
+
 class Journal:
     """The write side of a replica's store.
 
@@ -82,6 +102,7 @@ class Journal:
         documents: DocumentCache,
         clock: HybridClock,
         live_of: Callable[[Address], bool | None],
+        row_of: Callable[[Address], Mapping[str, Any] | None],
     ) -> None:
         self._store = store
         self._run = run
@@ -89,6 +110,8 @@ class Journal:
         self._documents = documents
         self._clock = clock
         self._live_of = live_of
+        self._row_of = row_of
+        self._commit: Commit | None = None
         self._gathered = Gathered()
         self._bytes = 0
         self._version = 0
@@ -207,7 +230,8 @@ class Journal:
                 await self._wake.wait()
                 self._wake.clear()
                 if not self.saved:
-                    await self._commit()
+                    await self._write()
+                await self.notify()
         except Exception as error:
             # Whoever waits must not wait for ever; ``run``'s own caller gets the exception itself.
             if self.error is None:
@@ -223,15 +247,24 @@ class Journal:
         self._closing = True
         self._wake.set()
 
-    async def _commit(self) -> None:
-        gathered, self._gathered = self._gathered, Gathered()
-        version = self._version
-        writes, batches = self._prepare(gathered)
-        self._outstanding += batches  # already now: while they are written they are pending too
-        while True:
+    def save(self) -> None:
+        """Make everything given so far durable at once, blocking. Raises the StoreError that
+        prevents it; the loop goes on trying."""
+        while not self.saved:
+            commit = self._next()
             try:
-                await self._run(self._store.write, writes)
-                break
+                self._run.wait(commit.store, self._store)
+            except StoreError as error:
+                self.error = error
+                raise
+            self._finish(commit)
+        self._wake.set()  # the loop tells those who wait
+
+    async def _write(self) -> None:
+        commit = self._next()
+        while commit is self._commit:  # ``save`` may finish it meanwhile
+            try:
+                await self._run(commit.store, self._store)
             except StoreError as error:
                 # Nothing is lost yet: the same writes are tried again until the disk takes them.
                 logger.error("the replica's store does not take changes: %s", error)
@@ -240,13 +273,33 @@ class Journal:
                 if self._closing:
                     raise
                 await asyncio.sleep(error.retry_after or RETRY_SECONDS)
+            else:
+                self._finish(commit)
+
+    def _next(self) -> Commit:
+        """The transaction that has to reach the store first: the one that has not yet, or one of
+        all that has gathered."""
+        if self._commit is None:
+            gathered, self._gathered = self._gathered, Gathered()
+            version = self._version
+            writes, batches = self._prepare(gathered)
+            self._outstanding += batches  # already now: while they are written they are pending too
+            self._commit = Commit(writes, gathered.documents, version, batches)
+        return self._commit
+
+    def _finish(self, commit: Commit) -> None:
+        """Take note that ``commit`` is durable; of no effect the second time."""
+        if commit is not self._commit:
+            return
+        self._commit = None
         self.error = None
-        self._durable = version
-        self.durable_batch += batches
-        for address, changes in gathered.documents.items():
+        self._durable = commit.version
+        self.durable_batch += commit.batches
+        for address, changes in commit.documents.items():
             self._forget(address, changes)
+        if not self.saved:
+            self._wake.set()
         self.on_durable()
-        await self.notify()
 
     def _forget(self, address: Address, changes: Changes) -> None:
         self._bytes -= changes.size
@@ -301,4 +354,5 @@ class Journal:
             state_vector=encode_state_vector(self._documents.get(address).state_vector()),
             live=self._live_of(address),
             epoch=changes.epoch,
+            row=self._row_of(address),
         )

@@ -24,6 +24,7 @@ from syncline.engine.errors import (
 )
 from syncline.engine.messages import LIMITS, Entry, Refusal, Updates
 from syncline.engine.names import Address
+from syncline.engine.projection import ProjectedTable
 from syncline.engine.updates import (
     StateVector,
     UpdateLimits,
@@ -36,6 +37,7 @@ from syncline.stores import DocumentWrite, Receipt, Store, Write
 
 from .generations import Generations
 from .receipts import pack_refusals, unpack_refusals
+from .relay_rows import RelayRows
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -134,8 +136,9 @@ class _Transaction:
 class Ledger:
     """The write side of a relay's store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tables: Iterable[ProjectedTable] = ()) -> None:
         self._store = store
+        self._rows = RelayRows(store, tables)
         self._states: _Recent[tuple[str, Address], _State] = _Recent()
         self._last: _Recent[tuple[str, str], int] = _Recent()
 
@@ -150,7 +153,7 @@ class Ledger:
         transaction = _Transaction()
         outcomes = [self._place(pushed, transaction) for pushed in batches]
         drafts = list(transaction.drafts.values())
-        heads = self._store.write([_to_write(draft, transaction.states) for draft in drafts])
+        heads = self._write([_to_write(draft, transaction.states) for draft in drafts])
         # Only now: had the transaction failed, nothing of it may be believed.
         for document, state in transaction.states.items():
             self._states.put(document, state)
@@ -185,7 +188,7 @@ class Ledger:
             self._check(draft, entry, states)
             receipt.refusals += draft.refusals
             try:
-                heads = self._store.write([_to_write(draft, states, receipt=False)])
+                heads = self._write([_to_write(draft, states, receipt=False)])
             except StoreError as error:
                 if error.retry_after is not None:
                     raise
@@ -196,9 +199,20 @@ class Ledger:
                 for document, state in states.items():
                     self._states.put(document, state)
                 announced += self._announcements([draft], heads)
-        (head,) = self._store.write([_to_write(receipt, {})])
+        (head,) = self._write([_to_write(receipt, {})])
         self._last.put((pushed.workspace, pushed.replica), pushed.batch)
         return Settled(head, tuple(receipt.refusals)), announced
+
+    def _write(self, writes: list[Write]) -> list[int]:
+        try:
+            return self._store.write(self._rows.add_to(writes))
+        except BaseException:
+            self._rows.close()  # its documents are ahead of the store
+            raise
+
+    def close(self) -> None:
+        """Let go of what is in memory, in the thread that commits."""
+        self._rows.close()
 
     def last_batch(self, workspace: str, replica: str) -> int:
         """The number of the last committed batch of ``replica``, 0 if there is none."""

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
+from weakref import WeakKeyDictionary
 
 from syncline.engine.cells import cells_of
 from syncline.engine.clock import COUNTER_BITS
 from syncline.engine.document import Document
-from syncline.engine.errors import RecordNotFound, SchemaError, SynclineError, WrongType
+from syncline.engine.errors import (
+    RecordNotFound,
+    SchemaError,
+    SynclineError,
+    UsageError,
+    WrongType,
+)
 from syncline.engine.fields import FieldView, Host
 from syncline.engine.names import Address, check_collection
+from syncline.engine.projection import KEY, check_projectable, projected
 from syncline.engine.schema import (
     REGISTERS,
     DeleteVsEdit,
@@ -25,7 +43,11 @@ from syncline.engine.schema import (
 from syncline.engine.types import ValueType
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
     from .workspace import Workspace
+
+T = TypeVar("T")
 
 _POLICIES = ("newest", "surface", "max", "min")
 
@@ -36,6 +58,7 @@ class _Declaration:
 
     default: Callable[[], Any] | None
     on_conflict: OnConflict
+    stored_as: str | None = None
 
 
 _REQUIRED: Any = object()
@@ -46,6 +69,7 @@ def field(
     default: Any = _REQUIRED,
     default_factory: Callable[[], Any] | None = None,
     on_conflict: OnConflict = "newest",
+    stored_as: str | None = None,
 ) -> Any:
     """Say more about a field than its annotation does.
 
@@ -53,7 +77,9 @@ def field(
     nobody has written it; a field without one must be given to ``create``. ``on_conflict`` says
     what concurrent writes read as: the ``newest`` by time; ``surface``, which reads as the newest
     and lists all in ``record.conflicts()`` until someone writes the field again; the ``max`` or the
-    ``min``.
+    ``min``. ``stored_as`` is the name by which documents know the field, where that is another: a
+    field that is renamed keeps it, and goes on sharing its values with replicas that have not heard
+    of the new name.
     """
     if on_conflict not in _POLICIES:
         raise SchemaError(
@@ -63,7 +89,7 @@ def field(
     factory = default_factory
     if default is not _REQUIRED:
         factory = _constant(default)
-    return _Declaration(factory, on_conflict)
+    return _Declaration(factory, on_conflict, stored_as)
 
 
 def _constant(value: Any) -> Callable[[], Any]:
@@ -119,6 +145,17 @@ class RecordHost(Host):
         return self.workspace.clock.tick()
 
 
+class _Key:
+    """The descriptor behind ``key``."""
+
+    @overload
+    def __get__(self, record: None, owner: type[Record]) -> ColumnElement[str]: ...
+    @overload
+    def __get__(self, record: Record, owner: type[Record]) -> str: ...
+    def __get__(self, record: Record | None, owner: type[Record]) -> ColumnElement[str] | str:
+        return _column(owner, KEY) if record is None else _address_of(record).key
+
+
 class Record:
     """Base of all records::
 
@@ -130,6 +167,10 @@ class Record:
     ``delete_vs_edit="keep-edit"`` brings a deleted record back when another device edited it at the
     same time; by default the deletion wins. Records are handles: two handles of one key are equal
     and show the same content, and reading one whose record was deleted raises RecordNotFound.
+
+    On the class a field is the column of its SQL table, as in
+    ``contacts.where(Contact.name == …)``. To type checkers it stays what its annotation says, and
+    ``col(Contact.name)`` is the column.
     """
 
     __schema__: ClassVar[Schema]
@@ -146,9 +187,11 @@ class Record:
                 hint=f'Write `class {cls.__name__}(Record, collection="…")`.',
             )
         fields = {name: _field_spec(cls, collection, name, hint) for name, hint in _hints(cls)}
+        _check_stored_names(collection, fields)
         cls.__schema__ = Schema(check_collection(collection), fields, delete_vs_edit)
+        check_projectable(cls.__schema__)
         for name, spec in fields.items():
-            setattr(cls, name, _Field(spec))
+            setattr(cls, name, _Field(name, spec))
 
     def __init__(self) -> None:
         raise SchemaError(
@@ -164,17 +207,15 @@ class Record:
         object.__setattr__(record, "_address", address)
         return record
 
-    @property
-    def key(self) -> str:
-        """What names the record in its collection."""
-        return self._address.key
+    key = _Key()
+    """What names the record in its collection."""
 
     def conflicts(self) -> list[Conflict]:
         """The fields declared ``on_conflict="surface"`` that hold different concurrent values."""
         cells = cells_of(self._host.document(), REGISTERS)
         found: list[Conflict] = []
         for name, spec in self.__schema__.fields.items():
-            siblings = cells.siblings(name) if spec.on_conflict == "surface" else []
+            siblings = cells.siblings(spec.name) if spec.on_conflict == "surface" else []
             if any(cell.value != siblings[0].value for cell in siblings):
                 values = tuple(
                     ConflictingValue(
@@ -226,12 +267,13 @@ class Record:
 class _Field:
     """The descriptor behind one declared field."""
 
-    def __init__(self, spec: FieldSpec) -> None:
+    def __init__(self, name: str, spec: FieldSpec) -> None:
+        self.name = name
         self.spec = spec
 
     def __get__(self, record: Record | None, owner: type[Record]) -> Any:
         if record is None:
-            return self
+            return _column(owner, self.name)
         if self.spec.view is not None:
             return self._view(record)
         cell = self.spec.choose(cells_of(_host_of(record).document(), REGISTERS))
@@ -240,8 +282,7 @@ class _Field:
         return self.spec.default() if self.spec.default else None
 
     def __set__(self, record: Record, value: Any) -> None:
-        name = self.spec.name
-        where = f"{record.__schema__.collection}.{name}"
+        where = f"{record.__schema__.collection}.{self.name}"
         if self.spec.view is not None:
             if self._view(record).same_as(value):
                 return  # `record.visits += 1` has counted and now assigns the view that it got
@@ -253,7 +294,7 @@ class _Field:
         host = _host_of(record)
         with host.writing() as document:
             cells = cells_of(document, REGISTERS)
-            cells.write(name, encoded, host.tick(cells.stamp(name)))
+            cells.write(self.spec.name, encoded, host.tick(cells.stamp(self.spec.name)))
 
     def _view(self, record: Record) -> FieldView:
         if self.spec.view is None:
@@ -267,12 +308,68 @@ def _host_of(record: Record) -> Host:
     return host
 
 
+def _address_of(record: Record) -> Address:
+    address: Address = object.__getattribute__(record, "_address")
+    return address
+
+
+_columns: WeakKeyDictionary[type[Record], Mapping[str, ColumnElement[Any]]] = WeakKeyDictionary()
+
+
+def columns_of(model: type[Record]) -> Mapping[str, ColumnElement[Any]]:
+    """The columns of the table of ``model`` by field, and ``key``; always the same objects."""
+    columns = _columns.get(model)
+    if columns is None:
+        from syncline.stores.projection import sql_table
+
+        columns = _columns[model] = dict(sql_table(projected(model.__schema__)).c.items())
+    return columns
+
+
+def _column(model: type[Record], name: str) -> ColumnElement[Any]:
+    if "__schema__" not in model.__dict__:
+        raise AttributeError(f"{model.__name__} has no columns")
+    return columns_of(model)[name]
+
+
+def col(field: T) -> ColumnElement[T]:
+    """The column of a field, for type checkers: ``col(Contact.phone).is_not(None)``.
+
+    Raises UsageError for anything but a field taken from a record class.
+    """
+    from sqlalchemy import ColumnElement
+
+    value: Any = field
+    if not isinstance(value, ColumnElement):
+        raise UsageError(
+            f"{value!r:.60} is not a field of a record class.",
+            hint="Write col(Contact.name), with the class and not with a record.",
+        )
+    return cast("ColumnElement[T]", value)
+
+
 def _plain(value: Any) -> Any:
     return value.to_plain() if isinstance(value, FieldView) else value
 
 
 def _time_of(stamp: int) -> datetime:
     return datetime.fromtimestamp((stamp >> COUNTER_BITS) / 1000, UTC)
+
+
+def _check_stored_names(collection: str, fields: Mapping[str, FieldSpec]) -> None:
+    seen: dict[str, str] = {}
+    for name, spec in fields.items():
+        if not spec.name.isidentifier() or spec.name.startswith("_"):
+            raise SchemaError(
+                f"{collection}.{name} cannot be stored as {spec.name!r}.",
+                hint="stored_as takes the name that the field had before: letters, digits and "
+                "underscores, beginning with a letter.",
+            )
+        if (other := seen.setdefault(spec.name, name)) != name:
+            raise SchemaError(
+                f"{collection}.{other} and {collection}.{name} are both stored as {spec.name!r}.",
+                hint="Give one of them another name, or another stored_as.",
+            )
 
 
 def _hints(cls: type[Record]) -> list[tuple[str, Any]]:
@@ -300,6 +397,7 @@ def _field_spec(cls: type[Record], collection: str, name: str, annotation: Any) 
     if not isinstance(declared, _Declaration):
         default = None if declared is _REQUIRED else _constant(declared)
         declared = _Declaration(default, "newest")
+    stored = name if declared.stored_as is None else declared.stored_as
     origin = get_origin(annotation) or annotation
     if isinstance(origin, type) and issubclass(origin, FieldView):
         view: type[FieldView] = origin
@@ -309,8 +407,8 @@ def _field_spec(cls: type[Record], collection: str, name: str, annotation: Any) 
                 hint="It starts empty and merges by itself.",
             )
         item = get_args(annotation) or (Any,)
-        return FieldSpec(name, ValueType(item[0], owner), view)
+        return FieldSpec(stored, ValueType(item[0], owner), view)
     value = ValueType(annotation, owner)
     if declared.default is not None:
         value.encode(declared.default(), owner)
-    return FieldSpec(name, value, None, declared.default, declared.on_conflict)
+    return FieldSpec(stored, value, None, declared.default, declared.on_conflict)

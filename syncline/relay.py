@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
 from syncline.engine.errors import InvalidName, SynclineError, TransportClosed, WorkspaceMismatch
 from syncline.engine.names import check_workspace
+from syncline.engine.projection import projected
 from syncline.stores import SqlStore, Store, Write
 from syncline.transports import Transport, WebSocketServer
 
@@ -19,6 +20,7 @@ from .environment import Environment
 from .ledger import Committed, Ledger
 from .page import Page
 from .peer import Peer
+from .record import Record
 from .room import Room
 
 logger = logging.getLogger("syncline.relay")
@@ -27,13 +29,16 @@ logger = logging.getLogger("syncline.relay")
 class RelayCore:
     """A relay without its sockets: serves whatever transports it is given."""
 
-    def __init__(self, store: Store, environment: Environment) -> None:
+    def __init__(
+        self, store: Store, environment: Environment, models: Iterable[type[Record]] = ()
+    ) -> None:
+        self._tables = [projected(model.__schema__, by_workspace=True) for model in models]
         self.identity = ""
         self.store = store
         # Readers that catch up do not stand in the way of commits.
         self.run = environment.store_thread()
         self.read = environment.store_thread()
-        self.ledger = Ledger(store)
+        self.ledger = Ledger(store, self._tables)
         self.catalogue = Catalogue(store)
         self.committer = Committer(self.ledger, self.run, self._publish)
         self._environment = environment
@@ -45,6 +50,7 @@ class RelayCore:
         await self.run(self.store.open)
         try:
             self.identity = await self.run(self._claim)
+            await self.run(self.store.project, self._tables)
         except BaseException:
             await self._release()
             raise
@@ -74,6 +80,7 @@ class RelayCore:
 
     async def _release(self) -> None:
         await self.read.close()
+        await self.run(self.ledger.close)
         await self.run(self.store.close)
         await self.run.close()
 
@@ -128,7 +135,8 @@ class Relay:
             print(relay.url)
             await asyncio.Event().wait()
 
-    ``store`` is a path, a SQLAlchemy URL or a Store; port 0 takes a free one. Leaving the block
+    ``store`` is a path, a SQLAlchemy URL or a Store; port 0 takes a free one. Of each record class
+    in ``models`` the store keeps an SQL table, for all workspaces. Leaving the block
     closes the connections (1001) and the store; whatever was acknowledged is on disk.
     """
 
@@ -138,6 +146,7 @@ class Relay:
         *,
         host: str = "127.0.0.1",
         port: int = 8765,
+        models: Iterable[type[Record]] = (),
         environment: Environment | None = None,
     ) -> None:
         if isinstance(store, str | Path):
@@ -145,7 +154,7 @@ class Relay:
         self.store = store
         self._host = host
         self._port = port
-        self._core = RelayCore(store, environment or Environment())
+        self._core = RelayCore(store, environment or Environment(), models)
         self._server: WebSocketServer | None = None
 
     @property

@@ -24,6 +24,7 @@ from syncline.engine.fields.shared import SharedArray, SharedMap, SharedText
 from syncline.engine.identity import MAX_CLIENT_ID, Identity
 from syncline.engine.liveness import write_live
 from syncline.engine.names import Address
+from syncline.engine.projection import projected
 from syncline.engine.updates import parse_update
 from syncline.stores import SqlStore, Store, Write
 from syncline.transports import parse_relay_url
@@ -132,6 +133,7 @@ class Replica:
         try:
             await self._run(self._claim)
             schemas = {name: model.__schema__ for name, model in self._models.items()}
+            await self._run(self._store.project, [projected(each) for each in schemas.values()])
             self._opened = Workspace(
                 LOCAL, self._store, self._run, schemas, self._environment.now, self._environment.rng
             )

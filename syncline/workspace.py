@@ -7,10 +7,11 @@ durable; the link takes it from there to the relay.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
 import orjson
@@ -22,6 +23,7 @@ from syncline.engine.document import Document
 from syncline.engine.errors import (
     DocumentBroken,
     LimitExceeded,
+    ReplicaClosed,
     TransactionConflict,
     WorkspaceMismatch,
 )
@@ -30,6 +32,7 @@ from syncline.engine.identity import Identity
 from syncline.engine.liveness import is_live
 from syncline.engine.messages import LIMITS, DocumentSummary, Entry
 from syncline.engine.names import Address
+from syncline.engine.projection import Rows, projected
 from syncline.engine.schema import Schema
 from syncline.engine.updates import StateVector, UpdateInfo, covers, parse_update
 from syncline.stores import RefusedUpdate, Run, Store
@@ -38,6 +41,11 @@ from .catalogue import Catalogue
 from .documents import CAPACITY, DocumentCache
 from .forks import NONE_OUTDATED, Outdated, unacknowledged
 from .journal import Journal
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+
+logger = logging.getLogger("syncline.replica")
 
 
 class Listener(Protocol):
@@ -83,7 +91,10 @@ class Workspace:
         self.identity, _ = Identity.recall(meta, rng, meta["fingerprint"])
         self.clock = HybridClock(now, int(meta.get("clock", "0")))
         self.documents = DocumentCache(store, name, self.identity.client_id, capacity)
-        self.journal = Journal(store, run, name, self.documents, self.clock, self._live_of)
+        self.journal = Journal(
+            store, run, name, self.documents, self.clock, self._live_of, self._row_of
+        )
+        self._rows = {name: Rows(projected(schema)) for name, schema in schemas.items()}
         self.hold_back = HoldBack(int(meta.get("cursor", "0")))
         self.catalogue = Catalogue(store)
         self.joined: str | None = meta.get("joined")
@@ -91,6 +102,7 @@ class Workspace:
         self.relay: str | None = meta.get("relay")
         """The identity of the relay first reached."""
         self._transaction: Transaction | None = None
+        self._closed = False
         # Weak: a stream that its reader has dropped stops costing anything.
         self._listeners: dict[str, WeakSet[Listener]] = {name: WeakSet() for name in schemas}
         self._live: dict[str, set[str]] = {name: set() for name in schemas}
@@ -156,6 +168,35 @@ class Workspace:
 
     def _live_of(self, address: Address) -> bool | None:
         return address.key in self._live[address.collection] if self._has(address) else None
+
+    def _row_of(self, address: Address) -> dict[str, Any] | None:
+        """What the table of its collection shows of the record; None if it shows nothing."""
+        if not self._live_of(address):
+            return None
+        try:
+            return self._rows[address.collection].row(self.documents.get(address))
+        except DocumentBroken as error:
+            logger.error("the table of %s does not follow it: %s", address, error)
+            return None
+
+    def select(self, statement: Select[*tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """What ``statement`` finds in the tables, every local change so far included.
+
+        Raises ReplicaClosed, TransactionConflict inside a transaction that has changed something,
+        UsageError, StoreError.
+        """
+        if self._closed:
+            raise ReplicaClosed(
+                "The replica of this query is closed.",
+                hint="Query inside `async with Replica.open(…) as replica:`.",
+            )
+        if self._transaction is not None and self._transaction.documents:
+            raise TransactionConflict(
+                "A query cannot see the changes of the transaction that is open.",
+                hint="Query before the first change in the `with` block, or after the block.",
+            )
+        self.journal.save()
+        return self._store.select(statement)
 
     def _has(self, address: Address) -> bool:
         return address.collection in self.schemas
@@ -380,6 +421,7 @@ class Workspace:
         for listeners in self._listeners.values():
             for listener in list(listeners):
                 listener.end()
+        self._closed = True
         self.documents.close()
 
     def _before_change(self, address: Address, document: Document) -> bool | None:
@@ -395,7 +437,9 @@ class Workspace:
         if not self._has(address):
             return
         lives = self._index(address, document)
-        fields = fields_of(document.touched)
+        attributes = self.schemas[address.collection].attributes
+        touched = fields_of(document.touched)
+        fields = frozenset(attributes[name] for name in touched if name in attributes)
         kind = _kind_of_change(bool(was_live), lives)
         if kind is None or (kind == "updated" and not fields):
             return

@@ -1,4 +1,4 @@
-"""The command line: ``syncline serve``, ``demo``, ``inspect``."""
+"""The command line: ``syncline serve``, ``demo``, ``inspect``, ``rebuild-projection``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from syncline.engine.errors import SynclineError
 
 from .demo import demo
 from .inspect import inspect
+from .rebuild import rebuild_projection
 from .serve import serve
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(demo)
 app.command()(inspect)
+app.command()(rebuild_projection)
 
 
 def _show_version(wanted: bool) -> None:

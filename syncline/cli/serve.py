@@ -16,7 +16,10 @@ from rich.markup import escape
 from rich.syntax import Syntax
 
 from syncline.page import connect_snippet
+from syncline.record import Record
 from syncline.relay import Relay
+
+from .models import load_models
 
 
 def serve(
@@ -25,6 +28,13 @@ def serve(
     store: Annotated[
         str, typer.Option(help="Where to keep the data: a path or a SQLAlchemy URL.")
     ] = "sqlite:///syncline.db",
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A record class, as module:Name, of which to keep an SQL table; may be given "
+            "several times."
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Log every connection.")] = False,
 ) -> None:
     """Run the relay: it orders, stores and forwards what replicas send.
@@ -38,15 +48,17 @@ def serve(
         show_path=False,
     )
     logging.basicConfig(level=handler.level, format="%(message)s", handlers=[handler])
-    _run(_serve(console, host, port, store))
+    _run(_serve(console, host, port, store, load_models(models or [])))
 
 
-async def _serve(console: Console, host: str, port: int, store: str) -> None:
+async def _serve(
+    console: Console, host: str, port: int, store: str, models: list[type[Record]]
+) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopped.set)
-    async with Relay(store, host=host, port=port) as relay:
+    async with Relay(store, host=host, port=port, models=models) as relay:
         console.print(f"[bold green]Syncline relay[/] listening on [bold]{relay.url}[/]")
         console.print(f"Storing in [bold]{escape(store)}[/]", soft_wrap=True)
         console.print(f"Web page at {relay.url.replace('ws', 'http', 1)}/")

@@ -87,6 +87,10 @@ class SlowRun:
         result: _T = await self._submit(lambda: function(*args, **kwargs))
         return result
 
+    def wait(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        assert not self._closed, "a store call after the store thread was closed"
+        return function(*args, **kwargs)  # no virtual time passes for who blocks
+
     async def close(self) -> None:
         if not self._closed:
             self._closed = True

@@ -136,7 +136,7 @@ def pong_answers_one_ping(patch: pytest.MonkeyPatch) -> None:
 
 
 def nothing_offered_to_a_restored_relay(patch: pytest.MonkeyPatch) -> None:
-    """After a restore the replica fetches what it lacks, and keeps what the relay lost to itself."""
+    """After a restore the replica fetches what it lacks, and offers nothing in return."""
     exchange = Comparison._exchange
 
     def take_only(self: Comparison, address: Address, _ours: Any, theirs: Any) -> None:

@@ -167,3 +167,24 @@ async def test_a_store_lives_on_the_thread(threaded: StoreThread, tmp_path: Path
     assert heads == [[2 * n] for n in range(1, 30)]
     assert_holds(store, 29)
     await threaded(store.close)
+
+
+async def test_waiting_blocks_for_results_and_errors(run: Run) -> None:
+    assert run.wait(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        run.wait(divmod, 1, 0)
+    await run.close()
+    with pytest.raises(StoreError, match="closed"):
+        run.wait(divmod, 7, 2)
+
+
+async def test_waiting_takes_its_turn(threaded: StoreThread) -> None:
+    gate = Gate()
+    awaited = asyncio.create_task(threaded(gate))
+    await gate.running()
+    left: list[bool] = []
+    waiting = asyncio.create_task(asyncio.to_thread(threaded.wait, lambda: left.append(gate.left)))
+    gate.leave.set()
+    await waiting
+    assert left == [True]
+    assert await awaited == "through"

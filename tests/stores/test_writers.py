@@ -13,6 +13,7 @@ from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
 from syncline.stores import DocumentWrite, SqlStore, Write, sql_write
 from syncline.stores.databases import database_of
+from syncline.stores.projection_keeper import ProjectionKeeper
 from syncline.stores.sql_write import Writer
 
 A = Address("pages", "a")
@@ -44,7 +45,7 @@ def test_two_writers_leave_no_hole_that_a_reader_could_miss(created: str) -> Non
     def write(name: str) -> None:
         try:
             with writing(created) as connection:
-                writer = Writer(name)
+                writer = Writer(name, ProjectionKeeper(name))
                 start.wait()
                 for n in range(EACH):
                     shared = DocumentWrite(A, (b"%d" % n,) * (n % 3), b"")
@@ -82,7 +83,10 @@ def test_what_another_writer_changed_is_looked_up(created: str) -> None:
 
     with ExitStack() as stack:
         one, two = (stack.enter_context(writing(created)) for _ in range(2))
-        left, right = Writer("The left store"), Writer("The right store")
+        left, right = (
+            Writer("The left store", ProjectionKeeper("The left store")),
+            Writer("The right store", ProjectionKeeper("The right store")),
+        )
         assert left.write(one, content(b"1")) == [1]
         assert right.write(two, content(b"2")) == [2]
         assert right.write(two, content(b"3", epoch=1)) == [3]
@@ -113,10 +117,12 @@ def test_a_workspace_that_another_writer_makes_meanwhile(
             if connection is one and not raced:
                 raced.append(connection)
                 if connection.dialect.name != "sqlite":  # there it waits for the first to end
-                    Writer("The other store").write(two, [Write("w", meta={"other": "1"})])
+                    Writer("The other store", ProjectionKeeper("The other store")).write(
+                        two, [Write("w", meta={"other": "1"})]
+                    )
             return iter(found)
 
         monkeypatch.setattr(sql_write.Lookup, "find", find)
-        writer = Writer("The store")
+        writer = Writer("The store", ProjectionKeeper("The store"))
         assert writer.write(one, [Write("w", (DocumentWrite(A, (b"1",), b""),))]) == [1]
         assert raced

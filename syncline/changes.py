@@ -1,0 +1,61 @@
+"""Changes: what happened to the records of a collection, for whoever reads along."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from syncline.engine.changes import ChangeFeed, DocumentChange, Kind, Origin
+from syncline.engine.names import Address
+
+from .record import Record
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[R]):
+    """What happened to one record since the reader last looked.
+
+    ``fields`` are the names of the fields that changed; ``origin`` says whether the (last) change
+    was made here or came from the relay. ``record`` of a deleted one still has its ``key``.
+    """
+
+    kind: Kind
+    record: R
+    fields: tuple[str, ...]
+    origin: Origin
+
+
+class ChangeStream(Generic[R]):
+    """An async iterator of the changes of one collection since it was made."""
+
+    def __init__(self, record_at: Callable[[Address], R]) -> None:
+        self._record_at = record_at
+        self._feed = ChangeFeed()
+        self._arrived = asyncio.Event()
+        self._ended = False
+
+    def add(self, change: DocumentChange) -> None:
+        """Take part in a change. Called by the workspace."""
+        self._feed.add(change)
+        self._arrived.set()
+
+    def end(self) -> None:
+        """Let the reader take what waits, then stop."""
+        self._ended = True
+        self._arrived.set()
+
+    def __aiter__(self) -> ChangeStream[R]:
+        return self
+
+    async def __anext__(self) -> Change[R]:
+        while (change := self._feed.take()) is None:
+            if self._ended:
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        record = self._record_at(change.address)
+        return Change(change.kind, record, tuple(sorted(change.fields)), change.origin)
