@@ -301,7 +301,7 @@ def _live(value: Any) -> bool | None:
 def as_bytes(value: Any) -> bytes:
     """The value of a column of bytes, which in a damaged database may be anything."""
     if isinstance(value, memoryview):  # psycopg2's
-        return bytes(value)
+        return value.tobytes()
     if not isinstance(value, bytes):
         raise BrokenRow(f"where bytes were written it has {value!r:.50}")
     return value
