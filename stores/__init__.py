@@ -23,6 +23,7 @@ from .thread import Run, RunInline, StoreThread
 
 if TYPE_CHECKING:
     from .sql import SqlStore
+    from .verify import Problem
 
 __all__ = [
     "RECEIPTS_KEPT",
@@ -32,6 +33,7 @@ __all__ = [
     "MemoryStore",
     "OutboxBatch",
     "Page",
+    "Problem",
     "Receipt",
     "RefusedUpdate",
     "Run",
@@ -51,4 +53,8 @@ def __getattr__(name: str) -> Any:
         from .sql import SqlStore
 
         return SqlStore
+    if name == "Problem":
+        from .verify import Problem
+
+        return Problem
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DataError, DBAPIError
@@ -147,5 +147,5 @@ def _rows(params: Any) -> Iterator[Any]:
 
 def _sent_size(row: Any) -> int:
     """Bytes of a row in a statement at most: drivers send two digits for a byte, or escape it."""
-    values = row.values() if isinstance(row, dict) else row
+    values: Iterable[Any] = cast("dict[str, Any]", row).values() if isinstance(row, dict) else row
     return 2 * sum(len(value) for value in values if isinstance(value, bytes | str))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
@@ -98,6 +99,8 @@ class PostgreSql(Server):
                 return self.full(error)
             case "3D000" | "42501" | "25006" | "3F000":
                 return self.refused(error)
+            case _:
+                pass
         match state[:2]:
             case "08" | "40" | "53" | "57" | "58":
                 return self.failed(error)
@@ -118,6 +121,6 @@ def _state(error: DBAPIError) -> str | None:
             return code
     said = error.orig.args[0] if error.orig is not None and error.orig.args else None
     if isinstance(said, dict):  # pg8000's
-        code = said.get("C")
+        code = cast("dict[str, Any]", said).get("C")
         return code if isinstance(code, str) else None
     return None

@@ -284,7 +284,7 @@ class Server(ABC):
 
 def _first_line(error: DBAPIError) -> str:
     """What the driver says, without the lines that may quote values."""
-    said = error.orig.args if error.orig is not None else ()
+    said: tuple[Any, ...] = error.orig.args if error.orig is not None else ()
     text = next((part for part in reversed(said) if isinstance(part, str)), None)
     lines = (text or str(error.orig) or type(error.orig).__name__).strip().splitlines()
     return lines[0].strip().rstrip(".")

@@ -29,6 +29,7 @@ from .databases import database_of
 from .faults import not_open
 from .projection_keeper import ProjectionKeeper
 from .sql_write import Writer
+from .verify import Problem, Verification
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -149,6 +150,15 @@ class SqlStore:
                 f"{self._name} was opened for looking only.",
                 hint="Open it without exclusive=False to write.",
             )
+
+    def verify(self) -> list[Problem]:
+        """Read the whole store and return everything that does not agree: nothing, in a sound one.
+
+        The database's own check of its structure (SQLite's), the counts and seqs that are noted
+        with documents and workspaces against the log, and each log against the state vector that
+        its document has when it is rebuilt. Changes nothing; others may write meanwhile.
+        """
+        return Verification(self._read, self._database.problems).run()
 
     def load(self, workspace: str, address: Address) -> StoredDocument | None:
         return self._read(sql_read.load, workspace, address)

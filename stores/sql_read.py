@@ -165,8 +165,8 @@ def load(connection: Connection, workspace: str, address: Address) -> StoredDocu
     _, state_vector, live, epoch = rows[0]
     return StoredDocument(
         address,
-        tuple([_bytes(row[1]) for row in rows[1:]]),
-        _bytes(state_vector),
+        tuple([as_bytes(row[1]) for row in rows[1:]]),
+        as_bytes(state_vector),
         _live(live),
         rows[-1][0],
         epoch,
@@ -178,14 +178,16 @@ def state(connection: Connection, workspace: str, address: Address) -> DocumentS
     if row is None:
         return None
     epoch, state_vector, live, last_seq = row
-    return DocumentState(address, epoch, _bytes(state_vector), _live(live), last_seq)
+    return DocumentState(address, epoch, as_bytes(state_vector), _live(live), last_seq)
 
 
 def states(
     connection: Connection, workspace: str, after: Address, until: Address | None, limit: int
 ) -> list[DocumentState]:
     return [
-        DocumentState(Address(collection, key), epoch, _bytes(state_vector), _live(live), last_seq)
+        DocumentState(
+            Address(collection, key), epoch, as_bytes(state_vector), _live(live), last_seq
+        )
         for collection, key, epoch, state_vector, live, last_seq in _stretch(
             connection, _seen, workspace, after, until, limit
         )
@@ -283,7 +285,7 @@ def since(
         if [row[0] for row in rows] == seqs:
             taken = tuple(
                 [
-                    StoredUpdate(seq, Address(collection, key), _bytes(data), epoch)
+                    StoredUpdate(seq, Address(collection, key), as_bytes(data), epoch)
                     for seq, collection, key, data, epoch in rows
                 ]
             )
@@ -296,10 +298,10 @@ def _live(value: Any) -> bool | None:
     return None if value is None else bool(value)
 
 
-def _bytes(value: Any) -> bytes:
+def as_bytes(value: Any) -> bytes:
     """The value of a column of bytes, which in a damaged database may be anything."""
     if isinstance(value, memoryview):  # psycopg2's
-        return bytes(value)
+        return value.tobytes()
     if not isinstance(value, bytes):
         raise BrokenRow(f"where bytes were written it has {value!r:.50}")
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -70,7 +70,7 @@ class TestDatabase:
 
 
 @contextmanager
-def database(kind: str) -> Iterator[TestDatabase]:
+def database(kind: str) -> Generator[TestDatabase]:
     """A new, empty database that is dropped at the end."""
     server = _engine(SERVERS[kind])
     name = f"syncline_test_{uuid.uuid4().hex}"

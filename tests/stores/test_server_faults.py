@@ -18,6 +18,7 @@ from tests.stores.numbered import assert_holds, numbered
 from tests.stores.proxy import Proxy
 from tests.stores.servers import TestDatabase
 
+HIDDEN = "s3cret"
 WAITING = {
     "postgresql": "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
     " AND wait_event_type = 'Lock'",
@@ -96,13 +97,13 @@ def test_a_server_that_is_away_for_a_while(store: SqlStore, proxy: Proxy) -> Non
 
 
 def test_opening_while_the_server_is_away(server: TestDatabase, proxy: Proxy) -> None:
-    url = make_url(server.url).set(host="127.0.0.1", port=proxy.port, password="s3cret")
+    url = make_url(server.url).set(host="127.0.0.1", port=proxy.port, password=HIDDEN)
     store = SqlStore(url.render_as_string(hide_password=False))
     proxy.refuse(True)
     with pytest.raises(StoreFailed) as caught:
         store.open()
     assert_failed(caught.value)
-    assert "s3cret" not in str(caught.value) + repr(caught.value) + repr(store)
+    assert HIDDEN not in str(caught.value) + repr(caught.value) + repr(store)
     proxy.refuse(False)
 
 

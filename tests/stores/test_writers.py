@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager
 
 import pytest
@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 
 from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
-from syncline.stores import DocumentWrite, SqlStore, Write, sql_write
+from syncline.stores import DocumentWrite, SqlStore, Write
 from syncline.stores.databases import database_of
 from syncline.stores.projection_keeper import ProjectionKeeper
+from syncline.stores.sql_compiled import Lookup
 from syncline.stores.sql_write import Writer
 
 A = Address("pages", "a")
@@ -30,7 +31,7 @@ def created(location: str) -> str:
 
 
 @contextmanager
-def writing(location: str) -> Iterator[Connection]:
+def writing(location: str) -> Generator[Connection]:
     engine = database_of(location).writer_engine()
     with engine.connect() as connection:
         yield connection
@@ -109,10 +110,10 @@ def test_a_workspace_that_another_writer_makes_meanwhile(
     """Between looking for the workspace and making it, another writer makes it."""
     with ExitStack() as stack:
         one, two = (stack.enter_context(writing(created)) for _ in range(2))
-        look_up = sql_write.Lookup.find
+        look_up = Lookup.find
         raced: list[Connection] = []
 
-        def find(self: sql_write.Lookup, connection: Connection, *args: object) -> object:
+        def find(self: Lookup, connection: Connection, *args: object) -> object:
             found = list(look_up(self, connection, *args))  # type: ignore[arg-type]
             if connection is one and not raced:
                 raced.append(connection)
@@ -122,7 +123,7 @@ def test_a_workspace_that_another_writer_makes_meanwhile(
                     )
             return iter(found)
 
-        monkeypatch.setattr(sql_write.Lookup, "find", find)
+        monkeypatch.setattr(Lookup, "find", find)
         writer = Writer("The store", ProjectionKeeper("The store"))
         assert writer.write(one, [Write("w", (DocumentWrite(A, (b"1",), b""),))]) == [1]
         assert raced
