@@ -80,9 +80,10 @@ class ProjectionKeeper:
 
     def load(self, connection: Connection) -> None:
         """Learn which tables the store has."""
-        if inspect(connection).has_table(projections.name):
-            rows = connection.execute(select(projections.c.collection, projections.c.signature))
-            self._signatures = {row[0]: row[1] for row in rows}
+        with connection.begin():
+            if inspect(connection).has_table(projections.name):
+                rows = connection.execute(select(projections.c.collection, projections.c.signature))
+                self._signatures = {row[0]: row[1] for row in rows}
 
     def declared(self) -> list[ProjectedTable]:
         """The tables that the store has, as far as they describe themselves."""

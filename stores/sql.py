@@ -92,8 +92,8 @@ class SqlStore:
                 # Another store may have taken the place since it was last open.
                 self._projection = ProjectionKeeper(self._name)
                 self._writer = Writer(self._name, self._projection)
-                with self._readers.connect() as connection:
-                    self._projection.load(connection)
+                if self._exclusive:
+                    self._database.transact(self._projection.load)
         except BaseException:
             self.close()
             raise
