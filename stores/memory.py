@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +13,7 @@ from syncline.engine.names import Address
 from .base import (
     RECEIPTS_KEPT,
     DocumentInfo,
+    LogSize,
     OutboxBatch,
     Page,
     Receipt,
@@ -30,12 +32,21 @@ _numbers = itertools.count(1)
 class _Document:
     state_vector: bytes
     live: bool | None = None
-    seqs: list[int] = field(default_factory=list[int])
+    log: list[StoredUpdate] = field(default_factory=list[StoredUpdate])
+
+    @property
+    def last_seq(self) -> int:
+        return self.log[-1].seq if self.log else 0
+
+    @property
+    def size(self) -> int:
+        return sum(len(update.data) for update in self.log)
 
 
 @dataclass(slots=True)
 class _Workspace:
-    log: list[StoredUpdate] = field(default_factory=list[StoredUpdate])  # seq n is at n - 1
+    head: int = 0
+    log: list[StoredUpdate] = field(default_factory=list[StoredUpdate])  # by seq, with holes
     documents: dict[Address, _Document] = field(default_factory=dict[Address, _Document])
     receipts: dict[str, dict[int, Receipt]] = field(default_factory=dict[str, dict[int, Receipt]])
     outbox: dict[int, bytes] = field(default_factory=dict[int, bytes])
@@ -63,9 +74,10 @@ class MemoryStore:
         with self._lock:
             for name, space in self._workspaces.items():
                 twin._workspaces[name] = _Workspace(
+                    head=space.head,
                     log=list(space.log),
                     documents={
-                        address: replace(document, seqs=list(document.seqs))
+                        address: replace(document, log=list(document.log))
                         for address, document in space.documents.items()
                     },
                     receipts={replica: dict(kept) for replica, kept in space.receipts.items()},
@@ -91,6 +103,24 @@ class MemoryStore:
             self._check(writes)
             return [self._apply(write) for write in writes]
 
+    def compact(self, workspace: str, document: StoredDocument, snapshot: bytes) -> bool:
+        with self._lock:
+            space = self._space(workspace)
+            kept = space.documents.get(document.address)
+            through = document.last_seq
+            replaced = [] if kept is None else [row for row in kept.log if row.seq <= through]
+            if kept is None or not replaced or replaced[-1].seq != through:
+                return False
+            if tuple(row.data for row in replaced) != document.updates:
+                return False
+            whole = StoredUpdate(through, document.address, snapshot)
+            kept.log = [whole, *kept.log[len(replaced) :]]
+            gone = {row.seq for row in replaced[:-1]}
+            space.log = [
+                whole if row.seq == through else row for row in space.log if row.seq not in gone
+            ]
+            return True
+
     def load(self, workspace: str, address: Address) -> StoredDocument | None:
         with self._lock:
             space = self._space(workspace)
@@ -99,11 +129,18 @@ class MemoryStore:
                 return None
             return StoredDocument(
                 address,
-                tuple(space.log[seq - 1].data for seq in document.seqs),
+                tuple(update.data for update in document.log),
                 document.state_vector,
                 document.live,
-                document.seqs[-1] if document.seqs else 0,
+                document.last_seq,
             )
+
+    def log_size(self, workspace: str, address: Address) -> LogSize | None:
+        with self._lock:
+            document = self._space(workspace).documents.get(address)
+            if document is None or not document.log:
+                return None
+            return LogSize(len(document.log), document.size, len(document.log[0].data))
 
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
         with self._lock:
@@ -112,9 +149,9 @@ class MemoryStore:
                 DocumentInfo(
                     address,
                     document.live,
-                    document.seqs[-1] if document.seqs else 0,
-                    len(document.seqs),
-                    sum(len(space.log[seq - 1].data) for seq in document.seqs),
+                    document.last_seq,
+                    len(document.log),
+                    document.size,
                 )
                 for address, document in sorted(space.documents.items())
                 if collection is None or address.collection == collection
@@ -123,17 +160,17 @@ class MemoryStore:
 
     def since(self, workspace: str, cursor: int, *, max_bytes: int, max_updates: int) -> Page:
         with self._lock:
-            log = self._space(workspace).log
-            head = len(log)
-            last = min(head, cursor + max_updates)
+            space = self._space(workspace)
+            start = bisect_right(space.log, cursor, key=lambda update: update.seq)
             taken: list[StoredUpdate] = []
             size = 0
-            for update in log[cursor:last]:
+            for update in space.log[start : start + max_updates]:
                 size += len(update.data)
                 if taken and size > max_bytes:
-                    return Page(tuple(taken), taken[-1].seq, head)
+                    return Page(tuple(taken), taken[-1].seq, space.head)
                 taken.append(update)
-            return Page(tuple(taken), last, head)
+            full = len(taken) == max_updates
+            return Page(tuple(taken), taken[-1].seq if full else space.head, space.head)
 
     def workspaces(self) -> list[str]:
         with self._lock:
@@ -142,7 +179,7 @@ class MemoryStore:
 
     def head(self, workspace: str) -> int:
         with self._lock:
-            return len(self._space(workspace).log)
+            return self._space(workspace).head
 
     def meta(self, workspace: str) -> dict[str, str]:
         with self._lock:
@@ -206,10 +243,11 @@ class MemoryStore:
             if change.live is not None:
                 document.live = change.live
             for data in change.updates:
-                seq = len(space.log) + 1
-                space.log.append(StoredUpdate(seq, change.address, data))
-                document.seqs.append(seq)
-        head = len(space.log)
+                space.head += 1
+                update = StoredUpdate(space.head, change.address, data)
+                space.log.append(update)
+                document.log.append(update)
+        head = space.head
         if write.receipt is not None:
             kept = space.receipts.setdefault(write.receipt.replica, {})
             kept[write.receipt.batch] = replace(write.receipt, seq=head)

@@ -13,9 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
 
-from . import schema, sql_read
+from . import schema, sql_compact, sql_read
 from .base import (
     DocumentInfo,
+    LogSize,
     OutboxBatch,
     Page,
     Receipt,
@@ -148,20 +149,31 @@ class SqlStore:
             ) from error
 
     def write(self, writes: Sequence[Write]) -> list[int]:
-        connection = self._connection
-        if connection is None:
-            self._expect_open()
-            raise StoreError(
-                f"{self._name} was opened for looking only.",
-                hint="Open it without exclusive=False to write.",
-            )
+        connection = self._writing()
         # A commit that failed is tried again on the same connection: SQLite writes the same
         # stretch of its log once more, so nothing depends on what an fsync that failed left.
         with translated(self._path):
             return self._writer.write(connection, writes) if writes else []
 
+    def compact(self, workspace: str, document: StoredDocument, snapshot: bytes) -> bool:
+        connection = self._writing()
+        with translated(self._path):
+            return sql_compact.compact(connection, workspace, document, snapshot)
+
+    def _writing(self) -> Connection:
+        if self._connection is None:
+            self._expect_open()
+            raise StoreError(
+                f"{self._name} was opened for looking only.",
+                hint="Open it without exclusive=False to write.",
+            )
+        return self._connection
+
     def load(self, workspace: str, address: Address) -> StoredDocument | None:
         return self._read(sql_read.load, workspace, address)
+
+    def log_size(self, workspace: str, address: Address) -> LogSize | None:
+        return self._read(sql_read.log_size, workspace, address)
 
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
         self._expect_open()

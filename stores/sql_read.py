@@ -13,6 +13,7 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
+    text,
     tuple_,
     union_all,
 )
@@ -22,6 +23,7 @@ from syncline.engine.names import Address
 from . import schema
 from .base import (
     DocumentInfo,
+    LogSize,
     OutboxBatch,
     Page,
     Receipt,
@@ -106,8 +108,17 @@ _since = Compiled(
         _updates.seq > bindparam("cursor"),
         _updates.seq <= bindparam("last"),
     )
-    .order_by(_updates.seq),
-    *("id", "cursor", "last"),
+    .order_by(_updates.seq)
+    # limit() would add an offset on SQLite, as a parameter without a name.
+    .suffix_with(text("LIMIT :count")),
+    *("id", "cursor", "last", "count"),
+)
+_log_size = (
+    select(_documents.updates, _documents.size, func.length(_updates.data))
+    .join(schema.updates, _updates.document_id == _documents.id)
+    .where(*_this_document)
+    .order_by(_updates.seq)
+    .limit(1)
 )
 _names = select(_workspaces.name).where(_workspaces.name != "").order_by(_workspaces.name)
 _meta = select(schema.meta.c.key, schema.meta.c.value).where(schema.meta.c.workspace_id == _id_of)
@@ -159,6 +170,12 @@ def load(connection: Connection, workspace: str, address: Address) -> StoredDocu
     )
 
 
+def log_size(connection: Connection, workspace: str, address: Address) -> LogSize | None:
+    values = {"workspace": workspace, "collection": address.collection, "key": address.key}
+    found = connection.execute(_log_size, values).one_or_none()
+    return None if found is None else LogSize(*found)
+
+
 def documents_after(
     connection: Connection, workspace: str, collection: str | None, after: Address
 ) -> list[DocumentInfo]:
@@ -179,22 +196,22 @@ def _document_info(row: Row[*tuple[Any, ...]]) -> DocumentInfo:
 def since(
     connection: Connection, workspace: str, cursor: int, max_bytes: int, max_updates: int
 ) -> Page:
-    # The head first: the log up to it is complete and does not change, so that both queries
-    # agree without being of one moment.
+    # The head first: the log up to it is complete, and changes only by compaction, which may move
+    # something beyond it, to be read later. So both queries agree without being of one moment.
     found = connection.execute(_workspace, {"workspace": workspace}).one_or_none()
     if found is None:
         return Page((), 0, 0)
     workspace_id, head = found
-    last = min(head, cursor + max_updates)  # seqs have no holes
     taken: list[StoredUpdate] = []
     size = 0
-    with _since.query(connection, (workspace_id, cursor, last)) as rows:
+    with _since.query(connection, (workspace_id, cursor, head, max_updates)) as rows:
         for seq, collection, key, data in rows:  # fetched one by one: max_bytes is a bound
             size += len(_bytes(data))
             if taken and size > max_bytes:
                 return Page(tuple(taken), taken[-1].seq, head)
             taken.append(StoredUpdate(seq, Address(collection, key), data))
-    return Page(tuple(taken), last, head)
+    # Beyond the last row of a full page there may be more; else the log is read up to its head.
+    return Page(tuple(taken), taken[-1].seq if len(taken) == max_updates else head, head)
 
 
 def _bytes(value: Any) -> bytes:
