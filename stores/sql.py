@@ -33,6 +33,7 @@ from .sqlite import (
     examine_file,
     onlooker_engine,
     reader_engine,
+    shrink,
     translated,
     use_write_ahead_log,
     writer_engine,
@@ -159,6 +160,14 @@ class SqlStore:
         connection = self._writing()
         with translated(self._path):
             return sql_compact.compact(connection, workspace, document, snapshot)
+
+    def shrink(self) -> None:
+        """Give back to the file system what compaction has freed: rewrites the file."""
+        connection = self._writing()
+        with translated(self._path):
+            engine = connection.engine
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+                shrink(other)
 
     def _writing(self) -> Connection:
         if self._connection is None:

@@ -211,6 +211,12 @@ def use_write_ahead_log(connection: Connection, path: Path) -> None:
         )
 
 
+def shrink(connection: Connection) -> None:
+    """Rewrite the database without its free pages, and shorten the file."""
+    connection.exec_driver_sql("VACUUM")
+    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def check_pages(connection: Connection, path: Path) -> None:
     """Read a small file through and raise StoreDamaged unless its structure is sound."""
     pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from syncline.engine.errors import PeerError, StoreError, SynclineError
+from syncline.engine.names import Address
 from syncline.stores import Run
 
 from .ledger import Committed, Ledger, PushedBatch, Settled
@@ -42,12 +43,22 @@ class Waiting:
 
 
 class Committer:
-    """Commits batches in the order they come."""
+    """Commits batches in the order they come.
 
-    def __init__(self, ledger: Ledger, run: Run, publish: Callable[[Committed], None]) -> None:
+    ``logged`` hears of each update in a committed batch: workspace, address, size.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        run: Run,
+        publish: Callable[[Committed], None],
+        logged: Callable[[str, Address, int], None] = lambda _workspace, _address, _size: None,
+    ) -> None:
         self._ledger = ledger
         self._run = run
         self._publish = publish
+        self._logged = logged
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue(MAX_QUEUED)
 
     async def submit(self, waiting: Waiting) -> None:
@@ -87,6 +98,9 @@ class Committer:
             waiting.settle(outcome)
         for commit in committed:
             self._publish(commit)
+        for one in pushed:
+            for entry in one.entries:
+                self._logged(one.workspace, entry.address, len(entry.update))
 
     @staticmethod
     def _refuse(batch: list[Waiting], error: SynclineError) -> None:

@@ -74,6 +74,7 @@ class Journal:
         self._closing = False
         self.error: StoreError | None = None
         self.on_durable: Callable[[], None] = lambda: None
+        self.on_written: Callable[[list[Write]], None] = lambda _writes: None
         meta = store.meta(workspace)
         self.last_batch = int(meta.get("last_batch", "0"))
         self.durable_batch = self.last_batch
@@ -210,6 +211,7 @@ class Journal:
         self.durable_batch += batches
         for address, updates in gathered.documents.items():
             self._forget(address, updates)
+        self.on_written(writes)
         self.on_durable()
         await self.notify()
 

@@ -14,6 +14,7 @@ from syncline.stores import SqlStore, Store, Write
 from syncline.transports import Transport, WebSocketServer
 
 from .committer import Committer
+from .compaction import CompactionPolicy, Compactor
 from .environment import Environment
 from .ledger import Committed, Ledger
 from .page import Page
@@ -26,17 +27,25 @@ logger = logging.getLogger("syncline.relay")
 class RelayCore:
     """A relay without its sockets: serves whatever transports it is given."""
 
-    def __init__(self, store: Store, environment: Environment) -> None:
+    def __init__(
+        self,
+        store: Store,
+        environment: Environment,
+        compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
+    ) -> None:
         self.identity = ""
         self.store = store
         # Readers that catch up do not stand in the way of commits.
         self.run = environment.store_thread()
         self.read = environment.store_thread()
         self.ledger = Ledger(store)
-        self.committer = Committer(self.ledger, self.run, self._publish)
+        self._compactor = Compactor(
+            store, environment.snapshots(), compaction, read=self.read, write=self.run
+        )
+        self.committer = Committer(self.ledger, self.run, self._publish, self._compactor.note)
         self._environment = environment
         self._rooms: dict[str, Room] = {}
-        self._committing: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
         """Open the store. Raises StoreError."""
@@ -46,7 +55,10 @@ class RelayCore:
         except BaseException:
             await self._release()
             raise
-        self._committing = asyncio.create_task(self.committer.run())
+        self._tasks = [
+            asyncio.create_task(self.committer.run()),
+            asyncio.create_task(self._compactor.run()),
+        ]
 
     def _claim(self) -> str:
         meta = self.store.meta("")
@@ -64,10 +76,10 @@ class RelayCore:
     async def close(self) -> None:
         """Stop committing and close the store. Batches not acknowledged stay with their
         replicas."""
-        if self._committing is not None:
-            self._committing.cancel()
-            await asyncio.gather(self._committing, return_exceptions=True)
-            self._committing = None
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._release()
 
     async def _release(self) -> None:
@@ -127,7 +139,8 @@ class Relay:
             await asyncio.Event().wait()
 
     ``store`` is a path, a SQLAlchemy URL or a Store; port 0 takes a free one. Leaving the block
-    closes the connections (1001) and the store; whatever was acknowledged is on disk.
+    closes the connections (1001) and the store; whatever was acknowledged is on disk. ``compaction``
+    says when the log of a document is replaced by a snapshot, which happens beside the commits.
     """
 
     def __init__(
@@ -137,13 +150,14 @@ class Relay:
         host: str = "127.0.0.1",
         port: int = 8765,
         environment: Environment | None = None,
+        compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
     ) -> None:
         if isinstance(store, str | Path):
             store = SqlStore(store)
         self.store = store
         self._host = host
         self._port = port
-        self._core = RelayCore(store, environment or Environment())
+        self._core = RelayCore(store, environment or Environment(), compaction)
         self._server: WebSocketServer | None = None
 
     @property

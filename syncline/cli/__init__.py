@@ -1,4 +1,4 @@
-"""The command line: ``syncline serve``, ``demo``, ``inspect``."""
+"""The command line: ``syncline serve``, ``demo``, ``inspect``, ``compact``, ``backup``, ``restore``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.markup import escape
 import syncline
 from syncline.engine.errors import SynclineError
 
+from .compact import compact
 from .demo import demo
 from .inspect import inspect
 from .serve import serve
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(demo)
 app.command()(inspect)
+app.command()(compact)
 
 
 def _show_version(wanted: bool) -> None:
