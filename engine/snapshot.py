@@ -67,7 +67,7 @@ def _compare(document: Document, copy: Document, updates: Sequence[bytes]) -> No
     if copy.to_formatted() != document.to_formatted():
         raise _refused("a document made from its snapshot has other content")
     # What it deletes shows neither in a state vector nor, if it hides nothing, in the content.
-    if any([copy.apply(update) for update in updates]):
+    if any(copy.apply(update) for update in updates):
         raise _refused("a document made from its snapshot lacks something of the log")
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
 
-from . import schema, sql_compact, sql_read
+from . import copying, schema, sql_compact, sql_read
 from .base import (
     DocumentInfo,
     LogSize,
@@ -24,10 +24,11 @@ from .base import (
     StoredDocument,
     Write,
 )
-from .faults import not_open
+from .faults import damaged, not_open
 from .lock import StoreLock
 from .sql_write import Writer
 from .sqlite import (
+    check_all_pages,
     check_pages,
     database_file,
     examine_file,
@@ -169,6 +170,52 @@ class SqlStore:
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
                 shrink(other)
 
+    def save_copy(self, file: Path) -> None:
+        """Write a copy of this store, as it is at one moment, to the SQLite file ``file``, which
+        must not exist yet. The store may be in use, and its writers are not held up."""
+        readers = self._open_readers()
+        if readers.dialect.name == "sqlite":
+            with translated(file), readers.connect() as connection:
+                connection.exec_driver_sql("VACUUM INTO ?", (str(file),))
+            return
+        copy = SqlStore(file)
+        copy.open()
+        try:
+            copy.take_copy(self)
+        finally:
+            copy.close()
+
+    def take_copy(self, source: SqlStore) -> None:
+        """Replace everything in this store by what is in ``source``, in one commit."""
+        connection = self._writing()
+        with source._one_moment() as reading, translated(self._path), connection.begin():
+            copying.copy_tables(reading, connection)
+            if copying.count_rows(connection) != copying.count_rows(reading):
+                raise damaged(self._name, "a copy of the rows has another number of rows")
+        self._writer = Writer(self._name)  # the row ids it remembers are gone
+
+    def check(self) -> None:
+        """Read everything through, however large, and raise StoreDamaged unless it is sound."""
+        with self._one_moment() as connection:
+            if connection.dialect.name == "sqlite":
+                check_all_pages(connection, self._path)
+            copying.check_log(connection, self._name)
+
+    @contextmanager
+    def _one_moment(self) -> Generator[Connection]:
+        """A connection whose queries all see the same moment."""
+        with translated(self._path), self._open_readers().connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+                try:
+                    yield connection
+                finally:
+                    connection.exec_driver_sql("ROLLBACK")
+            else:
+                whole = connection.execution_options(isolation_level="REPEATABLE READ")
+                with whole.begin():
+                    yield whole
+
     def _writing(self) -> Connection:
         if self._connection is None:
             self._expect_open()
@@ -226,14 +273,15 @@ class SqlStore:
         return self._read(sql_read.refused, workspace)
 
     def _expect_open(self) -> None:
+        self._open_readers()
+
+    def _open_readers(self) -> Engine:
         if self._readers is None:
             raise not_open(self._name)
+        return self._readers
 
     def _read(
         self, query: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        readers = self._readers
-        if readers is None:
-            raise not_open(self._name)
-        with translated(self._path), readers.connect() as connection:
+        with translated(self._path), self._open_readers().connect() as connection:
             return query(connection, *args, **kwargs)

@@ -222,11 +222,14 @@ def check_pages(connection: Connection, path: Path) -> None:
     pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
     page_size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
     if pages * page_size <= CHECKED_BYTES:
-        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-        if found != "ok":
-            raise damaged(
-                f"The store {path}", found.removeprefix("*** in database main ***").strip()
-            )
+        check_all_pages(connection, path)
+
+
+def check_all_pages(connection: Connection, path: Path) -> None:
+    """Read a file of any size through and raise StoreDamaged unless its structure is sound."""
+    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+    if found != "ok":
+        raise damaged(f"The store {path}", found.removeprefix("*** in database main ***").strip())
 
 
 @contextmanager

@@ -22,8 +22,8 @@ def wall_clock() -> int:
 @dataclass(frozen=True, slots=True)
 class Environment:
     """``now`` is the wall clock, ``rng`` draws identities and jitter, ``connect`` opens transports,
-    ``store_thread`` makes what runs the blocking store calls, ``snapshots`` what reads documents for
-    a relay that does not trust them."""
+    ``store_thread`` makes what runs the blocking store calls, ``snapshots`` what reads documents
+    for a relay, which does not trust them."""
 
     now: Milliseconds = wall_clock
     rng: random.Random = field(default_factory=random.SystemRandom)

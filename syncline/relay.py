@@ -139,8 +139,8 @@ class Relay:
             await asyncio.Event().wait()
 
     ``store`` is a path, a SQLAlchemy URL or a Store; port 0 takes a free one. Leaving the block
-    closes the connections (1001) and the store; whatever was acknowledged is on disk. ``compaction``
-    says when the log of a document is replaced by a snapshot, which happens beside the commits.
+    closes the connections (1001) and the store; whatever was acknowledged is on disk.
+    ``compaction`` says when the log of a document is replaced by a snapshot, beside the commits.
     """
 
     def __init__(

@@ -126,9 +126,10 @@ class Replica:
 
         ``models`` are the record classes it uses; ``relay`` the URL to sync with, whose path names
         the workspace, as in ``ws://host:8765/crm``. The relay need not be reachable: the replica
-        connects when it is. ``compaction`` says when the log of a document is replaced by a snapshot;
-        documents with changes that the relay has not acknowledged are left alone. Entering raises StoreBusy, StoreDamaged, StoreVersion, SchemaMismatch,
-        WorkspaceMismatch, InvalidUrl.
+        connects when it is. ``compaction`` says when the log of a document is replaced by a
+        snapshot; documents with changes that the relay has not acknowledged are left alone.
+        Entering raises StoreBusy, StoreDamaged, StoreVersion, SchemaMismatch, WorkspaceMismatch,
+        InvalidUrl.
         """
         if isinstance(store, str | Path):
             store = SqlStore(store)

@@ -189,9 +189,9 @@ class CompactionContract(ABC):
             assert reader.read_on(store, rng.randint(1, 9)).content == expected
         for address in addresses:
             document = loaded(store, address)
-            assert {
-                token for data in document.updates for token in data.split()
-            } == expected[address]
+            assert {token for data in document.updates for token in data.split()} == expected[
+                address
+            ]
 
     @staticmethod
     def _compact(store: Store, address: Address, rng: random.Random) -> None:

@@ -66,7 +66,7 @@ async def test_it_happens_while_replicas_edit_and_all_stay_equal(tmp_path: Path)
                         await replica.synced()
                 # What is due is compacted soon: then the first update is a snapshot.
                 for path, workspace in ((relay_path, "w"), *((path, LOCAL) for path in paths[:2])):
-                    while size_of(path, workspace).first < 500:
+                    while size_of(path, workspace).first < 500:  # noqa: ASYNC110
                         await asyncio.sleep(0.01)
             contents = {str(replica.document(str(PAD)).text("body")) for replica in replicas}
             assert len(contents) == 1
