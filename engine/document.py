@@ -15,7 +15,7 @@ A document belongs to one thread. Callers apply only updates that are causally c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -261,6 +261,20 @@ def _plain(value: Any, depth: int = 0) -> Any:
     return None if isinstance(value, pycrdt.Doc) else str(value)
 
 
+def _formatted(value: Any, depth: int = 0) -> Any:
+    if depth > _MAX_DEPTH:
+        return None
+    if isinstance(value, pycrdt.Text):
+        runs = cast("list[tuple[Any, Any]]", value.diff())
+        return [(_formatted(chunk, depth + 1), formats) for chunk, formats in runs]
+    if isinstance(value, pycrdt.Map):
+        entries: dict[str, Any] = dict(cast("Any", value))
+        return {key: _formatted(item, depth + 1) for key, item in entries.items()}
+    if isinstance(value, pycrdt.Array):
+        return [_formatted(item, depth + 1) for item in value]
+    return _plain(value, depth)  # XML shows its formats as tags
+
+
 # pycrdt's own to_py raises on XML and on subdocuments.
 _XML = (pycrdt.XmlElement, pycrdt.XmlFragment, pycrdt.XmlText)
 _SHARED_TYPES = (pycrdt.Map, pycrdt.Array, pycrdt.Text, pycrdt.Doc, *_XML)
@@ -391,20 +405,26 @@ class Document:
         Nothing in a document says of which type a root is: a root with keys reads as a dict, else
         one with characters as a str, else as a list.
         """
+        return self._content(_plain)
+
+    def to_formatted(self) -> dict[str, Any]:
+        """As ``to_dict``, with every text as its runs of (characters or embed, formats)."""
+        return self._content(_formatted)
+
+    def _content(self, read: Callable[[Any], Any]) -> dict[str, Any]:
         with self.guard:
             update = self._doc.get_update()
-            # Copies, one for each type, because reading a root declares its type.
-            copies: list[tuple[pycrdt.Doc[Any], type[Any]]] = []
-            for kind in (pycrdt.Map, pycrdt.Text, pycrdt.Array):
-                copy: pycrdt.Doc[Any] = pycrdt.Doc()
-                copy.apply_update(update)
-                copies.append((copy, kind))
+            # Copies, because reading a root declares its type.
+            copies: dict[type[Any], pycrdt.Doc[Any]] = {}
             content: dict[str, Any] = {}
             for name in sorted(self._doc.keys()):
-                for copy, kind in copies:
-                    plain = _plain(copy.get(name, type=kind))
-                    if plain:
-                        content[name] = plain
+                for kind in (pycrdt.Map, pycrdt.Text, pycrdt.Array):
+                    if kind not in copies:
+                        copies[kind] = pycrdt.Doc()
+                        copies[kind].apply_update(update)
+                    value = read(copies[kind].get(name, type=kind))
+                    if value:
+                        content[name] = value
                         break
             return content
 

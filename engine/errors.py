@@ -34,6 +34,7 @@
     ├── UpdateRefused           one update of one document
     │   ├── InvalidUpdate       invalid-update
     │   └── MissingDependencies missing-dependencies
+    ├── SnapshotRefused         snapshot-refused    a log that must not be compacted
     ├── LimitExceeded           limit-exceeded      a documented bound was reached
     └── DocumentBroken          document-broken     the CRDT library failed on this document
 
@@ -219,6 +220,10 @@ class InvalidUpdate(UpdateRefused):
 
 class MissingDependencies(UpdateRefused):
     code = "missing-dependencies"
+
+
+class SnapshotRefused(SynclineError):
+    code = "snapshot-refused"
 
 
 class LimitExceeded(SynclineError):

@@ -103,7 +103,7 @@ class StoredDocument:
     state_vector: bytes
     live: bool | None
     last_seq: int
-    epoch: int
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,17 @@ class DocumentInfo:
     last_seq: int
     updates: int
     size: int
-    epoch: int
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogSize:
+    """What one document's log has: ``updates``, ``size`` in bytes of their data, and ``first``,
+    the bytes of the first of them: what the last compaction reached, if there was one."""
+
+    updates: int
+    size: int
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +146,7 @@ class StoredUpdate:
     seq: int
     address: Address
     data: bytes
-    epoch: int
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +173,13 @@ class Store(Protocol):
     before ``write`` has returned.
 
     **Order.** Every update gets a seq of its own: the workspace's head plus one, without holes,
-    in the order of ``writes``. A reader that has seen seq n never sees a smaller one appear. Rows
-    may leave the log again, when what they say is in a later row or in a later epoch.
+    in the order of ``writes``. A reader that has seen seq n never sees a smaller one appear.
+    Compaction and later epochs make holes: they move what updates hold to a higher seq, never to a
+    smaller one, so a reader at any cursor goes on and misses nothing.
 
     **Threads.** All calls block. Reads may come from any thread, also during a write, and see
-    whole transactions. ``open``, ``write`` and ``close`` come from one thread at a time.
+    whole transactions. ``open``, ``write``, ``compact`` and ``close`` come from one thread at a
+    time.
 
     **Errors.** A call before ``open`` or after ``close``, a receipt or outbox number stored
     already, and an epoch below the stored one raise StoreError; ``open`` raises StoreBusy,
@@ -219,6 +231,16 @@ class Store(Protocol):
         """
         ...
 
+    def compact(self, workspace: str, document: StoredDocument, snapshot: bytes) -> bool:
+        """Replace the updates that ``document`` was loaded with by ``snapshot``, in one commit.
+
+        The snapshot takes the seq of the last of them. Updates written since stay as they are, and
+        so do the state vector, ``live`` and the head. Returns False, and changes nothing, when the
+        log no longer has exactly those updates up to that seq: then somebody compacted meanwhile.
+        The caller has made sure that the snapshot holds all that those updates hold.
+        """
+        ...
+
     def load(self, workspace: str, address: Address) -> StoredDocument | None:
         """The whole document, as of one moment."""
         ...
@@ -232,6 +254,10 @@ class Store(Protocol):
     ) -> list[DocumentState]:
         """Documents with ``after < address <= until``, or all above ``after``: in the code-point
         order of addresses, at most ``limit``."""
+        ...
+
+    def log_size(self, workspace: str, address: Address) -> LogSize | None:
+        """How much log a document has, without reading it; None without any."""
         ...
 
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:

@@ -18,6 +18,7 @@ from .base import (
     RECEIPTS_KEPT,
     DocumentInfo,
     DocumentState,
+    LogSize,
     OutboxBatch,
     Page,
     Receipt,
@@ -49,11 +50,15 @@ class _Document:
     def state(self, address: Address) -> DocumentState:
         return DocumentState(address, self.epoch, self.state_vector, self.live, self.last_seq)
 
+    @property
+    def size(self) -> int:
+        return sum(len(update.data) for update in self.log)
+
 
 @dataclass(slots=True)
 class _Workspace:
     head: int = 0
-    log: list[StoredUpdate] = field(default_factory=list[StoredUpdate])  # by seq
+    log: list[StoredUpdate] = field(default_factory=list[StoredUpdate])  # by seq, with holes
     documents: dict[Address, _Document] = field(default_factory=dict[Address, _Document])
     receipts: dict[str, dict[int, Receipt]] = field(default_factory=dict[str, dict[int, Receipt]])
     outbox: dict[int, bytes] = field(default_factory=dict[int, bytes])
@@ -121,6 +126,24 @@ class MemoryStore:
             self._check(writes)
             return [self._apply(write) for write in writes]
 
+    def compact(self, workspace: str, document: StoredDocument, snapshot: bytes) -> bool:
+        with self._lock:
+            space = self._space(workspace)
+            kept = space.documents.get(document.address)
+            through = document.last_seq
+            replaced = [] if kept is None else [row for row in kept.log if row.seq <= through]
+            if kept is None or not replaced or replaced[-1].seq != through:
+                return False
+            if tuple(row.data for row in replaced) != document.updates:
+                return False
+            whole = StoredUpdate(through, document.address, snapshot, kept.epoch)
+            kept.log = [whole, *kept.log[len(replaced) :]]
+            gone = {row.seq for row in replaced[:-1]}
+            space.log = [
+                whole if row.seq == through else row for row in space.log if row.seq not in gone
+            ]
+            return True
+
     def load(self, workspace: str, address: Address) -> StoredDocument | None:
         with self._lock:
             document = self._space(workspace).documents.get(address)
@@ -152,6 +175,13 @@ class MemoryStore:
             )
             return [found[address].state(address) for address in addresses[:limit]]
 
+    def log_size(self, workspace: str, address: Address) -> LogSize | None:
+        with self._lock:
+            document = self._space(workspace).documents.get(address)
+            if document is None or not document.log:
+                return None
+            return LogSize(len(document.log), document.size, len(document.log[0].data))
+
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
         with self._lock:
             found = [
@@ -160,7 +190,7 @@ class MemoryStore:
                     document.live,
                     document.last_seq,
                     len(document.log),
-                    sum(len(update.data) for update in document.log),
+                    document.size,
                     document.epoch,
                 )
                 for address, document in sorted(

@@ -154,6 +154,12 @@ class ProjectionKeeper:
                 left.add(collection)
         return left
 
+    def distrust(self, connection: Connection) -> None:
+        """Have every table made anew when it is next declared; part of a transaction."""
+        for collection in self._signatures:
+            _sign(connection, collection, None)
+            self._signatures[collection] = None
+
     def left_behind(self, collections: set[str]) -> None:
         """These tables do not follow their records any more, by a committed transaction."""
         for collection in collections:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -14,10 +14,11 @@ from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
 from syncline.engine.projection import ProjectedTable
 
-from . import projection_keeper, sql_read
+from . import copying, projection_keeper, sql_compact, sql_read
 from .base import (
     DocumentInfo,
     DocumentState,
+    LogSize,
     OutboxBatch,
     Page,
     Receipt,
@@ -26,7 +27,7 @@ from .base import (
     Write,
 )
 from .databases import database_of
-from .faults import not_open
+from .faults import damaged, not_open
 from .projection_keeper import ProjectionKeeper
 from .sql_write import Writer
 from .verify import Problem, Verification
@@ -160,6 +161,75 @@ class SqlStore:
         """
         return Verification(self._read, self._database.problems).run()
 
+    def compact(self, workspace: str, document: StoredDocument, snapshot: bytes) -> bool:
+        self._expect_writable()
+        with self._database.translated():
+            return self._database.transact(
+                lambda connection: sql_compact.compact(connection, workspace, document, snapshot)
+            )
+
+    def shrink(self) -> None:
+        """Give back to the file system what compaction has freed: rewrites a SQLite file. A server
+        does so by itself."""
+        self._expect_writable()
+        if self.path is not None:
+            from .sqlite import shrink
+
+            with self._database.translated():
+                shrink(self._database.writer_engine())
+
+    def save_copy(self, file: Path) -> None:
+        """Write a copy of this store, as it is at one moment, to the SQLite file ``file``, which
+        must not exist yet. The store may be in use, and its writers are not held up."""
+        readers = self._open_readers()
+        if readers.dialect.name == "sqlite":
+            with self._database.translated(), readers.connect() as connection:
+                connection.exec_driver_sql("VACUUM INTO ?", (str(file),))
+            return
+        copy = SqlStore(file)
+        copy.open()
+        try:
+            copy.take_copy(self)
+        finally:
+            copy.close()
+
+    def take_copy(self, source: SqlStore) -> None:
+        """Replace everything in this store by what is in ``source``, in one commit."""
+        self._expect_writable()
+        with source._one_moment() as reading, self._database.translated():
+            self._database.transact(lambda connection: self._take(reading, connection))
+        # The row ids that it remembers are gone.
+        self._writer = Writer(self._name, self._projection)
+
+    def _take(self, reading: Connection, writing: Connection) -> None:
+        with writing.begin():
+            copying.copy_tables(reading, writing)
+            if copying.count_rows(writing) != copying.count_rows(reading):
+                raise damaged(self._name, "a copy of the rows has another number of rows")
+            self._projection.distrust(writing)
+
+    def check(self) -> None:
+        """Read everything through, however large, and raise StoreDamaged unless it is sound."""
+        with self._one_moment() as connection:
+            for problem in self._database.problems(connection):
+                raise damaged(self._name, problem)
+            copying.check_log(connection, self._name)
+
+    @contextmanager
+    def _one_moment(self) -> Generator[Connection]:
+        """A connection whose queries all see the same moment."""
+        with self._database.translated(), self._open_readers().connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+                try:
+                    yield connection
+                finally:
+                    connection.exec_driver_sql("ROLLBACK")
+            else:
+                whole = connection.execution_options(isolation_level="REPEATABLE READ")
+                with whole.begin():
+                    yield whole
+
     def load(self, workspace: str, address: Address) -> StoredDocument | None:
         return self._read(sql_read.load, workspace, address)
 
@@ -170,6 +240,9 @@ class SqlStore:
         self, workspace: str, after: Address, until: Address | None, limit: int
     ) -> list[DocumentState]:
         return self._read(sql_read.states, workspace, after, until, limit)
+
+    def log_size(self, workspace: str, address: Address) -> LogSize | None:
+        return self._read(sql_read.log_size, workspace, address)
 
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
         self._expect_open()
@@ -213,15 +286,17 @@ class SqlStore:
         return self._read(sql_read.refused, workspace)
 
     def _expect_open(self) -> None:
+        self._open_readers()
+
+    def _open_readers(self) -> Engine:
         if self._readers is None:
             raise not_open(self._name)
+        return self._readers
 
     def _read(
         self, query: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        readers = self._readers
-        if readers is None:
-            raise not_open(self._name)
+        readers = self._open_readers()
         with self._database.translated():
             try:
                 with readers.connect() as connection:

@@ -26,6 +26,7 @@ from . import schema
 from .base import (
     DocumentInfo,
     DocumentState,
+    LogSize,
     OutboxBatch,
     Page,
     Receipt,
@@ -122,6 +123,13 @@ _rows = Compiled(
     .order_by(_updates.seq),
     *("id", "cursor", "last"),
 )
+_log_size = (
+    select(_documents.updates, _documents.size, func.length(_updates.data))
+    .join(schema.updates, _updates.document_id == _documents.id)
+    .where(*_this_document)
+    .order_by(_updates.seq)
+    .limit(1)
+)
 _names = select(_workspaces.name).where(_workspaces.name != "").order_by(_workspaces.name)
 _meta = select(schema.meta.c.key, schema.meta.c.value).where(schema.meta.c.workspace_id == _id_of)
 _last_batch = select(func.max(schema.receipts.c.batch)).where(
@@ -192,6 +200,12 @@ def states(
             connection, _seen, workspace, after, until, limit
         )
     ]
+
+
+def log_size(connection: Connection, workspace: str, address: Address) -> LogSize | None:
+    values = {"workspace": workspace, "collection": address.collection, "key": address.key}
+    found = connection.execute(_log_size, values).one_or_none()
+    return None if found is None else LogSize(*found)
 
 
 def documents_after(

@@ -239,6 +239,14 @@ def _use_write_ahead_log(connection: Connection, path: Path) -> None:
         )
 
 
+def shrink(engine: Engine) -> None:
+    """Rewrite the database without its free pages, and shorten the file."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM")
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
+
+
 def _check_pages(connection: Connection, path: Path) -> None:
     """Read a small file through and raise StoreDamaged unless its structure is sound."""
     pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from syncline.engine.errors import PeerError, StoreError, SynclineError
+from syncline.engine.names import Address
 from syncline.stores import Run
 
 from .ledger import Committed, Ledger, PushedBatch, Settled
@@ -42,12 +43,22 @@ class Waiting:
 
 
 class Committer:
-    """Commits batches in the order they come."""
+    """Commits batches in the order they come.
 
-    def __init__(self, ledger: Ledger, run: Run, publish: Callable[[Committed], None]) -> None:
+    ``logged`` hears of each update in a committed batch: workspace, address, size.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        run: Run,
+        publish: Callable[[Committed], None],
+        logged: Callable[[str, Address, int], None] = lambda _workspace, _address, _size: None,
+    ) -> None:
         self._ledger = ledger
         self._run = run
         self._publish = publish
+        self._logged = logged
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue(MAX_QUEUED)
 
     async def submit(self, waiting: Waiting) -> None:
@@ -90,9 +101,15 @@ class Committer:
     async def _store(self, batch: list[Waiting]) -> Sequence[Settled | SynclineError]:
         pushed = [waiting.pushed for waiting in batch]
         outcomes, committed = await self._run(self._ledger.commit, pushed)
+        self._announce(committed, pushed)
+        return outcomes
+
+    def _announce(self, committed: list[Committed], pushed: list[PushedBatch]) -> None:
         for commit in committed:
             self._publish(commit)
-        return outcomes
+        for batch in pushed:
+            for entry in batch.entries:
+                self._logged(batch.workspace, entry.address, len(entry.update))
 
     async def _commit_singly(self, batch: list[Waiting], error: SynclineError) -> None:
         """Find what in ``batch`` the store does not take, so that nothing else suffers from it."""
@@ -110,8 +127,7 @@ class Committer:
             logger.exception("a defect of the relay: a batch was not committed")
             waiting.settle(_defect(failure))
             return
-        for commit in committed:
-            self._publish(commit)
+        self._announce(committed, [waiting.pushed])
         waiting.settle(settled)
 
 

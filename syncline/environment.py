@@ -11,6 +11,8 @@ from syncline.engine.clock import Milliseconds
 from syncline.stores import Run, StoreThread
 from syncline.transports import Connect, connect_websocket
 
+from .snapshots import SnapshotProcess, Snapshots
+
 
 def wall_clock() -> int:
     """Milliseconds since the Unix epoch."""
@@ -20,9 +22,11 @@ def wall_clock() -> int:
 @dataclass(frozen=True, slots=True)
 class Environment:
     """``now`` is the wall clock, ``rng`` draws identities and jitter, ``connect`` opens transports,
-    ``store_thread`` makes what runs the blocking store calls."""
+    ``store_thread`` makes what runs the blocking store calls, ``snapshots`` what reads documents
+    for a relay, which does not trust them."""
 
     now: Milliseconds = wall_clock
     rng: random.Random = field(default_factory=random.SystemRandom)
     connect: Connect = connect_websocket
     store_thread: Callable[[], Run] = StoreThread
+    snapshots: Callable[[], Snapshots] = SnapshotProcess

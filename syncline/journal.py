@@ -121,6 +121,7 @@ class Journal:
         self._closing = False
         self.error: StoreError | None = None
         self.on_durable: Callable[[], None] = lambda: None
+        self.on_written: Callable[[list[Write]], None] = lambda _writes: None
         meta = store.meta(workspace)
         self.last_batch = int(meta.get("last_batch", "0"))
         self.durable_batch = self.last_batch
@@ -299,6 +300,7 @@ class Journal:
             self._forget(address, changes)
         if not self.saved:
             self._wake.set()
+        self.on_written(commit.writes)
         self.on_durable()
 
     def _forget(self, address: Address, changes: Changes) -> None:

@@ -16,6 +16,7 @@ from syncline.transports import Transport, WebSocketServer
 
 from .catalogue import Catalogue
 from .committer import Committer
+from .compaction import CompactionPolicy, Compactor
 from .environment import Environment
 from .ledger import Committed, Ledger
 from .page import Page
@@ -30,7 +31,11 @@ class RelayCore:
     """A relay without its sockets: serves whatever transports it is given."""
 
     def __init__(
-        self, store: Store, environment: Environment, models: Iterable[type[Record]] = ()
+        self,
+        store: Store,
+        environment: Environment,
+        models: Iterable[type[Record]] = (),
+        compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
     ) -> None:
         self._tables = [projected(model.__schema__, by_workspace=True) for model in models]
         self.identity = ""
@@ -40,10 +45,13 @@ class RelayCore:
         self.read = environment.store_thread()
         self.ledger = Ledger(store, self._tables)
         self.catalogue = Catalogue(store)
-        self.committer = Committer(self.ledger, self.run, self._publish)
+        self._compactor = Compactor(
+            store, environment.snapshots(), compaction, read=self.read, write=self.run
+        )
+        self.committer = Committer(self.ledger, self.run, self._publish, self._compactor.note)
         self._environment = environment
         self._rooms: dict[str, Room] = {}
-        self._committing: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
         """Open the store. Raises StoreError."""
@@ -54,7 +62,10 @@ class RelayCore:
         except BaseException:
             await self._release()
             raise
-        self._committing = asyncio.create_task(self.committer.run())
+        self._tasks = [
+            asyncio.create_task(self.committer.run()),
+            asyncio.create_task(self._compactor.run()),
+        ]
 
     def _claim(self) -> str:
         meta = self.store.meta("")
@@ -72,10 +83,10 @@ class RelayCore:
     async def close(self) -> None:
         """Stop committing and close the store. Batches not acknowledged stay with their
         replicas."""
-        if self._committing is not None:
-            self._committing.cancel()
-            await asyncio.gather(self._committing, return_exceptions=True)
-            self._committing = None
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._release()
 
     async def _release(self) -> None:
@@ -138,6 +149,7 @@ class Relay:
     ``store`` is a path, a SQLAlchemy URL or a Store; port 0 takes a free one. Of each record class
     in ``models`` the store keeps an SQL table, for all workspaces. Leaving the block
     closes the connections (1001) and the store; whatever was acknowledged is on disk.
+    ``compaction`` says when the log of a document is replaced by a snapshot, beside the commits.
     """
 
     def __init__(
@@ -148,13 +160,14 @@ class Relay:
         port: int = 8765,
         models: Iterable[type[Record]] = (),
         environment: Environment | None = None,
+        compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
     ) -> None:
         if isinstance(store, str | Path):
             store = SqlStore(store)
         self.store = store
         self._host = host
         self._port = port
-        self._core = RelayCore(store, environment or Environment(), models)
+        self._core = RelayCore(store, environment or Environment(), models, compaction)
         self._server: WebSocketServer | None = None
 
     @property

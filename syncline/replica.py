@@ -30,10 +30,12 @@ from syncline.stores import SqlStore, Store, Write
 from syncline.transports import parse_relay_url
 
 from .collection import Collection
+from .compaction import CompactionPolicy, Compactor, unacknowledged
 from .environment import Environment
 from .identities import become
 from .link import Link, LinkState
 from .record import Record
+from .snapshots import SnapshotThread
 from .workspace import Workspace
 
 R = TypeVar("R", bound=Record)
@@ -95,12 +97,16 @@ class Replica:
         models: Iterable[type[Record]],
         relay: str | None,
         environment: Environment,
+        compaction: CompactionPolicy,
     ) -> None:
         self._store = store
         self._models = {model.__schema__.collection: model for model in models}
         self._relay = relay
         self._environment = environment
         self._run = environment.store_thread()
+        self._compaction = compaction
+        self._snapshot_run = environment.store_thread()
+        self._compacting: asyncio.Task[None] | None = None
         self._opened: Workspace | None = None
         self._journal_task: asyncio.Task[None] | None = None
         self._link: Link | None = None
@@ -116,17 +122,20 @@ class Replica:
         models: Iterable[type[Record]] = (),
         relay: str | None = None,
         environment: Environment | None = None,
+        compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
     ) -> Replica:
         """A replica kept in ``store``: a path, a SQLAlchemy URL, or a Store.
 
         ``models`` are the record classes it uses; ``relay`` the URL to sync with, whose path names
         the workspace, as in ``ws://host:8765/crm``. The relay need not be reachable: the replica
-        connects when it is. Entering raises StoreBusy, StoreDamaged, StoreVersion, SchemaMismatch,
-        WorkspaceMismatch, InvalidUrl.
+        connects when it is. ``compaction`` says when the log of a document is replaced by a
+        snapshot; documents with changes that the relay has not acknowledged are left alone.
+        Entering raises StoreBusy, StoreDamaged, StoreVersion, SchemaMismatch, WorkspaceMismatch,
+        InvalidUrl.
         """
         if isinstance(store, str | Path):
             store = SqlStore(store)
-        return cls(store, models, relay, environment or Environment())
+        return cls(store, models, relay, environment or Environment(), compaction)
 
     async def __aenter__(self) -> Replica:
         await self._run(self._store.open)
@@ -139,6 +148,7 @@ class Replica:
             )
             if self._relay is not None:
                 self._join(self._relay)
+            self._start_compacting(self._opened)
             self._journal_task = asyncio.create_task(self._opened.journal.run())
             await self.flushed()
             if self._relay is not None:
@@ -147,6 +157,27 @@ class Replica:
             await self._close()
             raise
         return self
+
+    def _start_compacting(self, workspace: Workspace) -> None:
+        compactor = Compactor(
+            self._store,
+            SnapshotThread(self._snapshot_run),
+            self._compaction,
+            read=self._run,
+            write=self._run,
+            held=lambda name, address: address in unacknowledged(self._store, name),
+        )
+        journal = workspace.journal
+
+        def written(writes: list[Write]) -> None:
+            for write in writes:
+                for document in write.documents:
+                    compactor.note(LOCAL, document.address, sum(map(len, document.updates)))
+                if write.acknowledged is not None and journal.pending == 0:
+                    compactor.retry()
+
+        journal.on_written = written
+        self._compacting = asyncio.create_task(compactor.run())
 
     def _claim(self) -> None:
         role = self._store.meta("").get("role", "replica")
@@ -178,9 +209,13 @@ class Replica:
                 self._opened.journal.close()
                 await self._journal_task
         finally:
+            if self._compacting is not None:
+                self._compacting.cancel()
+                await asyncio.gather(self._compacting, return_exceptions=True)
             if self._opened is not None:
                 self._opened.close()
                 self._opened = None
+            await self._snapshot_run.close()
             await self._run(self._store.close)
             await self._run.close()
 

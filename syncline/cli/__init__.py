@@ -1,4 +1,4 @@
-"""The command line: ``syncline serve``, ``demo``, ``inspect``, ``rebuild-projection``."""
+"""The command line: one module for each command of ``syncline``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from rich.markup import escape
 import syncline
 from syncline.engine.errors import SynclineError
 
+from .backup import backup
+from .compact import compact
 from .demo import demo
 from .inspect import inspect
 from .rebuild import rebuild_projection
+from .restore import restore
 from .serve import serve
 
 app = typer.Typer(
@@ -27,6 +30,9 @@ app.command()(serve)
 app.command()(demo)
 app.command()(inspect)
 app.command()(rebuild_projection)
+app.command()(compact)
+app.command()(backup)
+app.command()(restore)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,246 @@
+"""Compaction: when a document's log is replaced by a snapshot, and by whom.
+
+The rule: a log of at least ``min_updates`` updates and ``min_bytes`` bytes is compacted when it has
+``ratio`` times the bytes of its first update. After a compaction the first update is the snapshot,
+so the log has then grown to twice what it really holds; before, it is one change, and the log is
+compacted when it reaches ``min_bytes``. Either way a document is read again only after it has grown
+by its own size, so that all compactions of a document together cost a small multiple of its last
+one, also when nothing can be gained.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+from syncline.engine.binary_frames import decode_binary
+from syncline.engine.errors import SnapshotRefused, SynclineError
+from syncline.engine.messages import Push
+from syncline.engine.names import Address
+from syncline.stores import LogSize, Run, Store
+
+from .snapshots import Snapshots
+
+logger = logging.getLogger("syncline.compaction")
+
+MAX_WATCHED = 50_000
+"""Documents whose growth is remembered; those that grew least recently are forgotten."""
+MAX_DUE = 10_000
+"""Documents that wait to be compacted; what comes beyond that comes again when it has grown."""
+IDLE_SECONDS = 30.0
+"""After this long without work the process that makes snapshots is ended."""
+_OUTBOX_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionPolicy:
+    """When a log is worth compacting; see the module's docstring."""
+
+    min_bytes: int = 16 << 10
+    min_updates: int = 16
+    ratio: float = 2.0
+
+    def due(self, log: LogSize) -> bool:
+        return log.updates >= self.min_updates and log.size >= self._goal(log.first)
+
+    def room(self, log: LogSize) -> int:
+        """By how many bytes the log may grow before it is looked at again."""
+        return max(self._goal(log.first) - log.size, self.min_bytes)
+
+    def _goal(self, first: int) -> int:
+        return max(self.min_bytes, int(self.ratio * first))
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What the log of one document had before, in updates and bytes, and the bytes it has now."""
+
+    updates: int
+    before: int
+    after: int
+
+
+async def compact_document(
+    store: Store,
+    workspace: str,
+    address: Address,
+    snapshots: Snapshots,
+    *,
+    read: Run,
+    write: Run | None,
+) -> Compacted | None:
+    """Replace the log of one document by a snapshot that holds the same; with ``write`` None, say
+    only what that would gain.
+
+    None when nothing is gained, or somebody else compacted meanwhile. Raises SnapshotRefused, and
+    leaves the log as it is, when the snapshot would not be sound, and StoreError.
+    """
+    known = await read(store.log_size, workspace, address)
+    stored = await read(store.load, workspace, address)
+    if known is None or stored is None:
+        return None
+    if len(stored.updates) < known.updates:  # the other way round, one came in between
+        raise SnapshotRefused(
+            f"The log is not compacted: it has {len(stored.updates):,} of {known.updates:,} "
+            "updates.",
+            hint="Nothing was changed. Look at the disk, and restore a backup.",
+        )
+    snapshot = await snapshots.make(stored.updates, stored.state_vector)
+    if snapshot is None:
+        return None
+    if write is not None and not await write(store.compact, workspace, stored, snapshot):
+        return None
+    return Compacted(len(stored.updates), sum(map(len, stored.updates)), len(snapshot))
+
+
+def unacknowledged(store: Store, workspace: str) -> set[Address]:
+    """The documents with changes in the outbox, which the relay has not acknowledged."""
+    found: set[Address] = set()
+    after = 0
+    while batches := store.outbox(workspace, after=after, limit=_OUTBOX_PAGE):
+        after = batches[-1].number
+        for batch in batches:
+            push = decode_binary(batch.payload)
+            if isinstance(push, Push):
+                found.update(entry.address for entry in push.entries)
+    return found
+
+
+async def compact_workspace(
+    store: Store, workspace: str, snapshots: Snapshots, *, read: Run, write: Run | None
+) -> AsyncGenerator[tuple[Address, Compacted | SnapshotRefused | None]]:
+    """Compact every document that gains, whatever its size, and tell of each what came of it.
+
+    Documents with changes that a relay has not acknowledged are left alone.
+    """
+    held = unacknowledged(store, workspace)
+    for info in store.documents(workspace):
+        done: Compacted | SnapshotRefused | None = None
+        if info.updates > 1 and info.address not in held:
+            try:
+                done = await compact_document(
+                    store, workspace, info.address, snapshots, read=read, write=write
+                )
+            except SnapshotRefused as error:
+                done = error
+        yield info.address, done
+
+
+@dataclass(slots=True)
+class _Growth:
+    """How much a log has grown since it was looked at, and may grow before it is again."""
+
+    bytes: int
+    room: int
+
+
+class Compactor:
+    """Compacts documents while their store is in use, one after the other.
+
+    ``read`` and ``write`` run the store's calls. A document for which ``held`` says so is put off
+    until ``retry``, or until it has grown again.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        snapshots: Snapshots,
+        policy: CompactionPolicy,
+        *,
+        read: Run,
+        write: Run,
+        held: Callable[[str, Address], bool] = lambda _workspace, _address: False,
+    ) -> None:
+        self._store = store
+        self._snapshots = snapshots
+        self._policy = policy
+        self._read = read
+        self._write = write
+        self._held = held
+        self._growth: OrderedDict[tuple[str, Address], _Growth] = OrderedDict()
+        self._due: OrderedDict[tuple[str, Address], None] = OrderedDict()
+        self._put_off: set[tuple[str, Address]] = set()
+        self._wake = asyncio.Event()
+
+    def note(self, workspace: str, address: Address, size: int) -> None:
+        """An update of that many bytes was committed."""
+        place = (workspace, address)
+        growth = self._growth.get(place)
+        if growth is None:
+            growth = self._growth[place] = _Growth(0, self._policy.min_bytes)
+        self._growth.move_to_end(place)
+        growth.bytes += size
+        if growth.bytes >= growth.room and len(self._due) < MAX_DUE:
+            self._due[place] = None
+            self._wake.set()
+        if len(self._growth) > MAX_WATCHED:
+            self._growth.popitem(last=False)
+
+    def retry(self) -> None:
+        """Look again at what was put off."""
+        self._due.update(dict.fromkeys(self._put_off))
+        self._put_off.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Compact until cancelled. What fails is logged and left as it is."""
+        try:
+            while True:
+                await self._rest()
+                place, _ = self._due.popitem(last=False)
+                room = self._policy.min_bytes
+                try:
+                    room = await self._look(*place)
+                except SynclineError as error:
+                    logger.warning("%s in %r is not compacted: %s", place[1], place[0], error)
+                except Exception:
+                    logger.exception("a defect: %s in %r is not compacted", place[1], place[0])
+                if place in self._growth:
+                    self._growth[place] = _Growth(0, room)
+        finally:
+            await self._snapshots.close()
+
+    async def _rest(self) -> None:
+        """Wait until something is due."""
+        while not self._due:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                await self._snapshots.close()
+                await self._wake.wait()
+
+    async def _look(self, workspace: str, address: Address) -> int:
+        """Compact a document if it is due; returns by how much it may grow then."""
+        log = await self._read(self._store.log_size, workspace, address)
+        if log is None:
+            return self._policy.min_bytes
+        if not self._policy.due(log):
+            return self._policy.room(log)
+        if await self._read(self._held, workspace, address):
+            if len(self._put_off) < MAX_DUE:
+                self._put_off.add((workspace, address))
+            return self._policy.room(log)
+        try:
+            done = await compact_document(
+                self._store,
+                workspace,
+                address,
+                self._snapshots,
+                read=self._read,
+                write=self._write,
+            )
+        except SnapshotRefused as error:
+            logger.warning("%s in %r stays as it is: %s", address, workspace, error)
+            return log.size
+        if done is None:
+            return log.size
+        logger.info(
+            "compacted %s in %r: %d updates, %d to %d bytes",
+            *(address, workspace, done.updates, done.before, done.after),
+        )
+        return self._policy.room(LogSize(1, done.after, done.after))
