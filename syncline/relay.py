@@ -11,7 +11,7 @@ from types import TracebackType
 from syncline.engine.errors import InvalidName, SynclineError, TransportClosed, WorkspaceMismatch
 from syncline.engine.names import check_workspace
 from syncline.stores import SqlStore, Store, Write
-from syncline.transports import Transport, WebSocketServer
+from syncline.transports import MAX_CONNECTIONS, Transport, WebSocketServer
 
 from .committer import Committer
 from .environment import Environment
@@ -126,8 +126,9 @@ class Relay:
             print(relay.url)
             await asyncio.Event().wait()
 
-    ``store`` is a path, a SQLAlchemy URL or a Store; port 0 takes a free one. Leaving the block
-    closes the connections (1001) and the store; whatever was acknowledged is on disk.
+    ``store`` is a path, a SQLAlchemy URL or a Store; port 0 takes a free one. Beyond
+    ``max_connections`` a replica is told to come back later (503). Leaving the block closes the
+    connections (1001) and the store; whatever was acknowledged is on disk.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class Relay:
         *,
         host: str = "127.0.0.1",
         port: int = 8765,
+        max_connections: int = MAX_CONNECTIONS,
         environment: Environment | None = None,
     ) -> None:
         if isinstance(store, str | Path):
@@ -143,6 +145,7 @@ class Relay:
         self.store = store
         self._host = host
         self._port = port
+        self._max_connections = max_connections
         self._core = RelayCore(store, environment or Environment())
         self._server: WebSocketServer | None = None
 
@@ -166,7 +169,11 @@ class Relay:
         await self._core.open()
         page = Page(lambda: self.url)
         server = WebSocketServer(
-            self._core.serve, host=self._host, port=self._port, http=page.answer
+            self._core.serve,
+            host=self._host,
+            port=self._port,
+            http=page.answer,
+            max_connections=self._max_connections,
         )
         try:
             self._server = await server.__aenter__()

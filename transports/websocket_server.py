@@ -33,6 +33,7 @@ from .websocket import (
 logger = logging.getLogger("syncline.transports")
 
 MAX_CONNECTIONS = 10_000
+"""Connections served at once; who comes beyond them is told to come back (503)."""
 _RETRY_SECONDS = 5  # in the answer to who finds no room
 _UNSENT_MARGIN = 1 << 20  # for the answers to pings, beyond the frame that is being sent
 _SOCKET_SECONDS = 1.0  # for the sockets to go away once they are aborted

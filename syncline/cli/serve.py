@@ -17,6 +17,7 @@ from rich.syntax import Syntax
 
 from syncline.page import connect_snippet
 from syncline.relay import Relay
+from syncline.transports import MAX_CONNECTIONS
 
 
 def serve(
@@ -25,6 +26,9 @@ def serve(
     store: Annotated[
         str, typer.Option(help="Where to keep the data: a path or a SQLAlchemy URL.")
     ] = "sqlite:///syncline.db",
+    max_connections: Annotated[
+        int, typer.Option(min=1, help="Connections served at once; more are told to come back.")
+    ] = MAX_CONNECTIONS,
     verbose: Annotated[bool, typer.Option(help="Log every connection.")] = False,
 ) -> None:
     """Run the relay: it orders, stores and forwards what replicas send.
@@ -38,15 +42,16 @@ def serve(
         show_path=False,
     )
     logging.basicConfig(level=handler.level, format="%(message)s", handlers=[handler])
-    _run(_serve(console, host, port, store))
+    relay = Relay(store, host=host, port=port, max_connections=max_connections)
+    _run(_serve(console, relay, store))
 
 
-async def _serve(console: Console, host: str, port: int, store: str) -> None:
+async def _serve(console: Console, opening: Relay, store: str) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopped.set)
-    async with Relay(store, host=host, port=port) as relay:
+    async with opening as relay:
         console.print(f"[bold green]Syncline relay[/] listening on [bold]{relay.url}[/]")
         console.print(f"Storing in [bold]{escape(store)}[/]", soft_wrap=True)
         console.print(f"Web page at {relay.url.replace('ws', 'http', 1)}/")
