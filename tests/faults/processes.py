@@ -67,6 +67,12 @@ class ForkServer:
         said: list[Any] = orjson.loads(line)
         return said
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._pid is not None
+        return self._pid
+
     def kill(self) -> None:
         """SIGKILL, now; of no effect when nothing runs."""
         if self._pid is not None:
