@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -71,4 +72,15 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
     else:
         import uvloop  # does not exist on Windows
 
+        _allow_many_files()
         uvloop.run(main)
+
+
+def _allow_many_files() -> None:
+    """Each connection is a file, and the soft limit is often 1,024, for the sake of select()."""
+    if sys.platform != "win32":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(OSError, ValueError):  # macOS refuses what is above its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
