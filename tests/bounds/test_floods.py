@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import ParamSpec, TypeVar
 
 import pytest
 
@@ -22,6 +23,9 @@ from syncline.relay import RelayCore
 from syncline.stores import MemoryStore, RunInline, StoredDocument
 from syncline.transports import MemoryTransport, memory_pair
 from tests.relay.clients import NOTE, Author
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 CAPACITY = 4
 """Frames that each direction of a connection holds."""
@@ -129,10 +133,12 @@ async def test_what_waits_for_the_store_is_bounded(size: int, most: int) -> None
     begun, release = asyncio.Event(), asyncio.Event()
 
     class Stuck(RunInline):
-        async def __call__(self, *_args: object, **_kwargs: object) -> object:  # type: ignore[override]
+        async def __call__(
+            self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+        ) -> _T:
             begun.set()
             await release.wait()
-            return [], []
+            return await super().__call__(function, *args, **kwargs)
 
     def publish(_committed: Committed) -> None:
         pass

@@ -71,7 +71,8 @@ def value_in_code(where: str) -> Any:
             continue
         for index, name in enumerate(names[cut:], start=cut):
             if inspect.isclass(found) and index == len(names) - 1:
-                return next(field.default for field in fields(found) if field.name == name)
+                # A field with slots is a descriptor in the class: the default is elsewhere.
+                return inspect.signature(found).parameters[name].default
             found = getattr(found, name)
         return inspect.signature(found).parameters[parameter].default if parameter else found
     raise AssertionError(f"nothing is at {where}")
