@@ -22,10 +22,10 @@ unexport VIRTUAL_ENV
 RUNTIME := $(VENV)/.runtime-synced
 DEV := $(VENV)/.dev-synced
 
-.PHONY: help serve test check lint types imports packaging coverage simulate format lock clean
+.PHONY: help serve test check lint types imports packaging coverage simulate kill9 format lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 serve: $(RUNTIME) ## start a relay
 	$(BIN)/syncline serve $(ARGS)
@@ -54,6 +54,9 @@ coverage: $(DEV) ## the engine's coverage by its own tests
 
 simulate: $(DEV) ## seeded faults against a whole system: SEEDS=10000, or SEED=123 for one
 	SYNCLINE_SEEDS=$(or $(SEEDS),300) $(if $(SEED),SYNCLINE_SEED=$(SEED)) $(BIN)/python -m pytest tests/simulation
+
+kill9: $(DEV) ## kill -9 of real relays at random moments: ROUNDS=1000
+	SYNCLINE_KILL9_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/faults/test_kill9.py $(ARGS)
 
 format: $(DEV) ## format the code and apply safe fixes
 	$(BIN)/ruff check --fix-only

@@ -20,8 +20,11 @@ from .ledger import Committed, Ledger, PushedBatch, Settled
 
 logger = logging.getLogger("syncline.relay")
 
+_ENTRY_BYTES = 256  # what an update costs in memory beside its bytes
 MAX_QUEUED = 4096
 """Batches that may wait for the next transactions; senders beyond it wait."""
+MAX_QUEUED_BYTES = 64 << 20
+"""Their size, likewise; one batch more may wait."""
 MAX_TRANSACTION = 500
 """Batches in one transaction."""
 MAX_TRANSACTION_ENTRIES = 20_000
@@ -40,6 +43,10 @@ class Waiting:
     @property
     def size(self) -> int:
         return sum(len(entry.update) for entry in self.pushed.entries)
+
+    @property
+    def memory(self) -> int:
+        return self.size + _ENTRY_BYTES * len(self.pushed.entries)
 
 
 class Committer:
@@ -60,15 +67,28 @@ class Committer:
         self._publish = publish
         self._logged = logged
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue(MAX_QUEUED)
+        self._queued_bytes = 0
+        self._entering = asyncio.Lock()  # first come, first served
+        self._eased = asyncio.Event()
 
     async def submit(self, waiting: Waiting) -> None:
         """Queue a batch; waits while the queue is full, which slows its sender down."""
-        await self._queue.put(waiting)
+        async with self._entering:
+            while self._queued_bytes >= MAX_QUEUED_BYTES:
+                self._eased.clear()
+                await self._eased.wait()
+            await self._queue.put(waiting)
+            self._queued_bytes += waiting.memory
+
+    def _taken(self, waiting: Waiting) -> Waiting:
+        self._queued_bytes -= waiting.memory
+        self._eased.set()
+        return waiting
 
     async def run(self) -> None:
         """Commit until cancelled."""
         while True:
-            batch = [await self._queue.get()]
+            batch = [self._taken(await self._queue.get())]
             size, entries = batch[0].size, len(batch[0].pushed.entries)
             while (
                 not self._queue.empty()
@@ -76,7 +96,7 @@ class Committer:
                 and size < MAX_TRANSACTION_BYTES
                 and entries < MAX_TRANSACTION_ENTRIES
             ):
-                batch.append(self._queue.get_nowait())
+                batch.append(self._taken(self._queue.get_nowait()))
                 size += batch[-1].size
                 entries += len(batch[-1].pushed.entries)
             await self._commit(batch)

@@ -46,14 +46,17 @@ EPOCH_CHANGED = "epoch-changed"
 """The code of a refusal: the document was rebuilt, and the update is of its former history."""
 
 _UPDATE_LIMITS = UpdateLimits(max_bytes=LIMITS.max_update)
-_KEPT = 50_000  # state vectors of documents, and last batches of replicas; about 300 bytes each
+_KEPT = 50_000  # state vectors of documents, and last batches of replicas
+_KEPT_WRITERS = 500_000  # in the state vectors together; about 100 bytes each
 
 
 class _Recent(Generic[K, V]):
     """What the store says, remembered for the keys used last."""
 
-    def __init__(self) -> None:
+    def __init__(self, weigh: Callable[[V], int] = lambda _value: 0) -> None:
         self._items: OrderedDict[K, V] = OrderedDict()
+        self._weigh = weigh
+        self._weight = 0
 
     def get(self, key: K, load: Callable[[], V]) -> V:
         if key not in self._items:
@@ -62,9 +65,12 @@ class _Recent(Generic[K, V]):
         return self._items[key]
 
     def put(self, key: K, value: V) -> None:
+        if key in self._items:
+            self._weight -= self._weigh(self._items.pop(key))
         self._items[key] = value
-        if len(self._items) > _KEPT:
-            self._items.popitem(last=False)
+        self._weight += self._weigh(value)
+        while len(self._items) > 1 and (len(self._items) > _KEPT or self._weight > _KEPT_WRITERS):
+            self._weight -= self._weigh(self._items.popitem(last=False)[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,10 @@ class _State(NamedTuple):
     vector: StateVector
 
 
+def _writers(state: _State) -> int:
+    return len(state.vector)
+
+
 @dataclass(slots=True)
 class _Transaction:
     """What a transaction will have changed, if it commits."""
@@ -139,7 +149,7 @@ class Ledger:
     def __init__(self, store: Store, tables: Iterable[ProjectedTable] = ()) -> None:
         self._store = store
         self._rows = RelayRows(store, tables)
-        self._states: _Recent[tuple[str, Address], _State] = _Recent()
+        self._states: _Recent[tuple[str, Address], _State] = _Recent(_writers)
         self._last: _Recent[tuple[str, str], int] = _Recent()
 
     def commit(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -109,13 +110,8 @@ class Link:
                 await self._set_state("failed")
                 raise
             await self._set_state("waiting")
-            await asyncio.sleep(self._backoff())
+            await asyncio.sleep(backoff_seconds(self._attempt, self._environment.rng))
             self._attempt += 1
-
-    def _backoff(self) -> float:
-        # Full jitter, so that a thousand replicas of a restarted relay do not return in step.
-        longest = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(self._attempt, 10))
-        return self._environment.rng.uniform(longest / 4, longest)
 
     async def _set_state(self, state: LinkState) -> None:
         self.state = state
@@ -384,6 +380,15 @@ class Link:
         return self.state == "failed" or (
             self.state == "online" and self._journal.pending == 0 and self._comparison is None
         )
+
+
+def backoff_seconds(attempt: int, rng: random.Random) -> float:
+    """How long to wait after failure number ``attempt``, from 0, before connecting again.
+
+    Drawn anew each time, so that a thousand replicas of a restarted relay do not return in step.
+    """
+    longest = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 10))
+    return rng.uniform(longest / 4, longest)
 
 
 def _is_final(error: SynclineError) -> bool:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from syncline.engine.document import EMPTY_UPDATE, Document
 from syncline.engine.errors import ProtocolError, SynclineError, TransportClosed, UnexpectedMessage
-from syncline.engine.messages import Hello
+from syncline.engine.messages import LIMITS, Hello
 from syncline.engine.relay_session import (
     CompareReceived,
     EnumerateReceived,
@@ -44,6 +45,13 @@ HELLO_SECONDS = 10.0
 """How long a connection may take to say hello."""
 PAGE_BYTES = 1 << 20
 PAGE_UPDATES = 2000
+MAX_OWED = 2 * LIMITS.window
+"""Requests of one peer whose answers are not sent yet, at which it is read no further: a peer that
+asks and asks and does not listen would have its answers fill the memory."""
+
+
+Question: TypeAlias = FetchReceived | CompareReceived | EnumerateReceived
+"""What a replica asks for, and is read from the store."""
 
 
 class Service(Protocol):
@@ -76,6 +84,10 @@ class Peer:
         self._position = 0
         self._catching_up = True
         self._failure: SynclineError | None = None
+        self._committing = 0  # pushes at the committer
+        self._answers = 0  # in the session, not sent yet
+        self._questions: deque[Question] = deque()  # answered when there is room to send
+        self._eased = asyncio.Event()
 
     async def serve(self) -> None:
         """Converse until the connection ends. Protocol errors are told to the peer first."""
@@ -130,6 +142,9 @@ class Peer:
 
     async def _receive(self, room: Room) -> None:
         while True:
+            while self._committing + self._answers + len(self._questions) >= MAX_OWED:
+                self._eased.clear()
+                await self._eased.wait()
             frame = await self._transport.receive()
             for event in self._session.receive(frame):
                 await self._handle(event, room)
@@ -143,27 +158,18 @@ class Peer:
                 pushed = PushedBatch(
                     self._workspace, self._replica, batch, digest, entries, self._follows
                 )
+                self._committing += 1
                 await self._service.committer.submit(
                     Waiting(pushed, lambda outcome: self._settle(batch, outcome))
                 )
             case PingReceived(ping):
+                self._answers += 1
                 self._session.pong(ping, position=self._position, head=room.head)
             case ResumeReceived(cursor):
                 self._position = min(cursor, room.head)
                 self._catching_up = True
-            case FetchReceived():
-                epoch, update = await self._service.read(self._difference, event)
-                self._session.document(event.address, epoch, update)
-            case CompareReceived(after):
-                ranges = await self._service.read(
-                    self._service.catalogue.ranges, self._workspace, after
-                )
-                self._session.digests(after, ranges)
-            case EnumerateReceived(after, until):
-                reached, documents = await self._service.read(
-                    self._service.catalogue.summaries, self._workspace, after, until
-                )
-                self._session.states(after, reached, documents)
+            case FetchReceived() | CompareReceived() | EnumerateReceived():
+                self._questions.append(event)
             case PeerFailed(error):
                 raise error
             case _:
@@ -171,7 +177,9 @@ class Peer:
 
     def _settle(self, batch: int, outcome: Settled | SynclineError) -> None:
         """Called by the committer, which must not wait: the sender does the sending."""
+        self._committing -= 1
         if isinstance(outcome, Settled):
+            self._answers += 1
             self._session.acknowledge(batch, outcome.seq, outcome.refusals)
         else:
             self._failure = outcome
@@ -195,15 +203,35 @@ class Peer:
             self._wake.clear()
             if self._failure is not None:
                 raise self._failure
-            for frame in self._session.frames_to_send():
+            answers, frames = self._answers, self._session.frames_to_send()
+            for frame in frames:
                 await self._transport.send(frame)
-            if self._position < room.head:
+            self._answers -= answers
+            self._eased.set()
+            if self._questions:
+                await self._answer(self._questions.popleft())
+            elif self._position < room.head:
                 await self._send_next(room)
             elif self._catching_up:
                 self._catching_up = False
                 self._session.caught_up(self._position)
             else:
                 await self._wake.wait()
+
+    async def _answer(self, question: Question) -> None:
+        service = self._service
+        match question:
+            case FetchReceived(address):
+                epoch, update = await service.read(self._difference, question)
+                self._session.document(address, epoch, update)
+            case CompareReceived(after):
+                ranges = await service.read(service.catalogue.ranges, self._workspace, after)
+                self._session.digests(after, ranges)
+            case EnumerateReceived(after, until):
+                reached, documents = await service.read(
+                    service.catalogue.summaries, self._workspace, after, until
+                )
+                self._session.states(after, reached, documents)
 
     async def _send_next(self, room: Room) -> None:
         position = self._position

@@ -12,7 +12,7 @@ from syncline.engine.errors import InvalidName, SynclineError, TransportClosed, 
 from syncline.engine.names import check_workspace
 from syncline.engine.projection import projected
 from syncline.stores import SqlStore, Store, Write
-from syncline.transports import Transport, WebSocketServer
+from syncline.transports import MAX_CONNECTIONS, Transport, WebSocketServer
 
 from .catalogue import Catalogue
 from .committer import Committer
@@ -147,9 +147,10 @@ class Relay:
             await asyncio.Event().wait()
 
     ``store`` is a path, a SQLAlchemy URL or a Store; port 0 takes a free one. Of each record class
-    in ``models`` the store keeps an SQL table, for all workspaces. Leaving the block
-    closes the connections (1001) and the store; whatever was acknowledged is on disk.
-    ``compaction`` says when the log of a document is replaced by a snapshot, beside the commits.
+    in ``models`` the store keeps an SQL table, for all workspaces. Beyond ``max_connections`` a
+    replica is told to come back later (503). ``compaction`` says when the log of a document is
+    replaced by a snapshot, beside the commits. Leaving the block closes the connections (1001) and
+    the store; whatever was acknowledged is on disk.
     """
 
     def __init__(
@@ -159,6 +160,7 @@ class Relay:
         host: str = "127.0.0.1",
         port: int = 8765,
         models: Iterable[type[Record]] = (),
+        max_connections: int = MAX_CONNECTIONS,
         environment: Environment | None = None,
         compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
     ) -> None:
@@ -167,6 +169,7 @@ class Relay:
         self.store = store
         self._host = host
         self._port = port
+        self._max_connections = max_connections
         self._core = RelayCore(store, environment or Environment(), models, compaction)
         self._server: WebSocketServer | None = None
 
@@ -190,7 +193,11 @@ class Relay:
         await self._core.open()
         page = Page(lambda: self.url)
         server = WebSocketServer(
-            self._core.serve, host=self._host, port=self._port, http=page.answer
+            self._core.serve,
+            host=self._host,
+            port=self._port,
+            http=page.answer,
+            max_connections=self._max_connections,
         )
         try:
             self._server = await server.__aenter__()

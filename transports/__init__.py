@@ -10,9 +10,10 @@ from .relay_url import parse_relay_url
 
 if TYPE_CHECKING:
     from .websocket import MAX_FRAME, SUBPROTOCOL, Timeouts, WebSocketTransport, connect_websocket
-    from .websocket_server import HttpReply, WebSocketServer
+    from .websocket_server import MAX_CONNECTIONS, HttpReply, WebSocketServer
 
 __all__ = [
+    "MAX_CONNECTIONS",
     "MAX_FRAME",
     "SUBPROTOCOL",
     "Connect",
@@ -32,6 +33,7 @@ __all__ = [
 
 # Loaded on first use: importing websockets takes longer than all the rest of this package.
 _HOMES = {
+    "MAX_CONNECTIONS": ".websocket_server",
     "MAX_FRAME": ".websocket",
     "SUBPROTOCOL": ".websocket",
     "HttpReply": ".websocket_server",

@@ -33,6 +33,11 @@ from .websocket import (
 logger = logging.getLogger("syncline.transports")
 
 MAX_CONNECTIONS = 10_000
+"""Connections served at once; who comes beyond them is told to come back (503)."""
+BACKLOG = 1024
+"""Connections that the system takes while the relay is busy: one that finds no room is not refused
+but tried again by the client's system, a second later and then ever more slowly. Linux cuts this to
+``net.core.somaxconn``."""
 _RETRY_SECONDS = 5  # in the answer to who finds no room
 _UNSENT_MARGIN = 1 << 20  # for the answers to pings, beyond the frame that is being sent
 _SOCKET_SECONDS = 1.0  # for the sockets to go away once they are aborted
@@ -97,6 +102,7 @@ class WebSocketServer:
                 self._serve,
                 self._host,
                 self._asked_port,
+                backlog=BACKLOG,
                 select_subprotocol=_select_subprotocol,
                 compression=None,
                 process_request=self._process_request,

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -16,8 +17,8 @@ from rich.markup import escape
 from rich.syntax import Syntax
 
 from syncline.page import connect_snippet
-from syncline.record import Record
 from syncline.relay import Relay
+from syncline.transports import MAX_CONNECTIONS
 
 from .models import load_models
 
@@ -35,6 +36,9 @@ def serve(
             "several times."
         ),
     ] = None,
+    max_connections: Annotated[
+        int, typer.Option(min=1, help="Connections served at once; more are told to come back.")
+    ] = MAX_CONNECTIONS,
     verbose: Annotated[bool, typer.Option(help="Log every connection.")] = False,
 ) -> None:
     """Run the relay: it orders, stores and forwards what replicas send.
@@ -48,17 +52,17 @@ def serve(
         show_path=False,
     )
     logging.basicConfig(level=handler.level, format="%(message)s", handlers=[handler])
-    _run(_serve(console, host, port, store, load_models(models or [])))
+    classes = load_models(models or [])
+    relay = Relay(store, host=host, port=port, models=classes, max_connections=max_connections)
+    _run(_serve(console, relay, store))
 
 
-async def _serve(
-    console: Console, host: str, port: int, store: str, models: list[type[Record]]
-) -> None:
+async def _serve(console: Console, opening: Relay, store: str) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopped.set)
-    async with Relay(store, host=host, port=port, models=models) as relay:
+    async with opening as relay:
         console.print(f"[bold green]Syncline relay[/] listening on [bold]{relay.url}[/]")
         console.print(f"Storing in [bold]{escape(store)}[/]", soft_wrap=True)
         console.print(f"Web page at {relay.url.replace('ws', 'http', 1)}/")
@@ -78,4 +82,15 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
     else:
         import uvloop  # does not exist on Windows
 
+        _allow_many_files()
         uvloop.run(main)
+
+
+def _allow_many_files() -> None:
+    """Each connection is a file, and the soft limit is often 1,024, for the sake of select()."""
+    if sys.platform != "win32":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(OSError, ValueError):  # macOS refuses what is above its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
