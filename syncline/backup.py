@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from syncline.engine.errors import StoreBusy, StoreError
+from syncline.engine.handshake import lineage
 from syncline.stores import SqlStore, Write
 
 from .environment import Environment
@@ -112,15 +113,17 @@ def _put(renewed: Path, store: str | Path, force: bool) -> StoreCopy:
 
 
 def _renew(path: Path, environment: Environment) -> None:
-    """Make the store that of another relay, or of another replica.
+    """Give a restored store another identity, as a relay or as a replica.
 
     Opening it for writing also brings a backup of an older layout up to date.
     """
     store = SqlStore(path)
     store.open()
     try:
-        if "relay" in store.meta(""):
-            identity = f"{environment.rng.getrandbits(128):032x}"
+        known = store.meta("").get("relay")
+        if known is not None:
+            # Of the same lineage, so that replicas know it for the relay they joined, restored.
+            identity = f"{lineage(known)}.{environment.rng.getrandbits(64):016x}"
             store.write([Write("", meta={"relay": identity})])
         # Replicas that find another fingerprint than their store's draw new ids. A file system may
         # give the restored file the number that the lost one had, so the old one has to go.

@@ -16,6 +16,7 @@ from .compact import compact
 from .demo import demo
 from .inspect import inspect
 from .rebuild import rebuild_projection
+from .rebuild_document import rebuild_document
 from .restore import restore
 from .serve import serve
 
@@ -30,6 +31,7 @@ app.command()(serve)
 app.command()(demo)
 app.command()(inspect)
 app.command()(rebuild_projection)
+app.command()(rebuild_document)
 app.command()(compact)
 app.command()(backup)
 app.command()(restore)
