@@ -141,8 +141,8 @@ def test_what_is_damaged_is_no_backup(tmp_path: Path) -> None:
     path = filled(tmp_path / "relay.db", rows=40)
     backup(path, tmp_path / "backup.db")
     for statement in (
-        "DELETE FROM updates WHERE seq = 7",
-        "UPDATE workspaces SET head = head + 1 WHERE name = 'w'",
+        "DELETE FROM syncline_updates WHERE seq = 7",
+        "UPDATE syncline_workspaces SET head = head + 1 WHERE name = 'w'",
     ):
         damaged = tmp_path / "damaged.db"
         damaged.write_bytes((tmp_path / "backup.db").read_bytes())

@@ -81,7 +81,7 @@ async def test_a_row_is_in_the_transaction_of_its_change(path: Path) -> None:
                 await replica.flushed()
                 counts = reader.execute(
                     "SELECT (SELECT count(*) FROM contacts), "
-                    "(SELECT value FROM meta WHERE key = 'last_batch')"
+                    "(SELECT value FROM syncline_meta WHERE key = 'last_batch')"
                 ).fetchone()
                 assert counts == (number + 1, str(number + 1))
 
@@ -221,7 +221,7 @@ async def test_a_document_that_cannot_be_read_has_no_row(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     await fill(path)
-    sql(path, "UPDATE updates SET data = x'ff' WHERE seq = 1")
+    sql(path, "UPDATE syncline_updates SET data = x'ff' WHERE seq = 1")
     caplog.set_level(logging.ERROR)
     store = SqlStore(path)
     store.open()

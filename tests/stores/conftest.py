@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("syncline.testing")
-
-from tests.stores.servers import SERVERS, TestDatabase, database  # noqa: E402
+from tests.stores.servers import SERVERS, TestDatabase, database
 
 
 @pytest.fixture(params=list(SERVERS))

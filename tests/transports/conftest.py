@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite("syncline.testing.transport_contract")
-
 GUARD_SECONDS = 30.0
 
 

@@ -1,5 +1,0 @@
-"""Failures inside the shipped contract suite show their values, as those of a test module do."""
-
-import pytest
-
-pytest.register_assert_rewrite("syncline.testing.compaction_contract")
