@@ -260,6 +260,11 @@ class Store(Protocol):
         """How much log a document has, without reading it; None without any."""
         ...
 
+    def liveness(self, workspace: str, collection: str) -> list[tuple[str, bool | None]]:
+        """The key of every document of a collection and whether its record exists, in any order:
+        the cheapest way to learn what there is."""
+        ...
+
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
         """Every document, or those of one collection, in the code-point order of addresses.
 

@@ -182,6 +182,15 @@ class MemoryStore:
                 return None
             return LogSize(len(document.log), document.size, len(document.log[0].data))
 
+    def liveness(self, workspace: str, collection: str) -> list[tuple[str, bool | None]]:
+        with self._lock:
+            found = self._space(workspace).documents
+            return [
+                (address.key, document.live)
+                for address, document in found.items()
+                if address.collection == collection
+            ]
+
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
         with self._lock:
             found = [

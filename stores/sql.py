@@ -244,6 +244,9 @@ class SqlStore:
     def log_size(self, workspace: str, address: Address) -> LogSize | None:
         return self._read(sql_read.log_size, workspace, address)
 
+    def liveness(self, workspace: str, collection: str) -> list[tuple[str, bool | None]]:
+        return self._read(sql_read.liveness, workspace, collection)
+
     def documents(self, workspace: str, collection: str | None = None) -> Iterator[DocumentInfo]:
         self._expect_open()
         return self._documents(workspace, collection)

@@ -123,6 +123,12 @@ _rows = Compiled(
     .order_by(_updates.seq),
     *("id", "cursor", "last"),
 )
+_liveness = Compiled(
+    select(_documents.key, _documents.live).where(
+        _documents.workspace_id == _id_of, _documents.collection == bindparam("collection")
+    ),
+    *("workspace", "collection"),
+)
 _log_size = (
     select(_documents.updates, _documents.size, func.length(_updates.data))
     .join(schema.updates, _updates.document_id == _documents.id)
@@ -206,6 +212,13 @@ def log_size(connection: Connection, workspace: str, address: Address) -> LogSiz
     values = {"workspace": workspace, "collection": address.collection, "key": address.key}
     found = connection.execute(_log_size, values).one_or_none()
     return None if found is None else LogSize(*found)
+
+
+def liveness(
+    connection: Connection, workspace: str, collection: str
+) -> list[tuple[str, bool | None]]:
+    rows = _liveness.query(connection, (workspace, collection)).all()
+    return [(key, _live(live)) for key, live in rows]
 
 
 def documents_after(

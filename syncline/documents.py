@@ -10,7 +10,7 @@ from syncline.stores import Store
 
 from .generations import Generation
 
-CAPACITY = 4096
+MAX_DOCUMENTS = 4096
 """Documents kept in memory; a small record takes about 6 kB."""
 
 
@@ -22,7 +22,7 @@ class DocumentCache:
     """
 
     def __init__(
-        self, store: Store, workspace: str, client_id: int, capacity: int = CAPACITY
+        self, store: Store, workspace: str, client_id: int, capacity: int = MAX_DOCUMENTS
     ) -> None:
         self._store = store
         self._workspace = workspace

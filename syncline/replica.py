@@ -31,6 +31,7 @@ from syncline.transports import parse_relay_url
 
 from .collection import Collection
 from .compaction import CompactionPolicy, Compactor, unacknowledged
+from .documents import MAX_DOCUMENTS
 from .environment import Environment
 from .identities import become
 from .link import Link, LinkState
@@ -98,6 +99,7 @@ class Replica:
         relay: str | None,
         environment: Environment,
         compaction: CompactionPolicy,
+        max_documents: int,
     ) -> None:
         self._store = store
         self._models = {model.__schema__.collection: model for model in models}
@@ -105,6 +107,7 @@ class Replica:
         self._environment = environment
         self._run = environment.store_thread()
         self._compaction = compaction
+        self._max_documents = max_documents
         self._snapshot_run = environment.store_thread()
         self._compacting: asyncio.Task[None] | None = None
         self._opened: Workspace | None = None
@@ -123,6 +126,7 @@ class Replica:
         relay: str | None = None,
         environment: Environment | None = None,
         compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
+        max_documents: int = MAX_DOCUMENTS,
     ) -> Replica:
         """A replica kept in ``store``: a path, a SQLAlchemy URL, or a Store.
 
@@ -130,12 +134,14 @@ class Replica:
         the workspace, as in ``ws://host:8765/crm``. The relay need not be reachable: the replica
         connects when it is. ``compaction`` says when the log of a document is replaced by a
         snapshot; documents with changes that the relay has not acknowledged are left alone.
+        ``max_documents`` are kept in memory, about 6 kB for a small record; any are loaded when
+        they are used.
         Entering raises StoreBusy, StoreDamaged, StoreVersion, SchemaMismatch, WorkspaceMismatch,
         InvalidUrl.
         """
         if isinstance(store, str | Path):
             store = SqlStore(store)
-        return cls(store, models, relay, environment or Environment(), compaction)
+        return cls(store, models, relay, environment or Environment(), compaction, max_documents)
 
     async def __aenter__(self) -> Replica:
         await self._run(self._store.open)
@@ -144,7 +150,13 @@ class Replica:
             schemas = {name: model.__schema__ for name, model in self._models.items()}
             await self._run(self._store.project, [projected(each) for each in schemas.values()])
             self._opened = Workspace(
-                LOCAL, self._store, self._run, schemas, self._environment.now, self._environment.rng
+                LOCAL,
+                self._store,
+                self._run,
+                schemas,
+                self._environment.now,
+                self._environment.rng,
+                capacity=self._max_documents,
             )
             if self._relay is not None:
                 self._join(self._relay)

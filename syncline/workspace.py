@@ -38,7 +38,7 @@ from syncline.engine.updates import StateVector, UpdateInfo, covers, parse_updat
 from syncline.stores import RefusedUpdate, Run, Store
 
 from .catalogue import Catalogue
-from .documents import CAPACITY, DocumentCache
+from .documents import MAX_DOCUMENTS, DocumentCache
 from .forks import NONE_OUTDATED, Outdated, unacknowledged
 from .journal import Journal
 
@@ -79,7 +79,7 @@ class Workspace:
         now: Milliseconds,
         rng: random.Random,
         *,
-        capacity: int = CAPACITY,
+        capacity: int = MAX_DOCUMENTS,
     ) -> None:
         self.name = name
         self.schemas = schemas
@@ -120,12 +120,12 @@ class Workspace:
 
     def _load_index(self) -> None:
         for collection, keys in self._live.items():
-            for info in self._store.documents(self.name, collection):
-                live = info.live
+            for key, known in self._store.liveness(self.name, collection):
+                live = known
                 if live is None:  # it came before this replica knew the collection as records
-                    live = is_live(self.documents.get(info.address))
+                    live = is_live(self.documents.get(Address(collection, key)))
                 if live:
-                    keys.add(info.address.key)
+                    keys.add(key)
 
     # Where it belongs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from syncline.engine.errors import StoreError
 from syncline.stores import MemoryStore, SqlStore, Store
 from syncline.testing.compaction_contract import A, CompactionContract, Reader, add, loaded
+from tests.stores.servers import SERVERS, database
 
 
 class TestMemoryStore(CompactionContract):
@@ -23,6 +25,21 @@ class TestMemoryStore(CompactionContract):
 class TestSqlStore(CompactionContract):
     def make_store(self, place: Path) -> Store:
         return SqlStore(place)
+
+
+class TestServerStore(CompactionContract):
+    """On PostgreSQL and MariaDB. Each test has one place, and for it a database."""
+
+    url: str
+
+    @pytest.fixture(autouse=True, params=list(SERVERS))
+    def _database(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        with database(request.param) as made:
+            self.url = made.url
+            yield
+
+    def make_store(self, place: Path) -> Store:
+        return SqlStore(self.url)
 
 
 def _as_a_crash_leaves_it(store: Path, place: Path) -> SqlStore:

@@ -313,10 +313,8 @@ async def test_another_kind_of_field_is_a_schema_mismatch(tmp_path: Path) -> Non
         assert (record.name, record.added) == ("Ada", 7)
 
 
-async def test_small_memory_loads_documents_again(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("syncline.workspace.CAPACITY", 3)
-    monkeypatch.setattr("syncline.documents.CAPACITY", 3)
-    async with Replica.open(tmp_path / "phone.db", models=MODELS) as replica:
+async def test_small_memory_loads_documents_again(tmp_path: Path) -> None:
+    async with Replica.open(tmp_path / "phone.db", models=MODELS, max_documents=3) as replica:
         contacts = replica.collection(Contact)
         with replica.transaction():
             for number in range(10):
