@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from syncline import Replica
+from syncline.compaction import CompactionPolicy
 from syncline.engine.errors import SynclineError
 from syncline.engine.messages import Message
 from syncline.environment import Environment
@@ -23,6 +24,8 @@ from .marks import Marks
 
 URL = "ws://relay/crm"
 MODELS = (Contact, Draft)
+# So that it happens all the time.
+COMPACTION = CompactionPolicy(min_bytes=300, min_updates=3)
 EPOCH_MS = 1_800_000_000_000
 
 
@@ -84,7 +87,11 @@ class Device:
         stays while the world is calm."""
         relay = URL if self.calm.is_set() or self.rng.random() < 0.9 else None
         replica = Replica.open(
-            self.disk, models=MODELS, relay=relay, environment=self.environment()
+            self.disk,
+            models=MODELS,
+            relay=relay,
+            environment=self.environment(),
+            compaction=COMPACTION,
         )
         async with replica:
             self.replica = replica

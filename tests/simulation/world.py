@@ -14,10 +14,11 @@ from syncline.engine.handshake import lineage
 from syncline.environment import Environment
 from syncline.rebuilding import rebuild_document
 from syncline.relay import RelayCore
-from syncline.stores import MemoryStore, Write
+from syncline.snapshots import SnapshotThread
+from syncline.stores import MemoryStore, RunInline, Write
 from syncline.transports import Faults, MemoryNetwork, MemoryTransport
 
-from .device import EPOCH_MS, Device
+from .device import COMPACTION, EPOCH_MS, Device
 from .disk import Disk, DiskFaults, SlowRun
 from .handshake import RelayTransport
 from .invariants import WORKSPACE, Watch, check_the_end
@@ -124,8 +125,9 @@ class World:
             now=self._now,
             rng=self._relay_rng,
             store_thread=lambda: SlowRun(self.relay_disk, self._die),
+            snapshots=lambda: SnapshotThread(RunInline()),
         )
-        core = RelayCore(self.relay_disk, environment)
+        core = RelayCore(self.relay_disk, environment, compaction=COMPACTION)
         serving: list[MemoryTransport] = []
 
         async def serve(transport: MemoryTransport, path: str) -> None:
