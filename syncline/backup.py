@@ -52,7 +52,7 @@ def backup(store: str | Path, file: str | Path, *, force: bool = False) -> Store
             copy = _examined(partial)
             if any(copy.heads.get(name, 0) < head for name, head in before.items()):
                 raise StoreError(
-                    f"The copy of {store} lacks some of it.",
+                    "The copy lacks some of what was in the store.",
                     hint="Take the backup again, and report this if it happens again.",
                 )
             _flush(partial)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from syncline import Relay, Replica
 from syncline.backup import backup, restore
 from tests.replica.models import Contact
+from tests.stores.servers import SERVERS, database
 
 PATIENCE = 60.0
 
@@ -19,8 +23,21 @@ async def _synced(*replicas: Replica) -> None:
                 await replica.synced()
 
 
-async def test_edits_after_the_backup_survive_the_loss_of_the_relay(tmp_path: Path) -> None:
-    lost = Relay(tmp_path / "relay.db", port=0)
+@pytest.fixture(params=["sqlite", *SERVERS])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Where two new stores may be, on each kind of database."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "relay.db"), str(tmp_path / "restored.db")
+        return
+    with database(request.param) as one, database(request.param) as other:
+        yield one.url, other.url
+
+
+async def test_edits_after_the_backup_survive_the_loss_of_the_relay(
+    tmp_path: Path, stores: tuple[str, str]
+) -> None:
+    store, restored = stores
+    lost = Relay(store, port=0)
     async with lost:
         port, url = lost.port, f"{lost.url}/crm"
         ada = Replica.open(tmp_path / "ada.db", models=[Contact], relay=url)
@@ -31,17 +48,17 @@ async def test_edits_after_the_backup_survive_the_loss_of_the_relay(tmp_path: Pa
         for number in range(300):  # more than one range of digests
             contacts.create(key=f"k{number:03}", name=str(number), notes="Called back.")
         await _synced(ada, bob)
-        await asyncio.to_thread(backup, tmp_path / "relay.db", tmp_path / "backup.db")
+        await asyncio.to_thread(backup, store, tmp_path / "backup.db")
         contacts["k001"].notes.delete(0, 7)  # a deletion alone: no new operation
         contacts["k002"].visits += 2
         contacts.create(key="new", name="after the backup", tags=["x"])
         bob.collection(Contact).delete("k003")
         await _synced(ada, bob)
         expected = ada.to_dict()
-    restore(tmp_path / "backup.db", tmp_path / "restored.db")
+    restore(tmp_path / "backup.db", restored)
     ada.collection(Contact)["k004"].name = "while the relay was away"
     async with (
-        Relay(tmp_path / "restored.db", port=port),
+        Relay(restored, port=port),
         Replica.open(tmp_path / "new.db", models=[Contact], relay=url) as fresh,
     ):
         await _synced(ada, bob, fresh)
