@@ -192,9 +192,13 @@ PLANTS: list[Plant] = [
     another_authors_changes_skipped,
     cursor_written_ahead,
     outbox_emptied_at_send,
+]
+IN_RESTORED_WORLDS: list[Plant] = [
     nothing_offered_to_a_restored_relay,
     deletions_not_compared,
     a_copy_goes_on_as_the_original,
+]
+IN_REBUILT_WORLDS: list[Plant] = [
     edits_of_a_rebuilt_document_forgotten,
     rebuilt_before_the_answers,
 ]

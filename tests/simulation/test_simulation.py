@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from .planted import IN_LOSSY_WORLDS, PLANTS, Plant
-from .world import simulate
+from .planted import IN_LOSSY_WORLDS, IN_REBUILT_WORLDS, IN_RESTORED_WORLDS, PLANTS, Plant
+from .world import Calamity, simulate
 
 CHUNK = 25
 PLANTED_SEEDS = 100
@@ -58,13 +58,21 @@ def test_another_process_with_another_hash_seed_makes_the_same_run() -> None:
     assert run.stdout.strip() == simulate(1)
 
 
-@pytest.mark.parametrize("plant", [*PLANTS, *IN_LOSSY_WORLDS])
+@pytest.mark.parametrize(
+    "plant", [*PLANTS, *IN_LOSSY_WORLDS, *IN_RESTORED_WORLDS, *IN_REBUILT_WORLDS]
+)
 def test_a_planted_bug_is_found(plant: Plant) -> None:
+    lossy = True if plant in IN_LOSSY_WORLDS else None
+    calamity: Calamity | None = None
+    if plant in IN_RESTORED_WORLDS:
+        calamity = "restore"
+    elif plant in IN_REBUILT_WORLDS:
+        calamity = "rebuild"
     for seed in range(PLANTED_SEEDS):
         with pytest.MonkeyPatch.context() as patch:
             plant(patch)
             try:
-                simulate(seed, lossy=True if plant in IN_LOSSY_WORLDS else None)
+                simulate(seed, lossy=lossy, calamity=calamity)
             except Exception:  # noqa: BLE001  however it shows
                 return
     pytest.fail(f"{PLANTED_SEEDS} worlds did not find: {plant.__doc__}")

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import cast
+from typing import Literal, TypeAlias, cast
 
 from syncline.engine.errors import PeerError, StoreFailed, TransportError
 from syncline.engine.handshake import lineage
@@ -26,6 +26,7 @@ from .loop import PROCESS, Process, VirtualLoop
 
 RELAY = "ws://relay"
 NAMES = ("ada", "bob", "eve")
+Calamity: TypeAlias = Literal["none", "restore", "rebuild"]
 PATIENCE = 600.0
 """Virtual seconds in which everything has to come together once nothing goes wrong any more."""
 
@@ -35,7 +36,14 @@ class World:
     repeats and reorders single frames. The others lose frames only with their connection, or while
     one side is cut off."""
 
-    def __init__(self, seed: str, loop: VirtualLoop, *, lossy: bool | None = None) -> None:
+    def __init__(
+        self,
+        seed: str,
+        loop: VirtualLoop,
+        *,
+        lossy: bool | None = None,
+        calamity: Calamity | None = None,
+    ) -> None:
         self._seed = seed
         self.rng = random.Random(f"{seed} world")
         self.lossy = self.rng.random() < 0.5 if lossy is None else lossy
@@ -48,9 +56,13 @@ class World:
         self._stop_relay = asyncio.Event()
         self._deaths: dict[Process, asyncio.Future[None]] = {}
         # Not together: what is promised of a rebuilt document is less (docs/guarantees.md).
-        self._calamities: list[Callable[[], None]] = self.rng.choice(
-            [[], [self._restore_relay, self._copy_device], [self._rebuild_document]]
-        )
+        calamities: dict[Calamity, list[Callable[[], None]]] = {
+            "none": [],
+            "restore": [self._restore_relay, self._copy_device],
+            "rebuild": [self._rebuild_document],
+        }
+        chosen = self.rng.choice(list(calamities))
+        self._calamities = calamities[calamity or chosen]
         self.watch = Watch(self.relay_disk, loop.fail)
         self.devices = [self._new_device(name) for name in NAMES]
         self._calm = False
@@ -340,17 +352,18 @@ class Complaints(logging.Handler):
             self.found.append(f"{record.getMessage()} {record.exc_info[1]!r}")
 
 
-def simulate(seed: int, *, lossy: bool | None = None) -> str:
+def simulate(seed: int, *, lossy: bool | None = None, calamity: Calamity | None = None) -> str:
     """Run the world of ``seed``; returns its trace. Raises AssertionError, or what went wrong.
 
-    ``lossy`` decides what kind of network it is, which otherwise the seed does.
+    ``lossy`` decides what kind of network it is, and ``calamity`` what happens beside the daily
+    faults, which otherwise the seed does.
     """
     loop = VirtualLoop(f"{seed} loop")
     logger, complaints = logging.getLogger("syncline"), Complaints()
     logger.addHandler(complaints)
 
     async def main() -> None:
-        await World(str(seed), loop, lossy=lossy).run()
+        await World(str(seed), loop, lossy=lossy, calamity=calamity).run()
         assert not complaints.found, "\n".join(complaints.found)
 
     try:
