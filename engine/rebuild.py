@@ -25,7 +25,7 @@ from .history_writer import HistoryWriter
 from .liveness import is_live
 from .schema import LIVE, REGISTERS
 from .structs import text_value
-from .updates import parse_update
+from .updates import UpdateInfo, parse_update
 
 
 def rebuild(document: Document, client_id: int) -> bytes:
@@ -60,6 +60,15 @@ def rebuild(document: Document, client_id: int) -> bytes:
         rebuilt.close()
         original.close()
     return update
+
+
+def begins(info: UpdateInfo, epoch: int) -> bool:
+    """Whether an update of ``epoch`` holds that epoch's beginning, and so can stand alone.
+
+    A rebuilt document is written by the client whose id is the number of its epoch. Without that
+    client's operations an update is a later change, which may need nothing and yet is not all.
+    """
+    return not info.needs and info.ranges.get(epoch, ((1, 1),))[0][0] == 0
 
 
 def _copy(history: History, client_id: int) -> bytes:

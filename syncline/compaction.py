@@ -15,6 +15,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from syncline.engine.binary_frames import decode_binary
 from syncline.engine.errors import SnapshotRefused, SynclineError
@@ -63,6 +64,14 @@ class Compacted:
     after: int
 
 
+Held: TypeAlias = Callable[[str, Address], bool]
+"""Whether the log of a document, by workspace and address, has to stay as it is."""
+
+
+def _nothing_held(_workspace: str, _address: Address) -> bool:
+    return False
+
+
 async def compact_document(
     store: Store,
     workspace: str,
@@ -71,11 +80,13 @@ async def compact_document(
     *,
     read: Run,
     write: Run | None,
+    held: Held = _nothing_held,
 ) -> Compacted | None:
     """Replace the log of one document by a snapshot that holds the same; with ``write`` None, say
     only what that would gain.
 
-    None when nothing is gained, or somebody else compacted meanwhile. Raises SnapshotRefused, and
+    None when nothing is gained, when the document is ``held``, or when somebody else compacted
+    meanwhile. Raises SnapshotRefused, and
     leaves the log as it is, when the snapshot would not be sound, and StoreError.
     """
     known = await read(store.log_size, workspace, address)
@@ -88,6 +99,9 @@ async def compact_document(
             "updates.",
             hint="Nothing was changed. Look at the disk, and restore a backup.",
         )
+    # Of what was loaded, and not before: a change may have come in between.
+    if await read(held, workspace, address):
+        return None
     snapshot = await snapshots.make(stored.updates, stored.state_vector)
     if snapshot is None:
         return None
@@ -152,7 +166,7 @@ class Compactor:
         *,
         read: Run,
         write: Run,
-        held: Callable[[str, Address], bool] = lambda _workspace, _address: False,
+        held: Held = _nothing_held,
     ) -> None:
         self._store = store
         self._snapshots = snapshots
@@ -233,6 +247,7 @@ class Compactor:
                 self._snapshots,
                 read=self._read,
                 write=self._write,
+                held=self._held,
             )
         except SnapshotRefused as error:
             logger.warning("%s in %r stays as it is: %s", address, workspace, error)

@@ -14,6 +14,9 @@ MAX_DOCUMENTS = 4096
 """Documents kept in memory; a small record takes about 6 kB."""
 
 
+_EVICTED = 2  # for one that comes in, so that the cache shrinks again after a large transaction
+
+
 class DocumentCache:
     """Documents by address.
 
@@ -40,7 +43,7 @@ class DocumentCache:
             return document
         document = self._load(address)
         self._loaded[address] = document
-        self._evict()
+        self._evict(address)
         return document
 
     def _load(self, address: Address) -> Document:
@@ -58,7 +61,7 @@ class DocumentCache:
         """An empty document in the place of the one of an earlier epoch."""
         self.discard(address)
         document = self._loaded[address] = Document(self._client_id, epoch=epoch)
-        self._evict()
+        self._evict(address)
         return document
 
     def discard(self, address: Address) -> None:
@@ -67,13 +70,14 @@ class DocumentCache:
         if document is not None:
             document.close()
 
-    def _evict(self) -> None:
-        excess = len(self._loaded) - self._capacity
-        if excess <= 0:
-            return
-        *older, _newest = self._loaded
-        for address in [item for item in older if item not in self.pinned][:excess]:
-            self.discard(address)
+    def _evict(self, newest: Address) -> None:
+        """Let go of what was used least recently, but not of ``newest`` and what is pinned."""
+        for _ in range(min(len(self._loaded) - self._capacity, _EVICTED)):
+            address = next(iter(self._loaded))
+            if address == newest or address in self.pinned:
+                self._loaded.move_to_end(address)
+            else:
+                self.discard(address)
 
     def close(self) -> None:
         for address in list(self._loaded):

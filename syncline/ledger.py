@@ -25,6 +25,7 @@ from syncline.engine.errors import (
 from syncline.engine.messages import LIMITS, Entry, Refusal, Updates
 from syncline.engine.names import Address
 from syncline.engine.projection import ProjectedTable
+from syncline.engine.rebuild import begins
 from syncline.engine.updates import (
     StateVector,
     UpdateLimits,
@@ -289,9 +290,11 @@ class Ledger:
                 )
             )
             return
+        complete = True
         if entry.epoch > state.epoch:
             state = _State(entry.epoch, {})  # the document begins anew
-        if not covers(state.vector, info.needs):
+            complete = begins(info, entry.epoch)
+        if not complete or not covers(state.vector, info.needs):
             draft.refusals.append(
                 Refusal(
                     entry.address,

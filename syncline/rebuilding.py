@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import random
-
 from syncline.engine.clock import Milliseconds
 from syncline.engine.document import Document
 from syncline.engine.errors import RecordNotFound
-from syncline.engine.identity import MAX_CLIENT_ID
 from syncline.engine.names import Address
 from syncline.engine.rebuild import rebuild
 from syncline.engine.updates import encode_state_vector, parse_update
 from syncline.stores import DocumentWrite, Store, Write
 
 
-def rebuild_document(
-    store: Store, workspace: str, address: Address, now: Milliseconds, rng: random.Random
-) -> int:
+def rebuild_document(store: Store, workspace: str, address: Address, now: Milliseconds) -> int:
     """Give a document a history without tombstones and former writers; returns its new epoch.
 
     ``store`` is open, and nobody else writes to it. Replicas take the new history over when they
@@ -29,14 +24,14 @@ def rebuild_document(
             f"There is no document {address} in the workspace {workspace!r}.",
             hint="`syncline inspect` lists what a store holds.",
         )
+    # By the clock, so that a store restored from a backup does not give the same number to another
+    # history. It is the new writer's client id too: that is how the beginning is known.
+    epoch = max(stored.epoch + 1, now())
     document = Document(1, stored.updates)
     try:
-        update = rebuild(document, rng.randrange(1 << 32, MAX_CLIENT_ID + 1))
+        update = rebuild(document, epoch)
     finally:
         document.close()
-    # By the clock, so that a store restored from a backup does not give the same number to another
-    # history.
-    epoch = max(stored.epoch + 1, now())
     state = encode_state_vector(parse_update(update).advance({}))
     write = DocumentWrite(address, (update,), state, stored.live, epoch=epoch)
     store.write([Write(workspace, documents=(write,))])

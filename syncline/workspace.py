@@ -33,6 +33,7 @@ from syncline.engine.liveness import is_live
 from syncline.engine.messages import LIMITS, DocumentSummary, Entry
 from syncline.engine.names import Address
 from syncline.engine.projection import Rows, projected
+from syncline.engine.rebuild import begins
 from syncline.engine.schema import Schema
 from syncline.engine.updates import StateVector, UpdateInfo, covers, parse_update
 from syncline.stores import RefusedUpdate, Run, Store
@@ -315,7 +316,7 @@ class Workspace:
         for (address, update, epoch), info in zip(entries, infos, strict=True):
             known = self.documents.get(address).epoch
             if epoch > known:
-                if info.needs:
+                if not begins(info, epoch):
                     return  # what came before was lost; all of it comes again
                 self._begin(address, epoch, update, outdated)
             elif epoch == known:
@@ -330,15 +331,13 @@ class Workspace:
         self, address: Address, epoch: int, update: bytes, outdated: Outdated = NONE_OUTDATED
     ) -> None:
         """Take the difference that was fetched for one document."""
-        document = self.documents.get(address)
-        later = epoch > document.epoch
-        have = {} if later else document.state_vector()
-        if epoch < document.epoch or not covers(have, parse_update(update).needs):
-            return  # it answers for a state that this document is not in; the next fetch will do
-        if later:
+        document, info = self.documents.get(address), parse_update(update)
+        if epoch > document.epoch and begins(info, epoch):
             self._begin(address, epoch, update, outdated)
-        else:
+        elif epoch == document.epoch and covers(document.state_vector(), info.needs):
             self._apply(address, update)
+        else:
+            return  # it answers for a state that this document is not in; the next fetch will do
         before = self.cursor
         for ready in self.hold_back.release(address, self.state_vector(address)):
             self._apply(ready.address, ready.update)

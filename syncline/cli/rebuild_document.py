@@ -42,7 +42,7 @@ def rebuild_document(
         for text in addresses:
             address = Address.parse(text)
             before = opened.log_size(workspace, address)
-            rebuild(opened, workspace, address, environment.now, environment.rng)
+            rebuild(opened, workspace, address, environment.now)
             after = opened.log_size(workspace, address)
             console.print(
                 f"{escape(text)}: {before.size if before else 0:,} bytes of history, now "

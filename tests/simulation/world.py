@@ -237,7 +237,7 @@ class World:
         if documents:
             address = self.rng.choice(documents).address
             faults, self.relay_disk.faults = self.relay_disk.faults, DiskFaults()
-            rebuild_document(self.relay_disk, WORKSPACE, address, self._now, self.rng)
+            rebuild_document(self.relay_disk, WORKSPACE, address, self._now)
             self.relay_disk.faults = faults
 
     def _now(self) -> int:
