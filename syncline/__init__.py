@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .query import Query
     from .record import Conflict, ConflictingValue, Record, col, field
     from .relay import Relay
-    from .replica import Replica, ReplicaStatus, SharedDocument
+    from .replica import Replica, ReplicaStatus
+    from .shared_document import SharedDocument
 
 __version__ = version("syncline")
 
@@ -56,7 +57,7 @@ _HOMES = {
     "Replica": "syncline.replica",
     "ReplicaStatus": "syncline.replica",
     "SetOf": "syncline.engine.fields",
-    "SharedDocument": "syncline.replica",
+    "SharedDocument": "syncline.shared_document",
     "SynclineError": "syncline.engine.errors",
     "Text": "syncline.engine.fields",
     "col": "syncline.record",

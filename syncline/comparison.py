@@ -14,6 +14,7 @@ from syncline.engine.names import Address
 from syncline.engine.replica_session import ReplicaSession
 from syncline.engine.updates import decode_state_vector
 
+from .catalogue import Catalogue
 from .workspace import Workspace
 
 
@@ -23,6 +24,7 @@ class Comparison:
     def __init__(self, workspace: Workspace, session: ReplicaSession, relay: str) -> None:
         self.relay = relay
         self._workspace = workspace
+        self._catalogue = Catalogue(workspace.store)
         self._session = session
         self._reached_end = False
         self._after: Address | None = None  # where the digests begin that come next
@@ -45,7 +47,7 @@ class Comparison:
         # Our digests are of what the store holds.
         await self._workspace.journal.flushed()
         for until, digest in digests.ranges:
-            if digest != await self._workspace.range_digest(after, until):
+            if digest != await self._range_digest(after, until):
                 self._enumerate(after, until)
             after = until
         if after is None:
@@ -70,7 +72,7 @@ class Comparison:
             return
         self._progress += 1
         until = self._asked.pop(after)
-        ours = {each.address: each for each in await self._workspace.summaries(after, reached)}
+        ours = {each.address: each for each in await self._summaries(after, reached)}
         theirs = {each.address: each for each in states.documents}
         for address in sorted(ours.keys() | theirs.keys()):
             self._exchange(address, ours.get(address), theirs.get(address))
@@ -92,6 +94,23 @@ class Comparison:
             missing = document.diff(have)
             if missing != EMPTY_UPDATE:
                 self._workspace.journal.offer(address, document.epoch, missing)
+
+    async def _range_digest(self, after: Address | None, until: Address | None) -> bytes:
+        workspace = self._workspace
+        return await workspace.run(self._catalogue.range_digest, workspace.name, after, until)
+
+    async def _summaries(
+        self, after: Address | None, until: Address | None
+    ) -> list[DocumentSummary]:
+        workspace, found = self._workspace, list[DocumentSummary]()
+        while True:
+            reached, some = await workspace.run(
+                self._catalogue.summaries, workspace.name, after, until
+            )
+            found += some
+            if reached == until:
+                return found
+            after = reached
 
     def received(self, address: Address) -> None:
         """A document was fetched."""

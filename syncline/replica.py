@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from syncline.engine.document import Document, merge_updates
 from syncline.engine.errors import (
     ReplicaClosed,
     SchemaError,
@@ -19,10 +17,7 @@ from syncline.engine.errors import (
     UsageError,
     WorkspaceMismatch,
 )
-from syncline.engine.fields import Host
-from syncline.engine.fields.shared import SharedArray, SharedMap, SharedText
-from syncline.engine.identity import MAX_CLIENT_ID, Identity
-from syncline.engine.liveness import write_live
+from syncline.engine.identity import Identity
 from syncline.engine.names import Address
 from syncline.engine.projection import projected
 from syncline.engine.updates import parse_update
@@ -36,6 +31,8 @@ from .environment import Environment
 from .identities import become
 from .link import Link, LinkState
 from .record import Record
+from .seeding import seed_update
+from .shared_document import DocumentHost, SharedDocument
 from .snapshots import SnapshotThread
 from .workspace import Workspace
 
@@ -63,30 +60,6 @@ class ReplicaStatus:
     refused: int
     clock_skew: float
     error: str | None
-
-
-class SharedDocument:
-    """A document without a schema, shared with whoever names it, Yjs editors included."""
-
-    def __init__(self, host: Host, address: Address) -> None:
-        self._host = host
-        self.address = address
-
-    def text(self, name: str) -> SharedText:
-        """The Y.Text root called ``name``."""
-        return SharedText(self._host, str(self.address), name)
-
-    def map(self, name: str) -> SharedMap:
-        """The Y.Map root called ``name``."""
-        return SharedMap(self._host, str(self.address), name)
-
-    def array(self, name: str) -> SharedArray:
-        """The Y.Array root called ``name``."""
-        return SharedArray(self._host, str(self.address), name)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The content by root, as plain values."""
-        return self._host.document().to_dict()
 
 
 class Replica:
@@ -260,7 +233,7 @@ class Replica:
                 f"{self._models[parsed.collection].__name__}.",
                 hint="Get it with replica.collection(…).get(key).",
             )
-        return SharedDocument(_DocumentHost(self._workspace, parsed), parsed)
+        return SharedDocument(DocumentHost(self._workspace, parsed), parsed)
 
     def transaction(self, label: str = "") -> AbstractContextManager[None]:
         """Make the local changes inside the ``with`` block one change: all of them, or none if the
@@ -276,17 +249,7 @@ class Replica:
         time.
         """
         address = Address.parse(key)
-        model = self._models.get(address.collection)
-        # The content decides the client id: other content under the same id would corrupt
-        # documents.
-        draft = _seed_update(model, address, 1)
-        fn(draft.subject)
-        digest = hashlib.sha256(str(address).encode() + b"\0" + draft.update()).digest()
-        low = 1 << 32
-        client_id = low + int.from_bytes(digest[:8]) % (MAX_CLIENT_ID - low)
-        final = _seed_update(model, address, client_id)
-        fn(final.subject)
-        update = final.update()
+        update = seed_update(self._models.get(address.collection), address, fn)
         self._workspace.seed(address, update, parse_update(update))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -380,62 +343,3 @@ class Replica:
             clock_skew=workspace.clock.skew_ms / 1000,
             error=str(error) if error else None,
         )
-
-
-class _DocumentHost(Host):
-    """The host of the views of a document without a schema."""
-
-    def __init__(self, workspace: Workspace, address: Address) -> None:
-        self._workspace = workspace
-        self._address = address
-
-    def document(self) -> Document:
-        return self._workspace.documents.get(self._address)
-
-    def writing(self) -> AbstractContextManager[Document]:
-        return self._workspace.writing(self._address)
-
-    def tick(self, seen: int = 0) -> int:
-        self._workspace.clock.follow(seen)
-        return self._workspace.clock.tick()
-
-
-class _SeedHost(Host):
-    """The host of a document in the making: same calls, same bytes. Its clock starts at zero, so
-    that whatever a person writes is newer."""
-
-    def __init__(self, client_id: int) -> None:
-        self._document = Document(client_id)
-        self._stamp = 0
-
-    def document(self) -> Document:
-        return self._document
-
-    @contextmanager
-    def writing(self) -> Generator[Document]:
-        with self._document.transaction():
-            yield self._document
-
-    def tick(self, seen: int = 0) -> int:
-        self._stamp = max(self._stamp, seen) + 1
-        return self._stamp
-
-
-@dataclass(frozen=True, slots=True)
-class _Seed:
-    """What the seeding function fills, and the update that this makes."""
-
-    subject: Any
-    host: _SeedHost
-
-    def update(self) -> bytes:
-        return merge_updates(self.host.document().take_captured())
-
-
-def _seed_update(model: type[Record] | None, address: Address, client_id: int) -> _Seed:
-    host = _SeedHost(client_id)
-    if model is None:
-        return _Seed(SharedDocument(host, address), host)
-    with host.writing() as document:
-        write_live(document, True, model.__schema__.delete_vs_edit, host.tick())
-    return _Seed(model.attach(host, address), host)

@@ -30,7 +30,7 @@ from syncline.engine.errors import (
 from syncline.engine.handshake import lineage
 from syncline.engine.identity import Identity
 from syncline.engine.liveness import is_live
-from syncline.engine.messages import LIMITS, DocumentSummary, Entry
+from syncline.engine.messages import LIMITS, Entry
 from syncline.engine.names import Address
 from syncline.engine.projection import Rows, projected
 from syncline.engine.rebuild import begins
@@ -38,7 +38,6 @@ from syncline.engine.schema import Schema
 from syncline.engine.updates import StateVector, UpdateInfo, covers, parse_update
 from syncline.stores import RefusedUpdate, Run, Store
 
-from .catalogue import Catalogue
 from .documents import MAX_DOCUMENTS, DocumentCache
 from .forks import NONE_OUTDATED, Outdated, unacknowledged
 from .journal import Journal
@@ -86,8 +85,8 @@ class Workspace:
         self.schemas = schemas
         self.now = now
         self.rng = rng
-        self._store = store
-        self._run = run
+        self.store = store
+        self.run = run
         meta = store.meta(name)
         self.identity, _ = Identity.recall(meta, rng, meta["fingerprint"])
         self.clock = HybridClock(now, int(meta.get("clock", "0")))
@@ -97,7 +96,6 @@ class Workspace:
         )
         self._rows = {name: Rows(projected(schema)) for name, schema in schemas.items()}
         self.hold_back = HoldBack(int(meta.get("cursor", "0")))
-        self.catalogue = Catalogue(store)
         self.joined: str | None = meta.get("joined")
         """The workspace's name at the relay, once a relay has been named."""
         self.relay: str | None = meta.get("relay")
@@ -121,7 +119,7 @@ class Workspace:
 
     def _load_index(self) -> None:
         for collection, keys in self._live.items():
-            for key, known in self._store.liveness(self.name, collection):
+            for key, known in self.store.liveness(self.name, collection):
                 live = known
                 if live is None:  # it came before this replica knew the collection as records
                     live = is_live(self.documents.get(Address(collection, key)))
@@ -164,7 +162,7 @@ class Workspace:
 
     def addresses(self) -> list[Address]:
         """Every document that holds anything, deleted records too, in order."""
-        found = {info.address for info in self._store.documents(self.name)}
+        found = {info.address for info in self.store.documents(self.name)}
         return sorted(found | set(self.documents.unsaved))
 
     def _live_of(self, address: Address) -> bool | None:
@@ -197,7 +195,7 @@ class Workspace:
                 hint="Query before the first change in the `with` block, or after the block.",
             )
         self.journal.save()
-        return self._store.select(statement)
+        return self.store.select(statement)
 
     def _has(self, address: Address) -> bool:
         return address.collection in self.schemas
@@ -347,24 +345,6 @@ class Workspace:
     def state_vector(self, address: Address) -> StateVector:
         return self.documents.get(address).state_vector()
 
-    # Comparing with a restored relay
-
-    async def range_digest(self, after: Address | None, until: Address | None) -> bytes:
-        """The digest of what the store has with after < address <= until."""
-        return await self._run(self.catalogue.range_digest, self.name, after, until)
-
-    async def summaries(
-        self, after: Address | None, until: Address | None
-    ) -> list[DocumentSummary]:
-        """All that the store has with after < address <= until."""
-        found: list[DocumentSummary] = []
-        while True:
-            reached, some = await self._run(self.catalogue.summaries, self.name, after, until)
-            found += some
-            if reached == until:
-                return found
-            after = reached
-
     def _apply(self, address: Address, update: bytes) -> None:
         document = self.documents.get(address)
         was_live = self._before_change(address, document)
@@ -390,7 +370,7 @@ class Workspace:
         """Go over to the document's new history, with what nobody else has seen of the old one."""
         before = self.documents.get(address).epoch
         authors = self.identity.authors
-        edits = unacknowledged(self._store, self.name, address, before, outdated, authors)
+        edits = unacknowledged(self.store, self.name, address, before, outdated, authors)
         document = self.documents.begin(address, epoch)
         self.hold_back.abandon(address)
         was_live = self._before_change(address, document)
