@@ -60,6 +60,16 @@ def replica(
 # By hand
 
 
+def test_a_history_that_ended_holds_nothing_up() -> None:
+    one = replica()
+    assert one.receive(0, 2, op(1), op(0, B)) == [(B, 0)]  # what comes before in A is missing
+    assert one.hold_back.waiting == [A]
+    one.hold_back.abandon(A)
+    assert (one.hold_back.cursor, one.hold_back.waiting, one.hold_back.held) == (2, [], 0)
+    one.hold_back.abandon(B)  # of which nothing is held
+    assert one.receive(2, 3, op(1, B)) == [(B, 1)]
+
+
 def test_frames_in_order_pass_and_move_the_cursor() -> None:
     one = replica(cursor=4)
     assert one.receive(4, 6, op(0), op(0, B)) == [(A, 0), (B, 0)]

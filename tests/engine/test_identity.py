@@ -63,7 +63,10 @@ def test_a_copy_becomes_someone_else() -> None:
     assert copy.fingerprint == "those of the copy"
     assert copy.replica != original.replica
     assert copy.client_id != original.client_id
-    # The copy stays who it has become.
+    assert copy.authors == (copy.client_id, original.client_id)
+    # The copy stays who it has become; a copy of it knows both.
+    third, _ = Identity.recall(copy.to_meta(), rng, "those of a third")
+    assert third.authors == (third.client_id, copy.client_id, original.client_id)
     assert Identity.recall(copy.to_meta(), rng, "those of the copy") == (copy, False)
 
 

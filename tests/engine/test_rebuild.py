@@ -14,7 +14,7 @@ from syncline.engine.document import EMPTY_UPDATE, Document, merge_updates
 from syncline.engine.errors import DocumentBroken
 from syncline.engine.history import History
 from syncline.engine.liveness import is_live
-from syncline.engine.rebuild import rebuild
+from syncline.engine.rebuild import begins, rebuild
 from syncline.engine.schema import LIVE, REGISTERS
 from syncline.engine.updates import parse_update
 from tests.engine.devices import Device, exchange
@@ -208,3 +208,18 @@ def test_an_incomplete_document_has_no_history() -> None:
     with pytest.raises(DocumentBroken, match="cannot be read"):
         History(device.written()[1])
     assert History(merge_updates(device.written())).roots == {}
+
+
+def test_only_the_rebuilt_document_begins_its_epoch() -> None:
+    document = Document(2**40)
+    document.text("body").insert(0, "abc")
+    beginning = rebuild(document, FRESH)
+    follower = Document(2**41, [beginning])
+    follower.text("other").insert(0, "x")  # needs nothing of what was there
+    (part,) = follower.take_captured()
+    assert begins(parse_update(beginning), FRESH)
+    assert begins(parse_update(follower.diff({})), FRESH)
+    assert not parse_update(part).needs
+    assert not begins(parse_update(part), FRESH)
+    assert not begins(parse_update(beginning), FRESH + 1)
+    assert not begins(parse_update(EMPTY_UPDATE), FRESH)
