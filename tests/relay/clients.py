@@ -49,8 +49,10 @@ class Client:
         await self.say(Hello((1,), "crm", self.replica, 5, cursor, acknowledged, None))
         return await self.hear(Welcome)
 
-    async def push(self, batch: int, *updates: bytes, address: Address = NOTE) -> None:
-        await self.say(Push(batch, tuple(Entry(address, update) for update in updates)))
+    async def push(
+        self, batch: int, *updates: bytes, address: Address = NOTE, epoch: int = 0
+    ) -> None:
+        await self.say(Push(batch, tuple(Entry(address, update, epoch) for update in updates)))
 
     async def ended(self) -> int:
         """Wait for the end; returns the close code."""
