@@ -19,6 +19,7 @@ from .rebuild import rebuild_projection
 from .rebuild_document import rebuild_document
 from .restore import restore
 from .serve import serve
+from .verify import verify
 
 app = typer.Typer(
     name="syncline",
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(demo)
 app.command()(inspect)
+app.command()(verify)
 app.command()(rebuild_projection)
 app.command()(rebuild_document)
 app.command()(compact)

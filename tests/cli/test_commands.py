@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,19 @@ async def test_version_and_help() -> None:
     code, _, err = await run("serve", "--port", "many")
     assert code == 2
     assert "--port" in err
+
+
+async def test_verify_tells_what_does_not_agree(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    async with Replica.open(path, models=[Contact]) as replica:
+        replica.collection(Contact).create(key="x", name="Ada")
+    code, out, err = await run("verify", str(path))
+    assert (code, out, err) == (0, "The store agrees with itself.\n", "")
+    database = sqlite3.connect(path)
+    database.execute("UPDATE syncline_documents SET size = size + 1")
+    database.commit()
+    database.close()
+    code, out, _ = await run("verify", str(path))
+    assert code == 1
+    assert "local/contacts/x: " in out
+    assert "1 problem. " in out
