@@ -20,8 +20,8 @@ from syncline.transports import Timeouts
 ROOT = Path(__file__).parents[2]
 UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "s": 1, "min": 60, "h": 3600, "d": 86_400}
 BOUND = re.compile(
-    r"(^|_)(MAX|ATTEMPTS|CAPACITY|KEPT|SECONDS|BYTES|ROWS|UPDATES|ENTRIES|READERS|PAGE|LIMIT"
-    r"|WAITING|BACKOFF|BACKLOG)(_|$)"
+    r"(^|_)(MAX|CAPACITY|KEPT|SECONDS|BYTES|UPDATES|ENTRIES|READERS|PAGE|LIMIT|WAITING|BACKOFF|BACKLOG"
+    r"|DOCUMENTS|RANGES|CHUNK|BATCH|BATCHES|FETCHED|STEPS|TRIES|ATTEMPTS)(_|$)"
 )
 """Names of constants that bound something."""
 NO_BOUNDS = {
@@ -32,12 +32,13 @@ NO_BOUNDS = {
     "syncline.engine.json_object._MAX_BASE64",
     "syncline.engine.lib0._MAX_BYTES",
     "syncline.engine.lib0.MAX_UINT",
-    "syncline.engine.messages.DIGEST_BYTES",
-    "syncline.engine.snapshot.ROW_BYTES",
     "syncline.engine.update_values._BYTES",
     "syncline.engine.updates.MAX_CLOCK",
     "syncline.transports.closing._MAX_REASON",
+    # What a thing costs, or its size, which is always this.
     "syncline.committer._ENTRY_BYTES",
+    "syncline.engine.messages.DIGEST_BYTES",
+    "syncline.engine.snapshot.ROW_BYTES",
 }
 LAYERS = {
     "engine": "syncline.engine",
