@@ -22,7 +22,7 @@ that and the edits, and ``onto``, the new history, which may hold newer edits of
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,26 +38,7 @@ from .liveness import is_live
 from .schema import REGISTERS
 from .shapes import Places, Shapes
 from .structs import Id, text_value
-from .updates import StateVector, covers, parse_update
-
-
-def base_of(updates: Iterable[bytes], client_id: int, first_clock: int) -> list[bytes]:
-    """Those of a document's ``updates``, in causal order, that do not hold or need an operation of
-    ``client_id`` from ``first_clock`` on. Raises InvalidUpdate.
-
-    An update that holds both is dropped whole. A deletion is no operation and has no writer in an
-    update, so one that deletes only what others wrote stays: whoever stores updates must keep what
-    is not acknowledged apart, and leave it out of ``updates`` itself.
-    """
-    kept: list[bytes] = []
-    state: StateVector = {}
-    for update in updates:
-        info = parse_update(update)
-        own = info.ends().get(client_id, 0) > first_clock
-        if not own and covers(state, info.needs):
-            kept.append(update)
-            state = info.advance(state)
-    return kept
+from .updates import StateVector, covers
 
 
 def reapply(base: Document, edited: Document, onto: Document) -> bool:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncline.engine.document import Document, merge_updates
+from syncline.engine.document import Document
 from syncline.engine.errors import LimitExceeded, ValueRefused
-from syncline.engine.fork import base_of, reapply
+from syncline.engine.fork import reapply
 from syncline.engine.liveness import is_live
 from syncline.engine.rebuild import rebuild
 from syncline.engine.updates import covers, parse_update
@@ -543,72 +543,3 @@ def test_an_edited_document_of_another_history_is_refused() -> None:
         "The edited document is not a later state of the base that it is compared with."
     )
     assert refused.value.hint == "Give the same history without and with the edits."
-
-
-# What is acknowledged
-
-
-def test_the_base_is_what_does_not_need_the_edits() -> None:
-    fork = _Fork()
-    fork.relay.text.append("theirs ")
-    fork.device.text.append("ours ")
-    fork.acknowledge()
-    known = [fork.base.diff({})]
-    first = fork.base.state_vector()[fork.device.document().client_id]
-
-    fork.device.text.append("new")
-    ours = fork.device.written()
-    fork.device.text.delete(len(fork.device.text) - 1, 1)
-    deletion = fork.device.written()
-    fork.relay.text.insert(0, "more ")
-    independent = fork.relay.written()
-    fork.relay.receive(ours)
-    fork.relay.text.append("!")
-    dependent = fork.relay.written()
-    merged = [merge_updates([*ours, *independent])]
-
-    client_id = fork.device.document().client_id
-    log = [*known, *ours, *deletion, *independent, *dependent]
-    assert base_of(log, client_id, first) == [*known, *independent]
-    assert base_of([*known, *merged], client_id, first) == known  # dropped whole
-    assert base_of(log, client_id, first + 3) == log
-    assert base_of(log, 9, 0) == log
-    assert base_of(log, client_id, 0) == []
-
-
-def test_a_deletion_of_acknowledged_content_has_no_writer() -> None:
-    fork = _Fork()
-    fork.relay.text.append("theirs")
-    fork.acknowledge()
-    fork.device.text.delete(0, 1)
-    log = [fork.base.diff({}), *fork.device.written()]
-    assert base_of(log, fork.device.document().client_id, 0) == log
-
-
-@settings(max_examples=60, deadline=None)
-@given(before=STEPS, after=STEPS)
-def test_the_base_and_the_rest_are_the_document(before: Steps, after: Steps) -> None:
-    fork = _Fork()
-    for who, operation, place, what in before:
-        if operation is not None:
-            operation([fork.relay, fork.device][who % 2], place, what)
-    fork.acknowledge()
-    log = [fork.base.diff({})]
-    client_id = fork.device.document().client_id
-    first = fork.base.state_vector().get(client_id, 0)
-    remote: list[bytes] = []
-    for who, operation, place, what in after:
-        if operation is None:
-            continue
-        if who % 2:
-            operation(fork.device, place, what)
-            log += [update for update in fork.device.written() if parse_update(update).ranges]
-        else:
-            operation(fork.relay, place, what)
-            written = fork.relay.written()
-            fork.device.receive(written)
-            remote += written
-            log += written
-    base = Document(1, base_of(log, client_id, first))
-    assert base.state_vector() == fork.relay.document().state_vector()
-    assert base.to_dict() == fork.relay.document().to_dict()
