@@ -54,7 +54,7 @@ async def write(committer: Committer, number: int, stop: float) -> int:
             settled.set()
 
         entry = Entry(Address("notes", str(number)), update)
-        pushed = PushedBatch("bench", f"{number:032x}", batch, bytes(32), (entry,))
+        pushed = PushedBatch("bench", f"{number:032x}", (entry,), batch, bytes(32))
         await committer.submit(Waiting(pushed, settle))
         await settled.wait()
     return batch

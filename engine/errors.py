@@ -31,6 +31,9 @@
     │   ├── UnexpectedMessage   unexpected-message
     │   ├── VersionMismatch     version-mismatch
     │   └── PeerError           (the peer's code)   the peer refused us, in its own words
+    ├── AccessError             who may do what at a relay
+    │   ├── NotAuthenticated    not-authenticated   no credentials, or none that the relay knows
+    │   └── NotAllowed          not-allowed         the principal may not read or write this
     ├── UpdateRefused           one update of one document
     │   ├── InvalidUpdate       invalid-update
     │   └── MissingDependencies missing-dependencies
@@ -208,6 +211,18 @@ class PeerError(ProtocolError):
     ) -> None:
         super().__init__(message, hint=hint, retry_after=retry_after)
         self.code = code
+
+
+class AccessError(SynclineError):
+    code = "access"
+
+
+class NotAuthenticated(AccessError):
+    code = "not-authenticated"
+
+
+class NotAllowed(AccessError):
+    code = "not-allowed"
 
 
 class UpdateRefused(SynclineError):

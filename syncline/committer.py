@@ -16,7 +16,7 @@ from syncline.engine.errors import PeerError, StoreError, SynclineError
 from syncline.engine.names import Address
 from syncline.stores import Run
 
-from .ledger import Committed, Ledger, PushedBatch, Settled
+from .ledger import Committed, Ledger, Settled, Submission
 
 logger = logging.getLogger("syncline.relay")
 
@@ -35,18 +35,18 @@ MAX_TRANSACTION_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A batch in the queue, and who is told its outcome."""
+    """What is in the queue, and who is told its outcome."""
 
-    pushed: PushedBatch
+    submitted: Submission
     settle: Callable[[Settled | SynclineError], None]
 
     @property
     def size(self) -> int:
-        return sum(len(entry.update) for entry in self.pushed.entries)
+        return sum(len(entry.update) for entry in self.submitted.entries)
 
     @property
     def memory(self) -> int:
-        return self.size + _ENTRY_BYTES * len(self.pushed.entries)
+        return self.size + _ENTRY_BYTES * len(self.submitted.entries)
 
 
 class Committer:
@@ -89,7 +89,7 @@ class Committer:
         """Commit until cancelled."""
         while True:
             batch = [self._taken(await self._queue.get())]
-            size, entries = batch[0].size, len(batch[0].pushed.entries)
+            size, entries = batch[0].size, len(batch[0].submitted.entries)
             while (
                 not self._queue.empty()
                 and len(batch) < MAX_TRANSACTION
@@ -98,7 +98,7 @@ class Committer:
             ):
                 batch.append(self._taken(self._queue.get_nowait()))
                 size += batch[-1].size
-                entries += len(batch[-1].pushed.entries)
+                entries += len(batch[-1].submitted.entries)
             await self._commit(batch)
 
     async def _commit(self, batch: list[Waiting]) -> None:
@@ -119,15 +119,15 @@ class Committer:
             waiting.settle(outcome)
 
     async def _store(self, batch: list[Waiting]) -> Sequence[Settled | SynclineError]:
-        pushed = [waiting.pushed for waiting in batch]
-        outcomes, committed = await self._run(self._ledger.commit, pushed)
-        self._announce(committed, pushed)
+        submitted = [waiting.submitted for waiting in batch]
+        outcomes, committed = await self._run(self._ledger.commit, submitted)
+        self._announce(committed, submitted)
         return outcomes
 
-    def _announce(self, committed: list[Committed], pushed: list[PushedBatch]) -> None:
+    def _announce(self, committed: list[Committed], submitted: list[Submission]) -> None:
         for commit in committed:
             self._publish(commit)
-        for batch in pushed:
+        for batch in submitted:
             for entry in batch.entries:
                 self._logged(batch.workspace, entry.address, len(entry.update))
 
@@ -139,7 +139,9 @@ class Committer:
             return
         (waiting,) = batch
         try:
-            settled, committed = await self._run(self._ledger.commit_singly, waiting.pushed, error)
+            settled, committed = await self._run(
+                self._ledger.commit_singly, waiting.submitted, error
+            )
         except StoreError as failure:
             waiting.settle(failure)
             return
@@ -147,7 +149,7 @@ class Committer:
             logger.exception("a defect of the relay: a batch was not committed")
             waiting.settle(_defect(failure))
             return
-        self._announce(committed, [waiting.pushed])
+        self._announce(committed, [waiting.submitted])
         waiting.settle(settled)
 
 

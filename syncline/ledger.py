@@ -1,6 +1,6 @@
-"""The ledger: checks pushed batches and commits them, many in one transaction.
+"""The ledger: checks what is submitted and commits it, many submissions in one transaction.
 
-Blocking and without a clock; one thread at a time. A push becomes durable whole, but for the
+Blocking and without a clock; one thread at a time. A submission becomes durable whole, but for the
 updates that are refused one by one with a reason: bytes that are no update, and updates that need
 operations the relay does not have (with the state vector from which the replica can make up the
 difference).
@@ -75,23 +75,34 @@ class _Recent(Generic[K, V]):
 
 
 @dataclass(frozen=True, slots=True)
-class PushedBatch:
+class Submission:
+    """Changes as they came from ``author``, without a number: sent twice, they are stored twice,
+    which in a CRDT document does nothing.
+
+    What the author may not do is in ``refused``, not in ``entries``.
+    """
+
+    workspace: str
+    author: str
+    entries: tuple[Entry, ...]
+    refused: tuple[Refusal, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class PushedBatch(Submission):
     """A batch as it came from a replica; ``digest`` is the SHA-256 of its frame.
 
     ``follows`` is the last batch that the replica knew to be acknowledged when it connected.
     """
 
-    workspace: str
-    replica: str
     batch: int
     digest: bytes
-    entries: tuple[Entry, ...]
     follows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The outcome of one batch, to be acknowledged: it is durable as of ``seq``."""
+    """The outcome of one submission, to be acknowledged: it is durable as of ``seq``."""
 
     seq: int
     refusals: tuple[Refusal, ...] = ()
@@ -99,25 +110,35 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one transaction added to one workspace: the frame that tells its readers.
+    """What one transaction added to one workspace: merged per document, and the frame that tells
+    its readers.
 
-    ``author`` is the replica whose batches these all are, or None.
+    ``author`` is whose changes these all are, or None.
     """
 
     workspace: str
     since: int
     cursor: int
+    entries: tuple[Entry, ...]
     frame: bytes
     author: str | None
+
+    @property
+    def memory(self) -> int:
+        """Bytes in memory, about: the frame repeats what the entries hold."""
+        return 2 * len(self.frame)
 
 
 @dataclass(slots=True)
 class _Draft:
-    """One batch on its way into the transaction."""
+    """One submission on its way into the transaction."""
 
-    pushed: PushedBatch
+    submitted: Submission
     documents: Generations = field(default_factory=Generations)
     refusals: list[Refusal] = field(default_factory=list[Refusal])
+
+    def __post_init__(self) -> None:
+        self.refusals += self.submitted.refused
 
 
 class _State(NamedTuple):
@@ -135,7 +156,8 @@ def _writers(state: _State) -> int:
 class _Transaction:
     """What a transaction will have changed, if it commits."""
 
-    drafts: dict[tuple[str, str, int], _Draft] = field(
+    drafts: list[_Draft] = field(default_factory=list[_Draft])
+    numbered: dict[tuple[str, str, int], _Draft] = field(
         default_factory=dict[tuple[str, str, int], _Draft]
     )
     states: dict[tuple[str, Address], _State] = field(
@@ -154,17 +176,19 @@ class Ledger:
         self._last: _Recent[tuple[str, str], int] = _Recent()
 
     def commit(
-        self, batches: Sequence[PushedBatch]
+        self, submissions: Sequence[Submission]
     ) -> tuple[list[Settled | SynclineError], list[Committed]]:
-        """Commit what is new among ``batches``, in one transaction.
+        """Commit what is new among ``submissions``, in one transaction.
 
-        Returns an outcome for each batch, and what each workspace's readers are to be told. Raises
-        StoreError if nothing was committed: then every batch may be offered again.
+        Returns an outcome for each, and what each workspace's readers are to be told. Raises
+        StoreError if nothing was committed: then each may be offered again.
         """
         transaction = _Transaction()
-        outcomes = [self._place(pushed, transaction) for pushed in batches]
-        drafts = list(transaction.drafts.values())
-        heads = self._write([_to_write(draft, transaction.states) for draft in drafts])
+        outcomes = [self._place(submitted, transaction) for submitted in submissions]
+        drafts = transaction.drafts
+        heads = self._write(
+            [_to_write(draft, transaction.states, _receipt(draft)) for draft in drafts]
+        )
         # Only now: had the transaction failed, nothing of it may be believed.
         for document, state in transaction.states.items():
             self._states.put(document, state)
@@ -180,26 +204,26 @@ class Ledger:
         return settled, list(self._announcements(drafts, heads))
 
     def commit_singly(
-        self, pushed: PushedBatch, why: SynclineError
+        self, submitted: Submission, why: SynclineError
     ) -> tuple[Settled | SynclineError, list[Committed]]:
-        """Commit a batch that the store does not take as a whole: each update for itself.
+        """Commit what the store does not take as a whole: each update for itself.
 
         What the store does not take is refused with the reason, which is ``why`` unless it says
         something else. The updates come first and the receipt last, so a crash between repeats
         updates, which is no harm. Raises StoreError if the store takes nothing now.
         """
         transaction = _Transaction()
-        receipt = self._place(replace(pushed, entries=()), transaction)
+        receipt = self._place(replace(submitted, entries=()), transaction)
         if not isinstance(receipt, _Draft):
             return receipt, []
         announced: list[Committed] = []
-        for entry in pushed.entries:
-            draft = _Draft(pushed)
+        for entry in submitted.entries:
+            draft = _Draft(replace(submitted, refused=()))
             states: dict[tuple[str, Address], _State] = {}
             self._check(draft, entry, states)
             receipt.refusals += draft.refusals
             try:
-                heads = self._write([_to_write(draft, states, receipt=False)])
+                heads = self._write([_to_write(draft, states, receipt=None)])
             except StoreError as error:
                 if error.retry_after is not None:
                     raise
@@ -210,8 +234,9 @@ class Ledger:
                 for document, state in states.items():
                     self._states.put(document, state)
                 announced += self._announcements([draft], heads)
-        (head,) = self._write([_to_write(receipt, {})])
-        self._last.put((pushed.workspace, pushed.replica), pushed.batch)
+        (head,) = self._write([_to_write(receipt, {}, _receipt(receipt))])
+        for replica, batch in transaction.last.items():
+            self._last.put(replica, batch)
         return Settled(head, tuple(receipt.refusals)), announced
 
     def _write(self, writes: list[Write]) -> list[int]:
@@ -232,12 +257,29 @@ class Ledger:
         )
 
     def _place(
+        self, submitted: Submission, transaction: _Transaction
+    ) -> Settled | SynclineError | _Draft:
+        if isinstance(submitted, PushedBatch):
+            return self._place_numbered(submitted, transaction)
+        return self._draft(submitted, transaction)
+
+    def _draft(self, submitted: Submission, transaction: _Transaction) -> _Draft:
+        draft = _Draft(submitted)
+        transaction.drafts.append(draft)
+        for entry in submitted.entries:
+            self._check(draft, entry, transaction.states)
+        return draft
+
+    def _place_numbered(
         self, pushed: PushedBatch, transaction: _Transaction
     ) -> Settled | SynclineError | _Draft:
-        replica = (pushed.workspace, pushed.replica)
-        draft = transaction.drafts.get((*replica, pushed.batch))
+        replica = (pushed.workspace, pushed.author)
+        draft = transaction.numbered.get((*replica, pushed.batch))
         if draft is not None:  # it came twice while the last transaction ran
-            return draft if draft.pushed.digest == pushed.digest else _conflict(pushed)
+            same = isinstance(draft.submitted, PushedBatch) and (
+                draft.submitted.digest == pushed.digest
+            )
+            return draft if same else _conflict(pushed)
         # A relay that was restored goes on from what the replica knows to be acknowledged.
         known = max(transaction.last.get(replica, self.last_batch(*replica)), pushed.follows)
         if pushed.batch <= known:
@@ -251,13 +293,11 @@ class Ledger:
                 retry_after=1.0,
             )
         transaction.last[replica] = pushed.batch
-        draft = transaction.drafts[*replica, pushed.batch] = _Draft(pushed)
-        for entry in pushed.entries:
-            self._check(draft, entry, transaction.states)
+        draft = transaction.numbered[*replica, pushed.batch] = self._draft(pushed, transaction)
         return draft
 
     def _repeated(self, pushed: PushedBatch) -> Settled | SynclineError:
-        receipt = self._store.receipt(pushed.workspace, pushed.replica, pushed.batch)
+        receipt = self._store.receipt(pushed.workspace, pushed.author, pushed.batch)
         if receipt is None:
             # Older than the receipts that are kept: acknowledged long ago.
             return Settled(self._store.head(pushed.workspace))
@@ -268,7 +308,7 @@ class Ledger:
     def _check(
         self, draft: _Draft, entry: Entry, states: dict[tuple[str, Address], _State]
     ) -> None:
-        key = (draft.pushed.workspace, entry.address)
+        key = (draft.submitted.workspace, entry.address)
         try:
             info = parse_update(entry.update, _UPDATE_LIMITS)
         except InvalidUpdate as error:
@@ -321,8 +361,8 @@ class Ledger:
         by_workspace: dict[str, list[_Draft]] = {}
         head_of: dict[str, int] = {}
         for draft, head in zip(drafts, heads, strict=True):
-            by_workspace.setdefault(draft.pushed.workspace, []).append(draft)
-            head_of[draft.pushed.workspace] = head
+            by_workspace.setdefault(draft.submitted.workspace, []).append(draft)
+            head_of[draft.submitted.workspace] = head
         for workspace, group in by_workspace.items():
             announcement = _announce(workspace, group, head_of[workspace])
             if announcement is not None:
@@ -343,23 +383,27 @@ def _not_stored(address: Address, why: SynclineError) -> Refusal:
 
 
 def _to_write(
-    draft: _Draft, states: dict[tuple[str, Address], _State], *, receipt: bool = True
+    draft: _Draft, states: dict[tuple[str, Address], _State], receipt: Receipt | None
 ) -> Write:
-    pushed = draft.pushed
+    workspace = draft.submitted.workspace
     documents = tuple(
         DocumentWrite(
             address,
             updates=tuple(generation.updates),
-            state_vector=encode_state_vector(states[pushed.workspace, address].vector),
+            state_vector=encode_state_vector(states[workspace, address].vector),
             epoch=generation.epoch,
         )
         for address, generation in draft.documents
     )
-    if not receipt:
-        return Write(pushed.workspace, documents=documents)
+    return Write(workspace, documents=documents, receipt=receipt)
+
+
+def _receipt(draft: _Draft) -> Receipt | None:
+    pushed = draft.submitted
+    if not isinstance(pushed, PushedBatch):
+        return None
     refused = pack_refusals(draft.refusals)
-    kept = Receipt(pushed.replica, pushed.batch, pushed.digest, 0, refused)
-    return Write(pushed.workspace, documents=documents, receipt=kept)
+    return Receipt(pushed.author, pushed.batch, pushed.digest, 0, refused)
 
 
 def _announce(workspace: str, group: list[_Draft], cursor: int) -> Committed | None:
@@ -371,13 +415,16 @@ def _announce(workspace: str, group: list[_Draft], cursor: int) -> Committed | N
             since -= len(generation.updates)
     if not merged:
         return None  # every update was refused
-    authors = {draft.pushed.replica for draft in group if draft.documents}
+    authors = {draft.submitted.author for draft in group if draft.documents}
     author = authors.pop() if len(authors) == 1 else None
-    return Committed(workspace, since, cursor, updates_frame(since, cursor, merged), author)
+    entries = merged_entries(merged)
+    return Committed(
+        workspace, since, cursor, entries, updates_frame(since, cursor, entries), author
+    )
 
 
-def updates_frame(since: int, cursor: int, documents: Generations) -> bytes:
-    """The encoded frame that carries these updates, merged per document."""
+def merged_entries(documents: Generations) -> tuple[Entry, ...]:
+    """These updates, one entry per document where they can be merged."""
     entries: list[Entry] = []
     for address, generation in documents:
         updates, epoch = generation.updates, generation.epoch
@@ -386,7 +433,12 @@ def updates_frame(since: int, cursor: int, documents: Generations) -> bytes:
         except DocumentBroken:
             # What cannot be merged goes as it came; the readers quarantine the bad one.
             entries.extend(Entry(address, update, epoch) for update in updates)
-    frame = encode(Updates(since, cursor, tuple(entries)))
+    return tuple(entries)
+
+
+def updates_frame(since: int, cursor: int, entries: tuple[Entry, ...]) -> bytes:
+    """The encoded frame that carries ``entries``."""
+    frame = encode(Updates(since, cursor, entries))
     if not isinstance(frame, bytes):
         raise TypeError("updates are a binary frame")
     return frame

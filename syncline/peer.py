@@ -36,7 +36,7 @@ from .catalogue import Catalogue
 from .committer import Committer, Waiting
 from .conversation import until_first_failure
 from .generations import Generations
-from .ledger import Ledger, PushedBatch, Settled, updates_frame
+from .ledger import Ledger, PushedBatch, Settled, merged_entries, updates_frame
 from .room import Room
 
 logger = logging.getLogger("syncline.relay")
@@ -156,7 +156,7 @@ class Peer:
         match event:
             case PushReceived(batch, entries, digest):
                 pushed = PushedBatch(
-                    self._workspace, self._replica, batch, digest, entries, self._follows
+                    self._workspace, self._replica, entries, batch, digest, self._follows
                 )
                 self._committing += 1
                 await self._service.committer.submit(
@@ -256,4 +256,4 @@ class Peer:
         documents = Generations()
         for update in page.updates:
             documents.add(update.address, update.epoch, update.data)
-        return page.cursor, updates_frame(position, page.cursor, documents)
+        return page.cursor, updates_frame(position, page.cursor, merged_entries(documents))

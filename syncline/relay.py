@@ -9,10 +9,11 @@ from pathlib import Path
 from types import TracebackType
 
 from syncline.engine.errors import InvalidName, SynclineError, TransportClosed, WorkspaceMismatch
+from syncline.engine.messages import SUBPROTOCOL
 from syncline.engine.names import check_workspace
 from syncline.engine.projection import projected
 from syncline.stores import SqlStore, Store, Write
-from syncline.transports import MAX_CONNECTIONS, Transport, WebSocketServer
+from syncline.transports import MAX_CONNECTIONS, Request, Transport, WebSocketServer
 
 from .catalogue import Catalogue
 from .committer import Committer
@@ -122,10 +123,15 @@ class RelayCore:
         if room is not None:
             room.publish(committed)
 
-    async def serve(self, transport: Transport, path: str) -> None:
-        """Serve one connection; ``path`` names the workspace."""
+    async def serve(self, transport: Transport, request: Request) -> None:
+        """Serve one connection; the path of its URL names the workspace."""
+        if request.subprotocol != SUBPROTOCOL:
+            # RFC 6455, 7.4.1: 1002 is a protocol error. Refusing the handshake instead would hide
+            # the reason from programs in browsers.
+            await transport.close(1002, f'the subprotocol "{SUBPROTOCOL}" is needed')
+            return
         try:
-            workspace = check_workspace(path.strip("/"))
+            workspace = check_workspace(request.path.strip("/"))
         except InvalidName as error:
             await self._refuse(transport, error)
             return

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from .ledger import Committed
 
 RECENT_BYTES = 8 << 20
-"""Frames of the latest commits kept for readers that are nearly up to date."""
+"""The latest commits kept for readers that are nearly up to date."""
 
 
 class Room:
@@ -38,11 +38,11 @@ class Room:
         self.head = committed.cursor
         self._recent.append(committed)
         self._by_since[committed.since] = committed
-        self._bytes += len(committed.frame)
+        self._bytes += committed.memory
         while self._bytes > RECENT_BYTES:
             oldest = self._recent.popleft()
             del self._by_since[oldest.since]
-            self._bytes -= len(oldest.frame)
+            self._bytes -= oldest.memory
         for wake in self._readers:
             wake()
 

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .base import Connect, Frame, Transport
+from .base import Connect, Frame, Request, Transport
 from .memory import MemoryTransport, memory_pair
 from .network import Faults, MemoryNetwork
 from .relay_url import parse_relay_url
@@ -22,6 +22,7 @@ __all__ = [
     "HttpReply",
     "MemoryNetwork",
     "MemoryTransport",
+    "Request",
     "Timeouts",
     "Transport",
     "WebSocketServer",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 Frame: TypeAlias = str | bytes
@@ -41,6 +42,21 @@ class Transport(Protocol):
         ``reason`` is cut at 123 bytes of UTF-8. Raises ValueError for a code that must not be sent.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asked for in its opening handshake.
+
+    ``path`` is that of the URL, percent-encoded as it came; ``query`` its parameters, decoded, of
+    several with one name the last; ``headers`` those of HTTP, by lower-case name; ``subprotocol``
+    what the two ends agreed on.
+    """
+
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    subprotocol: str | None = None
 
 
 Connect: TypeAlias = Callable[[str], Awaitable[Transport]]

@@ -17,14 +17,15 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from syncline.engine.errors import RelayUnreachable
+from syncline.engine.messages import SUBPROTOCOL
 
-from .base import Connect, Transport
+from .base import Connect, Request, Transport
 from .memory import CAPACITY, MemoryTransport, connect_pair
 from .relay_url import parse_relay_url
 from .serving import STOPPING, end_handlers, serve_transport
 
-Handler: TypeAlias = Callable[[MemoryTransport, str], Awaitable[None]]
-"""Serves one connection; the string is the path of the URL, such as ``/crm``."""
+Handler: TypeAlias = Callable[[MemoryTransport, Request], Awaitable[None]]
+"""Serves one connection."""
 
 _RETRY_SECONDS = 1.0
 
@@ -152,7 +153,8 @@ class MemoryNetwork:
                 retry_after=_RETRY_SECONDS,
             )
         ours, theirs = connection.ends
-        connection.task = asyncio.create_task(serve_transport(handler, theirs, parts.path))
+        request = Request(parts.path, subprotocol=SUBPROTOCOL)
+        connection.task = asyncio.create_task(serve_transport(handler, theirs, request))
         self._connections = [other for other in self._connections if not other.finished]
         self._connections.append(connection)
         return ours

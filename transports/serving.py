@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from syncline.engine.errors import TransportClosed
 
-from .base import Transport
+from .base import Request, Transport
 
 logger = logging.getLogger("syncline.transports")
 
@@ -21,7 +21,7 @@ _CANCEL_SECONDS = 1.0  # and then, once it is cancelled
 
 
 async def serve_transport(
-    handler: Callable[[T, str], Awaitable[None]], transport: T, path: str
+    handler: Callable[[T, Request], Awaitable[None]], transport: T, request: Request
 ) -> None:
     """Run ``handler``; when it ends, however it ends, its transport is closed.
 
@@ -30,7 +30,7 @@ async def serve_transport(
     """
     code, reason = 1011, "the relay failed"
     try:
-        await handler(transport, path)
+        await handler(transport, request)
         code, reason = 1000, ""
     except TransportClosed as error:
         code, reason = 1000, ""

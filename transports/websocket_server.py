@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from types import TracebackType
+from urllib.parse import parse_qsl
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
-from websockets.http11 import Request, Response
+from websockets.http11 import Request as HttpRequest
+from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from syncline.engine.errors import InvalidName, TransportError
 from syncline.engine.names import check_workspace
 
+from .base import Request
 from .serving import STOPPING, end_handlers, serve_transport
 from .websocket import (
     MAX_FRAME,
@@ -58,15 +61,15 @@ class WebSocketServer:
         async with WebSocketServer(handler, port=0) as server:
             print(server.url)
 
-    ``handler`` gets a transport and the path of the URL; the connection ends with it. ``http``
-    answers GET for a path, or None for one that it does not have. Port 0 takes a free one. Beyond
-    ``max_connections``, who asks is told to come back (503). Leaving the block closes the
-    connections (1001) and waits for the handlers, for bounded time.
+    ``handler`` gets a transport and what the client asked for; the connection ends with it.
+    ``http`` answers GET for a path, or None for one that it does not have. Port 0 takes a free
+    one. Beyond ``max_connections``, who asks is told to come back (503). Leaving the block closes
+    the connections (1001) and waits for the handlers, for bounded time.
     """
 
     def __init__(
         self,
-        handler: Callable[[WebSocketTransport, str], Awaitable[None]],
+        handler: Callable[[WebSocketTransport, Request], Awaitable[None]],
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -189,18 +192,15 @@ class WebSocketServer:
         transport = WebSocketTransport(connection, peer=peer, timeouts=self._timeouts)
         self._serving[transport] = task
         try:
-            if transport.subprotocol != SUBPROTOCOL:
-                # RFC 6455, 7.4.1: 1002 is a protocol error. Refusing the handshake instead would
-                # hide the reason from programs in browsers.
-                await transport.close(1002, f'the subprotocol "{SUBPROTOCOL}" is needed')
-            else:
-                await serve_transport(self._handler, transport, _path(request))
+            await serve_transport(
+                self._handler, transport, _request(request, transport.subprotocol)
+            )
         finally:
             del self._serving[transport]
 
     # Plain HTTP
 
-    def _process_request(self, _: ServerConnection, request: Request) -> Response | None:
+    def _process_request(self, _: ServerConnection, request: HttpRequest) -> Response | None:
         """Answer what is no websocket handshake; None lets the handshake go on."""
         upgrades = ", ".join(request.headers.get_all("Upgrade")).lower()
         if "websocket" in upgrades:
@@ -262,10 +262,24 @@ def _bounded_connection(
 
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    return SUBPROTOCOL if SUBPROTOCOL in offered else None
+    # Browsers give up a connection that takes none of what they offer. Programs that speak Yjs
+    # offer what they like, and expect the first, as the library "ws" answers.
+    if SUBPROTOCOL in offered:
+        return SUBPROTOCOL
+    return offered[0] if offered else None
 
 
-def _path(request: Request) -> str:
+def _request(request: HttpRequest, subprotocol: str | None) -> Request:
+    path, _, query = request.path.partition("?")
+    return Request(
+        path,
+        dict(parse_qsl(query, keep_blank_values=True)),
+        {name.lower(): value for name, value in request.headers.raw_items()},
+        subprotocol,
+    )
+
+
+def _path(request: HttpRequest) -> str:
     return request.path.partition("?")[0]
 
 

@@ -14,7 +14,7 @@ from syncline.engine.errors import RelayUnreachable
 from syncline.environment import Environment
 from syncline.relay import RelayCore
 from syncline.stores import MemoryStore
-from syncline.transports import Timeouts, Transport, WebSocketServer, connect_websocket
+from syncline.transports import Request, Timeouts, Transport, WebSocketServer, connect_websocket
 
 PATIENCE = 20.0
 IMPATIENT = Timeouts(ping=0.1, pong=0.1, close=0.1, stall=0.1)
@@ -94,8 +94,8 @@ async def test_the_relay_drops_a_peer_that_is_gone_without_a_word() -> None:
     core = RelayCore(MemoryStore(), Environment())
     dropped = asyncio.Event()
 
-    async def serve(transport: Transport, path: str) -> None:
-        await core.serve(transport, path)
+    async def serve(transport: Transport, request: Request) -> None:
+        await core.serve(transport, request)
         dropped.set()
 
     await core.open()

@@ -14,14 +14,24 @@ import pytest
 
 from syncline.committer import MAX_QUEUED, MAX_QUEUED_BYTES, Committer, Waiting
 from syncline.engine.codec import decode, encode
-from syncline.engine.messages import Ack, Entry, Fetch, Hello, Message, Ping, Push, Welcome
+from syncline.engine.messages import (
+    SUBPROTOCOL,
+    Ack,
+    Entry,
+    Fetch,
+    Hello,
+    Message,
+    Ping,
+    Push,
+    Welcome,
+)
 from syncline.engine.names import Address
 from syncline.environment import Environment
 from syncline.ledger import Committed, Ledger, PushedBatch
 from syncline.peer import MAX_OWED
 from syncline.relay import RelayCore
 from syncline.stores import MemoryStore, RunInline, StoredDocument
-from syncline.transports import MemoryTransport, memory_pair
+from syncline.transports import MemoryTransport, Request, memory_pair
 from tests.relay.clients import NOTE, Author
 
 _P = ParamSpec("_P")
@@ -55,7 +65,7 @@ async def relay(store: MemoryStore) -> AsyncGenerator[RelayCore]:
 @asynccontextmanager
 async def greeted(core: RelayCore, replica: str) -> AsyncGenerator[MemoryTransport]:
     ours, theirs = memory_pair(CAPACITY)
-    serving = asyncio.create_task(core.serve(theirs, "/crm"))
+    serving = asyncio.create_task(core.serve(theirs, Request("/crm", subprotocol=SUBPROTOCOL)))
     await ours.send(encode(Hello((1,), "crm", replica, 5, 0, 0, None)))
     assert isinstance(decode(await ours.receive()), Welcome)
     try:
@@ -147,7 +157,7 @@ async def test_what_waits_for_the_store_is_bounded(size: int, most: int) -> None
     running = asyncio.create_task(committer.run())
     update = b"x" * size
     waiting = Waiting(
-        PushedBatch("crm", "a" * 32, 1, b"", (Entry(NOTE, update),)), lambda _outcome: None
+        PushedBatch("crm", "a" * 32, (Entry(NOTE, update),), 1, b""), lambda _outcome: None
     )
     await committer.submit(waiting)
     await begun.wait()

@@ -67,7 +67,7 @@ def acknowledged_before_commit() -> None:
 
     async def acknowledge_and_submit(self: Committer, waiting: Waiting) -> None:
         waiting.settle(Settled(1))
-        await submit(self, Waiting(waiting.pushed, lambda _outcome: None))
+        await submit(self, Waiting(waiting.submitted, lambda _outcome: None))
 
     Committer.submit = acknowledge_and_submit  # type: ignore[method-assign]
 

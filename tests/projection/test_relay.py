@@ -155,7 +155,7 @@ def test_a_row_shows_nothing_that_was_not_committed(tmp_path: Path) -> None:
     def push(replica: str, number: int, *updates: bytes) -> None:
         entries = tuple(Entry(address, update) for update in updates)
         digest = bytes([number])
-        outcomes, _ = ledger.commit([PushedBatch("crm", replica, number, digest, entries)])
+        outcomes, _ = ledger.commit([PushedBatch("crm", replica, entries, number, digest)])
         assert isinstance(outcomes[0], Settled)
         assert not outcomes[0].refusals
 
@@ -180,7 +180,7 @@ def test_what_is_no_document_holds_up_nothing(
     monkeypatch.setattr(Document, "apply", _break)
     update = written(1, [], 1 << 16, name="Ada")
     entry = Entry(Address("contacts", "ada"), update)
-    outcomes, _ = ledger.commit([PushedBatch("crm", "one", 1, b"1", (entry,))])
+    outcomes, _ = ledger.commit([PushedBatch("crm", "one", (entry,), 1, b"1")])
     assert outcomes == [Settled(1)]
     assert "the table of contacts/ada does not follow it" in caplog.text
     store.close()

@@ -22,7 +22,7 @@ from syncline.engine.errors import (
     VersionMismatch,
 )
 from syncline.engine.messages import LIMITS, Error, Hello, Message, Welcome
-from syncline.transports import Transport, WebSocketServer
+from syncline.transports import Request, Transport, WebSocketServer
 from tests.replica.models import Contact, link_of
 
 PATIENCE = 20.0
@@ -74,7 +74,7 @@ async def test_an_unreachable_relay(tmp_path: Path) -> None:
 async def strange_relay(answer: Message) -> AsyncGenerator[str]:
     """A websocket server that answers every hello in its own way; yields its URL."""
 
-    async def serve(transport: Transport, path: str) -> None:
+    async def serve(transport: Transport, _request: Request) -> None:
         assert isinstance(decode(await transport.receive()), Hello)
         await transport.send(encode(answer))
         await transport.receive()
@@ -117,7 +117,7 @@ async def test_a_relay_that_cannot_be_used(
 
 
 async def test_a_relay_that_talks_nonsense_is_left(tmp_path: Path) -> None:
-    async def serve(transport: Transport, path: str) -> None:
+    async def serve(transport: Transport, _request: Request) -> None:
         await transport.receive()
         await transport.send("{}")
         await transport.receive()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ def acknowledged_before_commit(patch: pytest.MonkeyPatch) -> None:
 
     async def acknowledge_and_submit(self: Committer, waiting: Waiting) -> None:
         waiting.settle(Settled(1))
-        await submit(self, Waiting(waiting.pushed, lambda _outcome: None))
+        await submit(self, Waiting(waiting.submitted, lambda _outcome: None))
 
     patch.setattr(Committer, "submit", acknowledge_and_submit)
 
@@ -46,15 +47,15 @@ def shown_before_commit(patch: pytest.MonkeyPatch) -> None:
     commit = Committer._commit
 
     async def publish_and_commit(self: Committer, batch: list[Waiting]) -> None:
-        workspace = batch[0].pushed.workspace
+        workspace = batch[0].submitted.workspace
         drafts: list[ledger._Draft] = []
         for waiting in batch:
             documents = Generations()
-            for entry in waiting.pushed.entries:
+            for entry in waiting.submitted.entries:
                 documents.add(entry.address, entry.epoch, entry.update)
-            drafts.append(ledger._Draft(waiting.pushed, documents))
+            drafts.append(ledger._Draft(waiting.submitted, documents))
         head = self._ledger._store.head(workspace)
-        count = sum(len(waiting.pushed.entries) for waiting in batch)
+        count = sum(len(waiting.submitted.entries) for waiting in batch)
         announcement = ledger._announce(workspace, drafts, head + count)
         if announcement is not None:
             self._publish(announcement)
@@ -71,13 +72,13 @@ def another_authors_changes_skipped(patch: pytest.MonkeyPatch) -> None:
         told = announce(workspace, group, cursor)
         if told is None:
             return None
-        return Committed(told.workspace, told.since, told.cursor, told.frame, _first_author(group))
+        return replace(told, author=_first_author(group))
 
     patch.setattr(ledger, "_announce", announce_first)
 
 
 def _first_author(group: list[ledger._Draft]) -> str:
-    return next(draft.pushed.replica for draft in group if draft.documents)
+    return next(draft.submitted.author for draft in group if draft.documents)
 
 
 def cursor_passes_gaps(patch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from syncline.rebuilding import rebuild_document
 from syncline.relay import RelayCore
 from syncline.snapshots import SnapshotThread
 from syncline.stores import MemoryStore, RunInline, Write
-from syncline.transports import Faults, MemoryNetwork, MemoryTransport
+from syncline.transports import Faults, MemoryNetwork, MemoryTransport, Request
 
 from .device import COMPACTION, EPOCH_MS, Device
 from .disk import Disk, DiskFaults, SlowRun
@@ -142,11 +142,11 @@ class World:
         core = RelayCore(self.relay_disk, environment, compaction=COMPACTION)
         serving: list[MemoryTransport] = []
 
-        async def serve(transport: MemoryTransport, path: str) -> None:
+        async def serve(transport: MemoryTransport, request: Request) -> None:
             PROCESS.set(process)
             serving.append(transport)
             try:
-                await core.serve(RelayTransport(transport), path)
+                await core.serve(RelayTransport(transport), request)
             finally:
                 serving.remove(transport)
 

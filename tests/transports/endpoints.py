@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from syncline.engine.errors import TransportClosed
-from syncline.transports import Transport
+from syncline.transports import Request, Transport
 
 
-async def until_closed(transport: Transport, _path: str) -> None:
+async def until_closed(transport: Transport, _request: Request) -> None:
     """A handler that takes whatever comes."""
     while True:
         await transport.receive()

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from syncline.engine.errors import TransportClosed
-from syncline.transports import MemoryNetwork, MemoryTransport
+from syncline.transports import MemoryNetwork, MemoryTransport, Request
 from tests.transports.virtual_clock import run_virtually
 
 RELAY = "ws://relay"
@@ -26,8 +26,8 @@ class Listener:
         self.paths: list[str] = []
         network.listen(name, self._handle)
 
-    async def _handle(self, transport: MemoryTransport, path: str) -> None:
-        self.paths.append(path)
+    async def _handle(self, transport: MemoryTransport, request: Request) -> None:
+        self.paths.append(request.path)
         self.accepted.put_nowait(transport)
         await asyncio.get_running_loop().create_future()  # until it is cancelled
 

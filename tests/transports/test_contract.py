@@ -13,6 +13,7 @@ from syncline.testing.transport_contract import TransportContract
 from syncline.transports import (
     Faults,
     MemoryNetwork,
+    Request,
     Timeouts,
     Transport,
     WebSocketServer,
@@ -33,7 +34,7 @@ class TestMemoryNetwork(TransportContract):
         accepted: asyncio.Future[Transport] = asyncio.get_running_loop().create_future()
         done = asyncio.Event()
 
-        async def handler(transport: Transport, _path: str) -> None:
+        async def handler(transport: Transport, _request: Request) -> None:
             accepted.set_result(transport)
             await done.wait()
 
@@ -50,7 +51,7 @@ class TestWebSocket(TransportContract):
         accepted: asyncio.Future[Transport] = asyncio.get_running_loop().create_future()
         done = asyncio.Event()
 
-        async def handler(transport: Transport, _path: str) -> None:
+        async def handler(transport: Transport, _request: Request) -> None:
             accepted.set_result(transport)
             await done.wait()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from syncline.engine.errors import InvalidUrl, RelayUnreachable
-from syncline.transports import Faults, MemoryNetwork, MemoryTransport
+from syncline.transports import Faults, MemoryNetwork, MemoryTransport, Request
 from tests.transports.simulated import (
     RELAY,
     URL,
@@ -166,7 +166,7 @@ async def test_nobody_listens(network: MemoryNetwork, listener: Listener) -> Non
 
 
 def test_a_handlers_end_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
-    async def handler(transport: MemoryTransport, _path: str) -> None:
+    async def handler(transport: MemoryTransport, _request: Request) -> None:
         if await transport.receive() == "fail":
             raise LookupError("the handler's own")
 
@@ -188,13 +188,13 @@ def test_a_handlers_end_ends_the_connection(caplog: pytest.LogCaptureFixture) ->
 def test_leaving_closes_the_connections_and_ends_the_handlers() -> None:
     ended: list[str] = []
 
-    async def polite(transport: MemoryTransport, _path: str) -> None:
+    async def polite(transport: MemoryTransport, _request: Request) -> None:
         try:
             await transport.receive()
         finally:
             ended.append("polite")
 
-    async def stubborn(_transport: MemoryTransport, _path: str) -> None:
+    async def stubborn(_transport: MemoryTransport, _request: Request) -> None:
         try:
             await asyncio.get_running_loop().create_future()
         finally:

@@ -16,6 +16,7 @@ from websockets.protocol import State
 
 from syncline.engine.errors import InvalidUrl, RelayUnreachable, TransportClosed
 from syncline.transports import (
+    Request,
     Timeouts,
     Transport,
     WebSocketServer,
@@ -166,7 +167,7 @@ async def test_this_machine_is_reached_without_a_proxy(monkeypatch: pytest.Monke
 async def test_a_frame_that_comes_while_closing_is_dropped() -> None:
     accepted: asyncio.Queue[Transport] = asyncio.Queue()
 
-    async def handler(transport: Transport, _path: str) -> None:
+    async def handler(transport: Transport, _request: Request) -> None:
         accepted.put_nowait(transport)
         with pytest.raises(TransportClosed):
             await transport.receive()
@@ -186,7 +187,7 @@ async def test_a_frame_that_comes_while_closing_is_dropped() -> None:
 async def test_closing_does_not_wait_behind_what_nobody_receives() -> None:
     flooding = asyncio.Event()
 
-    async def handler(transport: Transport, _path: str) -> None:
+    async def handler(transport: Transport, _request: Request) -> None:
         while True:
             await transport.send(bytes(1 << 20))
             flooding.set()
@@ -208,7 +209,7 @@ async def echo(
     """A server that sends back what it gets; yields its URL, and how its connections end."""
     ends: asyncio.Queue[TransportClosed] = asyncio.Queue()
 
-    async def handler(transport: Transport, _path: str) -> None:
+    async def handler(transport: Transport, _request: Request) -> None:
         try:
             while True:
                 await transport.send(await transport.receive())
@@ -317,7 +318,7 @@ def test_a_peer_that_takes_a_little_is_not_given_up() -> None:
 async def test_a_reader_that_is_stuck_ends_what_waits_for_it() -> None:
     ends: asyncio.Queue[TransportClosed] = asyncio.Queue()
 
-    async def handler(transport: Transport, _path: str) -> None:
+    async def handler(transport: Transport, _request: Request) -> None:
         async def receive() -> None:
             await transport.receive()
 

@@ -8,12 +8,12 @@ import socket
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from syncline.engine.errors import RelayUnreachable, TransportClosed
 from syncline.transports import (
     HttpReply,
+    Request,
     Timeouts,
     Transport,
     WebSocketServer,
@@ -103,50 +103,58 @@ async def test_garbage_is_no_event_for_the_log(caplog: pytest.LogCaptureFixture)
 # Connections
 
 
-@pytest.mark.parametrize("offered", [[], ["graphql-ws"]])
-async def test_who_does_not_offer_the_subprotocol_is_told(offered: list[str]) -> None:
-    called: list[str] = []
+async def test_the_handler_gets_the_transport_and_what_was_asked_for() -> None:
+    seen: asyncio.Queue[tuple[str | None, str, Request]] = asyncio.Queue()
 
-    async def handler(_transport: Transport, path: str) -> None:
-        called.append(path)
-
-    async with WebSocketServer(handler) as server:
-        async with connect(
-            f"{server.url}/crm", subprotocols=[Subprotocol(name) for name in offered] or None
-        ) as client:
-            with pytest.raises(ConnectionClosed) as caught:
-                await client.recv()
-        assert caught.value.rcvd is not None
-        assert caught.value.rcvd.code == 1002
-        assert caught.value.rcvd.reason == 'the subprotocol "syncline" is needed'
-        assert called == []
-
-
-async def test_the_handler_gets_the_transport_and_the_path() -> None:
-    seen: asyncio.Queue[tuple[str | None, str, str]] = asyncio.Queue()
-
-    async def handler(transport: WebSocketTransport, path: str) -> None:
-        seen.put_nowait((transport.subprotocol, transport.peer, path))
+    async def handler(transport: WebSocketTransport, request: Request) -> None:
+        seen.put_nowait((transport.subprotocol, transport.peer, request))
 
     async with WebSocketServer(handler) as server:
         transport = await connect_websocket(f"{server.url}/crm")
-        subprotocol, peer, path = await seen.get()
-        assert (subprotocol, path) == ("syncline", "/crm")
+        subprotocol, peer, request = await seen.get()
+        assert (subprotocol, request.subprotocol) == ("syncline", "syncline")
+        assert (request.path, request.query) == ("/crm", {})
         assert peer.startswith("127.0.0.1:")
         assert transport.subprotocol == "syncline"
         assert transport.peer == f"{server.url}/crm"
         assert (await closed(transport)).close_code == 1000  # since the handler has returned
 
 
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [([], None), (["yjs", "other"], "yjs"), (["yjs", "syncline"], "syncline")],
+)
+async def test_other_clients_get_the_first_subprotocol_that_they_offer(
+    offered: list[str], chosen: str | None
+) -> None:
+    requests: asyncio.Queue[Request] = asyncio.Queue()
+
+    async def handler(_transport: Transport, request: Request) -> None:
+        requests.put_nowait(request)
+
+    async with WebSocketServer(handler) as server:
+        async with connect(
+            f"{server.url}/crm/pages/caf%C3%A9?token=a%20b&token=c&empty=",
+            subprotocols=[Subprotocol(name) for name in offered] or None,
+            additional_headers={"Authorization": "Bearer x"},
+        ) as client:
+            request = await requests.get()
+            assert client.subprotocol == chosen
+        assert request.subprotocol == chosen
+        assert request.path == "/crm/pages/caf%C3%A9"
+        assert request.query == {"token": "c", "empty": ""}
+        assert request.headers["authorization"] == "Bearer x"
+
+
 async def test_a_handler_that_fails_is_logged_and_ends_only_its_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def handler(transport: Transport, _path: str) -> None:
+    async def handler(transport: Transport, _request: Request) -> None:
         while True:
-            request = await transport.receive()
-            if request == "fail":
+            frame = await transport.receive()
+            if frame == "fail":
                 raise LookupError("the handler's own")
-            await transport.send(request)
+            await transport.send(frame)
 
     async with WebSocketServer(handler) as server:
         other = await connect_websocket(f"{server.url}/crm")
@@ -181,9 +189,9 @@ async def test_the_log_holds_no_content(caplog: pytest.LogCaptureFixture) -> Non
 async def test_beyond_the_most_connections_who_asks_is_told_to_come_back() -> None:
     gone = asyncio.Event()
 
-    async def handler(transport: Transport, path: str) -> None:
+    async def handler(transport: Transport, request: Request) -> None:
         try:
-            await until_closed(transport, path)
+            await until_closed(transport, request)
         finally:
             gone.set()
 
@@ -244,7 +252,7 @@ async def test_a_text_frame_that_is_not_utf8_ends_the_connection() -> None:
 async def test_a_peer_that_leaves_without_a_word() -> None:
     ends: asyncio.Queue[TransportClosed] = asyncio.Queue()
 
-    async def handler(transport: Transport, _path: str) -> None:
+    async def handler(transport: Transport, _request: Request) -> None:
         ends.put_nowait(await closed(transport))
 
     async with WebSocketServer(handler, timeouts=Timeouts(close=0.05)) as server:

@@ -10,6 +10,7 @@ import pytest
 
 from syncline.engine.errors import RelayUnreachable, TransportError
 from syncline.transports import (
+    Request,
     Timeouts,
     Transport,
     WebSocketServer,
@@ -27,12 +28,12 @@ MIB = 1 << 20
 async def test_leaving_closes_the_connections_and_waits_for_the_handlers() -> None:
     ended: list[str] = []
 
-    async def handler(transport: Transport, path: str) -> None:
+    async def handler(transport: Transport, request: Request) -> None:
         try:
-            await until_closed(transport, path)
+            await until_closed(transport, request)
         finally:
             await asyncio.sleep(0)
-            ended.append(path)
+            ended.append(request.path)
 
     async with WebSocketServer(handler) as server:
         url = server.url
@@ -68,7 +69,7 @@ async def test_a_handler_that_goes_on_is_cancelled(
     monkeypatch.setattr(serving, "_HANDLER_SECONDS", 0.05)
     cancelled = asyncio.Event()
 
-    async def handler(_transport: Transport, _path: str) -> None:
+    async def handler(_transport: Transport, _request: Request) -> None:
         try:
             await asyncio.get_running_loop().create_future()
         finally:
@@ -88,7 +89,7 @@ async def test_a_handler_that_cannot_be_cancelled_does_not_hold_up_the_shutdown(
     monkeypatch.setattr(serving, "_CANCEL_SECONDS", 0.05)
     release = asyncio.Event()
 
-    async def handler(_transport: Transport, _path: str) -> None:
+    async def handler(_transport: Transport, _request: Request) -> None:
         while not release.is_set():
             with suppress(asyncio.CancelledError):
                 await release.wait()
@@ -106,7 +107,7 @@ async def test_a_handler_that_cannot_be_cancelled_does_not_hold_up_the_shutdown(
 async def test_a_shutdown_with_a_reader_that_is_stuck() -> None:
     flooding = asyncio.Event()
 
-    async def handler(transport: Transport, _path: str) -> None:
+    async def handler(transport: Transport, _request: Request) -> None:
         flooding.set()
         while True:
             await transport.send(bytes(MIB))
