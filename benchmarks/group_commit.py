@@ -16,8 +16,9 @@ from syncline.engine.document import Document
 from syncline.engine.errors import SynclineError
 from syncline.engine.messages import Entry
 from syncline.engine.names import Address
-from syncline.ledger import Ledger, PushedBatch, Settled
+from syncline.ledger import Ledger
 from syncline.stores import SqlStore, StoreThread
+from syncline.submission import PushedBatch, Settled
 
 SECONDS = 2.0
 

@@ -16,7 +16,8 @@ from syncline.engine.errors import PeerError, StoreError, SynclineError
 from syncline.engine.names import Address
 from syncline.stores import Run
 
-from .ledger import Committed, Ledger, Settled, Submission
+from .ledger import Ledger
+from .submission import Committed, Settled, Submission
 
 logger = logging.getLogger("syncline.relay")
 

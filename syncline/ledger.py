@@ -13,16 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
 
-from syncline.engine.codec import encode
-from syncline.engine.document import merge_updates
 from syncline.engine.errors import (
-    DocumentBroken,
     InvalidUpdate,
     PeerError,
     StoreError,
     SynclineError,
 )
-from syncline.engine.messages import LIMITS, Entry, Refusal, Updates
+from syncline.engine.messages import LIMITS, Entry, Refusal
 from syncline.engine.names import Address
 from syncline.engine.projection import ProjectedTable
 from syncline.engine.rebuild import begins
@@ -39,6 +36,14 @@ from syncline.stores import DocumentWrite, Receipt, Store, Write
 from .generations import Generations
 from .receipts import pack_refusals, unpack_refusals
 from .relay_rows import RelayRows
+from .submission import (
+    Committed,
+    PushedBatch,
+    Settled,
+    Submission,
+    merged_entries,
+    updates_frame,
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -72,61 +77,6 @@ class _Recent(Generic[K, V]):
         self._weight += self._weigh(value)
         while len(self._items) > 1 and (len(self._items) > _KEPT or self._weight > _KEPT_WRITERS):
             self._weight -= self._weigh(self._items.popitem(last=False)[1])
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """Changes as they came from ``author``, without a number: sent twice, they are stored twice,
-    which in a CRDT document does nothing.
-
-    What the author may not do is in ``refused``, not in ``entries``.
-    """
-
-    workspace: str
-    author: str
-    entries: tuple[Entry, ...]
-    refused: tuple[Refusal, ...] = field(default=(), kw_only=True)
-
-
-@dataclass(frozen=True, slots=True)
-class PushedBatch(Submission):
-    """A batch as it came from a replica; ``digest`` is the SHA-256 of its frame.
-
-    ``follows`` is the last batch that the replica knew to be acknowledged when it connected.
-    """
-
-    batch: int
-    digest: bytes
-    follows: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The outcome of one submission, to be acknowledged: it is durable as of ``seq``."""
-
-    seq: int
-    refusals: tuple[Refusal, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What one transaction added to one workspace: merged per document, and the frame that tells
-    its readers.
-
-    ``author`` is whose changes these all are, or None.
-    """
-
-    workspace: str
-    since: int
-    cursor: int
-    entries: tuple[Entry, ...]
-    frame: bytes
-    author: str | None
-
-    @property
-    def memory(self) -> int:
-        """Bytes in memory, about: the frame repeats what the entries hold."""
-        return 2 * len(self.frame)
 
 
 @dataclass(slots=True)
@@ -421,24 +371,3 @@ def _announce(workspace: str, group: list[_Draft], cursor: int) -> Committed | N
     return Committed(
         workspace, since, cursor, entries, updates_frame(since, cursor, entries), author
     )
-
-
-def merged_entries(documents: Generations) -> tuple[Entry, ...]:
-    """These updates, one entry per document where they can be merged."""
-    entries: list[Entry] = []
-    for address, generation in documents:
-        updates, epoch = generation.updates, generation.epoch
-        try:
-            entries.append(Entry(address, merge_updates(updates), epoch))
-        except DocumentBroken:
-            # What cannot be merged goes as it came; the readers quarantine the bad one.
-            entries.extend(Entry(address, update, epoch) for update in updates)
-    return tuple(entries)
-
-
-def updates_frame(since: int, cursor: int, entries: tuple[Entry, ...]) -> bytes:
-    """The encoded frame that carries ``entries``."""
-    frame = encode(Updates(since, cursor, entries))
-    if not isinstance(frame, bytes):
-        raise TypeError("updates are a binary frame")
-    return frame

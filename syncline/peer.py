@@ -36,8 +36,9 @@ from .catalogue import Catalogue
 from .committer import Committer, Waiting
 from .conversation import until_first_failure
 from .generations import Generations
-from .ledger import Ledger, PushedBatch, Settled, merged_entries, updates_frame
+from .ledger import Ledger
 from .room import Room
+from .submission import PushedBatch, Settled, merged_entries, updates_frame
 
 logger = logging.getLogger("syncline.relay")
 

@@ -19,11 +19,12 @@ from .catalogue import Catalogue
 from .committer import Committer
 from .compaction import CompactionPolicy, Compactor
 from .environment import Environment
-from .ledger import Committed, Ledger
+from .ledger import Ledger
 from .page import Page
 from .peer import Peer
 from .record import Record
 from .room import Room
+from .submission import Committed
 
 logger = logging.getLogger("syncline.relay")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from .ledger import Committed
+from .submission import Committed
 
 RECENT_BYTES = 8 << 20
 """The latest commits kept for readers that are nearly up to date."""

@@ -27,10 +27,11 @@ from syncline.engine.messages import (
 )
 from syncline.engine.names import Address
 from syncline.environment import Environment
-from syncline.ledger import Committed, Ledger, PushedBatch
+from syncline.ledger import Ledger
 from syncline.peer import MAX_OWED
 from syncline.relay import RelayCore
 from syncline.stores import MemoryStore, RunInline, StoredDocument
+from syncline.submission import Committed, PushedBatch
 from syncline.transports import MemoryTransport, Request, memory_pair
 from tests.relay.clients import NOTE, Author
 

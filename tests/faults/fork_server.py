@@ -23,8 +23,8 @@ import uvloop
 
 from syncline import Record, Relay, Replica, ledger
 from syncline.committer import Committer, Waiting
-from syncline.ledger import Settled
 from syncline.stores import Write
+from syncline.submission import Settled
 from tests.faults.models import Note
 
 

@@ -20,8 +20,9 @@ from syncline.engine.names import Address
 from syncline.engine.projection import projected
 from syncline.engine.schema import REGISTERS
 from syncline.engine.values import encode_value
-from syncline.ledger import Ledger, PushedBatch, Settled
+from syncline.ledger import Ledger
 from syncline.stores import SqlStore, StoredDocument, Write
+from syncline.submission import PushedBatch, Settled
 from tests.cli.processes import run
 from tests.replica.models import Contact, Draft
 

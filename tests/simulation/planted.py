@@ -24,9 +24,9 @@ from syncline.engine.replica_session import ReplicaSession
 from syncline.engine.updates import encode_state_vector
 from syncline.generations import Generations
 from syncline.journal import Journal
-from syncline.ledger import Committed, Settled
 from syncline.link import Link
 from syncline.stores import Write
+from syncline.submission import Committed, Settled
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
