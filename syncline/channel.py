@@ -42,7 +42,8 @@ class Channel:
     grows: changes are read at its position, awareness is the latest of each client.
 
     ``key`` is how the connection calls it, ``author`` the name under which it changes the document,
-    of the generation ``epoch``; ``wake`` is called when there is something to be sent.
+    of the generation ``epoch``, which begins with a rebuilding or not; ``wake`` is called when
+    there is something to be sent.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Channel:
         *,
         author: str,
         epoch: int,
+        rebuilt: bool,
         wake: Callable[[Channel], None],
     ) -> None:
         self.key = key
@@ -62,6 +64,7 @@ class Channel:
         self.principal = principal
         self.author = author
         self.epoch = epoch
+        self._rebuilt = rebuilt
         self.room = room
         self.greeting = False
         """Whether the frame before asked for the document for the first time: then comes the
@@ -119,15 +122,15 @@ class Channel:
     def ask(self, have: StateVector) -> None:
         """The editor has ``have`` and asks for the rest. Raises PeerError if what it has is of a
         former generation of the document."""
-        # A rebuilt document begins with the operations of its rebuilder: who has others and not
-        # these has the former history, and would bring all of it back.
-        if self.epoch and have and self.epoch not in have:
-            raise self.rebuilt()
+        # Who has something, and not the beginning of the rebuilt document, has its former history,
+        # and would bring all of it back.
+        if self._rebuilt and have and self.epoch not in have:
+            raise self.former()
         self.greeting = not self._synced and self._asked is None
         self._asked = have
         self._wake(self)
 
-    def rebuilt(self) -> PeerError:
+    def former(self) -> PeerError:
         """What the editor of a former generation is told."""
         return PeerError(
             EPOCH_CHANGED,
@@ -179,7 +182,7 @@ class Channel:
 
     async def _send_change(self, tell: Callable[[Message], Awaitable[None]]) -> None:
         if self.document.epoch > self.epoch:
-            raise self.rebuilt()
+            raise self.former()
         self.access()
         change = self.document.after(self._position)
         if change is not None:
@@ -202,7 +205,7 @@ class Channel:
             have,
         )
         if epoch != self.epoch:
-            raise self.rebuilt()
+            raise self.former()
         self._has = {
             client: max(have.get(client, 0), state_vector.get(client, 0))
             for client in have | state_vector

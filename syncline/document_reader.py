@@ -37,10 +37,13 @@ class DocumentReader:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def epoch(self, workspace: str, address: Address) -> int:
-        """The document's generation, 0 if there is no such document."""
+    def generation(self, workspace: str, address: Address) -> tuple[int, bool]:
+        """The document's epoch, 0 if there is no such document; and whether it was rebuilt, so that
+        whoever has something of this epoch has operations of the client of that number."""
         stored = self._store.state(workspace, address)
-        return stored.epoch if stored is not None else 0
+        if stored is None:
+            return 0, False
+        return stored.epoch, stored.epoch in decode_state_vector(stored.state_vector)
 
     def difference(
         self, workspace: str, address: Address, epoch: int, have: StateVector

@@ -152,7 +152,7 @@ class Editor(ABC):
         """Open a document. Raises AccessError, and PeerError if that cannot be told now."""
         service = self._service
         principal = await self._identify(token)
-        epoch = await service.read(service.documents.epoch, self._workspace, address)
+        epoch, rebuilt = await service.read(service.documents.generation, self._workspace, address)
         channel = self.channels[key] = Channel(
             service,
             service.room(self._workspace),
@@ -161,6 +161,7 @@ class Editor(ABC):
             principal,
             author=service.next_author(),
             epoch=epoch,
+            rebuilt=rebuilt,
             wake=self._rouse,
         )
         try:
@@ -280,7 +281,7 @@ class Editor(ABC):
 
     def _refused(self, channel: Channel, refusal: Refusal) -> None:
         if refusal.code == EPOCH_CHANGED:
-            self.deny(channel, channel.rebuilt())
+            self.deny(channel, channel.former())
         elif refusal.code == MISSING_DEPENDENCIES and not channel.repairing:
             # The answer, a step 2, brings all that is missing, and is acknowledged in its place.
             channel.repairing = True

@@ -24,7 +24,10 @@ from syncline.engine.yjs.messages import (
     SyncStep2,
     Update,
 )
+from syncline.environment import wall_clock
+from syncline.rebuilding import rebuild_document
 from syncline.stateless import StatelessMessage
+from syncline.stores import SqlStore
 from tests.relay.clients import Author, text_of
 from tests.relay.editors import (
     NOTHING,
@@ -341,6 +344,39 @@ async def test_a_database_that_is_away_ends_the_connection_until_later(
             await opened(one, A)
             await one.say(A, SyncStep2(ada.everything()))
             assert await one.hear() == about(A, STORED)
+
+
+async def test_an_editor_with_the_former_history_of_a_rebuilt_document_is_told(
+    tmp_path: Path,
+) -> None:
+    path, ada = tmp_path / "relay.db", Author()
+    async with Relay(path, port=0) as relay, hocuspocus_at(f"{relay.url}/crm") as client:
+        await opened(client, A)
+        for word in ("one ", "two"):
+            await client.say(A, Update(ada.type(word)))
+            assert await client.hear() == about(A, STORED)
+    store = SqlStore(path)
+    store.open()
+    rebuild_document(store, "crm", Address.parse(A), wall_clock)
+    store.close()
+    async with Relay(path, port=0) as relay:
+        url = f"{relay.url}/crm"
+        async with hocuspocus_at(url) as client:
+            await client.authenticate(A)
+            await client.say(A, SyncStep1(encode_state_vector({ada.client: 7})))
+            assert await client.hear() == about(A, Authenticated(read_only=False))
+            denied = await client.hear()
+            assert denied.startswith(frame_about(A, 2, 1))
+            assert b"pages/a was rebuilt at the relay" in denied
+        async with y_websocket_at(f"{url}/{A}") as fresh:
+            step_2 = await synced(fresh)  # a page that was loaded anew
+            assert text_of(step_2.update) == "one two"
+            new = Author(2**35)
+            new.document.apply(step_2.update)
+            await fresh.say(Update(new.type("!")))
+            async with y_websocket_at(f"{url}/{A}") as again:
+                await again.say(SyncStep1(encode_state_vector(new.document.state_vector())))
+                assert isinstance(await again.told(), SyncStep1)
 
 
 # Presence
