@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -12,28 +11,9 @@ from syncline.engine.errors import UsageError
 from syncline.origins import OriginPolicy, is_loopback, parse_origins
 from syncline.tokens import TokenFile
 from tests.access.tokens import token_file
-from tests.transports.raw_client import raw_stream
+from tests.transports.raw_client import handshake
 
 ANYWHERE = "0.0.0.0"  # noqa: S104
-
-
-async def handshake(port: int, *headers: str, subprotocol: str = "syncline") -> tuple[int, str]:
-    """Ask for a websocket; the status and, if it is refused, the text."""
-    async with raw_stream(port) as (reader, writer):
-        lines = [
-            "GET /crm HTTP/1.1",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-            "Sec-WebSocket-Version: 13",
-            f"Sec-WebSocket-Protocol: {subprotocol}",
-            *headers,
-        ]
-        writer.write("\r\n".join([*lines, "", ""]).encode())
-        async with asyncio.timeout(10):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            status = int(head.split()[1])
-            return status, "" if status == 101 else (await reader.read()).decode()
 
 
 @pytest.mark.parametrize("subprotocol", ["syncline", "anything"])
