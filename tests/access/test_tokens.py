@@ -178,16 +178,27 @@ async def test_a_token_taken_back_is_of_no_use_from_then_on(tmp_path: Path) -> N
         await tokens.authenticate(Credentials(READER))
 
 
-async def test_other_rights_are_another_principal(tmp_path: Path) -> None:
+async def test_other_rights_hold_at_once(tmp_path: Path) -> None:
     clock = Clock()
     tokens = TokenFile(token_file(tmp_path), now=clock)
     before = await tokens.authenticate(Credentials(PAGES))
     token_file(tmp_path, {**TABLES, PAGES: 'name = "pages"\naccess = "write"\n'})
     clock.now = RELOAD_SECONDS
-    assert tokens.access(before, "crm", WELCOME) is NONE
+    assert tokens.access(before, "crm", CARD) is WRITE
+    assert tokens.access(before, "crm", None) is NONE  # a replica connects again, and compares
     after = await tokens.authenticate(Credentials(PAGES))
-    assert tokens.access(after, "crm", CARD) is WRITE
+    assert tokens.access(after, "crm", None) is WRITE
     assert before.scope != after.scope == ""
+
+
+async def test_another_name_is_nothing_to_connect_again_for(tmp_path: Path) -> None:
+    clock = Clock()
+    tokens = TokenFile(token_file(tmp_path), now=clock)
+    before = await tokens.authenticate(Credentials(PAGES))
+    token_file(tmp_path, {PAGES: TABLES[PAGES].replace('"pages"', '"p"', 1)})
+    clock.now = RELOAD_SECONDS
+    assert tokens.access(before, "crm", None) is WRITE
+    assert tokens.access(before, "hr", None) is NONE
 
 
 @pytest.mark.parametrize("wrong", ["[[token]]\n", None])
