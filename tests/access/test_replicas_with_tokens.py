@@ -425,6 +425,7 @@ async def test_what_may_no_longer_be_read_stays_as_it_was(
         await synced(admin, reader)
         assert (read(reader, WELCOME), read(reader, CARD)) == ("old new", "old")
         assert (reader.pending, reader.status.link) == (0, "online")
+        assert reader.status.refused == 1  # it offered what the relay no longer shows it
 
 
 class ByName:
