@@ -32,10 +32,12 @@ from syncline.engine.messages import (
     Welcome,
 )
 from syncline.engine.names import Address
+from syncline.engine.yjs.messages import QueryAwareness, SyncStep1, SyncStep2, Update
 from syncline.tokens import RELOAD_SECONDS, TokenFile
 from syncline.transports import connect_websocket
 from tests.access.tokens import ADMIN, NOTE, PAGES, READER, TABLES, Clock, token_file
 from tests.relay.clients import Author, Client
+from tests.relay.editors import y_websocket_at
 
 PATIENCE = 20.0
 CARD = "cards/secret"
@@ -370,6 +372,23 @@ async def test_a_token_taken_back_ends_its_connection_with_the_next_frame(
         assert admin.status.link == "online"
 
 
+async def test_a_batch_that_comes_after_the_token_was_taken_back_is_not_lost(
+    tmp_path: Path, clock: Clock, relay: Relay
+) -> None:
+    """It is not refused, which would take it from the outbox: another token may bring it."""
+    update = Author().type("x")
+    async with connected(relay, ADMIN) as client:
+        await client.hear(CaughtUp)
+        token_file(tmp_path, {PAGES: TABLES[PAGES]})
+        clock.now = RELOAD_SECONDS
+        await client.push(1, update)
+        assert (await client.hear(Error)).code == "not-allowed"
+    async with connected(relay, PAGES) as client:
+        assert (await client.hear(Welcome)).batch == 0
+        await client.push(1, update)
+        assert (await client.hear(Ack)).refused == ()
+
+
 async def test_a_replica_whose_token_is_taken_back_gives_up(
     tmp_path: Path, clock: Clock, relay: Relay
 ) -> None:
@@ -464,3 +483,32 @@ async def test_nothing_that_is_logged_shows_a_token(
     assert not [each for each in ours if ADMIN in each or "never-seen" in each]
     assert ADMIN not in repr(Hello((1,), "crm", "r", 5, 0, 0, None, ADMIN))
     assert ADMIN not in repr(Credentials(ADMIN, {"authorization": f"Bearer {ADMIN}"}))
+
+
+async def test_an_editor_whose_token_is_taken_back_sees_nobody(
+    tmp_path: Path, clock: Clock, relay: Relay
+) -> None:
+    async with y_websocket_at(f"{relay.url}/crm/{WELCOME}?token={READER}") as reader:
+        await reader.say(SyncStep1(b"\0"))
+        assert isinstance(await reader.told(), SyncStep1)
+        assert isinstance(await reader.told(), SyncStep2)
+        token_file(tmp_path, {ADMIN: TABLES[ADMIN]})
+        clock.now = RELOAD_SECONDS
+        await reader.say(QueryAwareness())
+        assert (await reader.ended())[0] == 4403
+
+
+async def test_an_editor_may_what_its_token_may_now(
+    tmp_path: Path, clock: Clock, relay: Relay
+) -> None:
+    """It has one document and compares anyway: it need not connect again."""
+    async with y_websocket_at(f"{relay.url}/crm/{WELCOME}?token={READER}") as editor:
+        await editor.say(SyncStep1(b"\0"))
+        assert isinstance(await editor.told(), SyncStep1)
+        assert isinstance(await editor.told(), SyncStep2)
+        token_file(tmp_path, {**TABLES, READER: 'name = "reader"\naccess = "write"\n'})
+        clock.now = RELOAD_SECONDS
+        await editor.say(Update(Author().type("x")))
+        async with replica(tmp_path, "a", relay, ADMIN) as admin, asyncio.timeout(PATIENCE):
+            while read(admin, WELCOME) != "x":
+                await admin.synced()
