@@ -379,6 +379,14 @@ class Document:
             self.capturing = True
         return self._changed
 
+    def news(self, update: bytes) -> bytes:
+        """Integrate an update as ``apply`` does; return the part of it that was not known."""
+        self.take_captured()
+        with self.guard:
+            self._doc.apply_update(update)
+        captured = self.take_captured()
+        return captured[0] if captured else EMPTY_UPDATE
+
     def adopt(self, update: bytes) -> None:
         """Integrate an update that was made for this document under its own client id.
 

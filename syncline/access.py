@@ -7,12 +7,17 @@ writes one, so it may change its mind while a connection lasts.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
+from syncline.engine.errors import PeerError, SynclineError
 from syncline.engine.names import Address
+
+logger = logging.getLogger("syncline.relay")
 
 
 class Access(IntEnum):
@@ -34,6 +39,14 @@ class Credentials:
 
     token: str | None
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+
+    @classmethod
+    def of(cls, token: str | None, headers: Mapping[str, str]) -> Credentials:
+        """With ``token``, or else with the one in the headers, if there is one."""
+        if not token:
+            scheme, _, value = headers.get("authorization", "").partition(" ")
+            token = value.strip() if scheme.lower() == "bearer" else None
+        return cls(token or None, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +76,38 @@ class Authorizer(Protocol):
         ...
 
 
+AUTHENTICATION_SECONDS = 10.0
+"""How long an Authenticator may take."""
+_RETRY_SECONDS = 5.0
+
 ANONYMOUS = Principal("anonymous")
+
+
+async def authenticate(authenticator: Authenticator, credentials: Credentials) -> Principal:
+    """Who brings ``credentials``. Raises NotAuthenticated, and an error that can be tried again
+    when the authenticator fails or takes too long."""
+    try:
+        async with asyncio.timeout(AUTHENTICATION_SECONDS):
+            return await authenticator.authenticate(credentials)
+    except SynclineError:
+        raise
+    except TimeoutError:
+        logger.error("The authenticator takes longer than %g s.", AUTHENTICATION_SECONDS)
+    except Exception:
+        logger.exception("The authenticator failed.")
+    raise PeerError(
+        "authentication-failed",
+        "The relay cannot tell at present who you are.",
+        hint="Try again later; tell the operator to look at the relay's log.",
+        retry_after=_RETRY_SECONDS,
+    )
 
 
 class AnyoneAtAll:
     """Lets everybody do everything: what a relay without access control has."""
 
-    async def authenticate(self, _credentials: Credentials) -> Principal:
+    async def authenticate(self, credentials: Credentials) -> Principal:
         return ANONYMOUS
 
-    def access(self, _principal: Principal, _workspace: str, _address: Address | None) -> Access:
+    def access(self, principal: Principal, workspace: str, address: Address | None) -> Access:
         return Access.WRITE

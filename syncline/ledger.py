@@ -51,6 +51,9 @@ V = TypeVar("V")
 EPOCH_CHANGED = "epoch-changed"
 """The code of a refusal: the document was rebuilt, and the update is of its former history."""
 
+MISSING_DEPENDENCIES = "missing-dependencies"
+"""The code of a refusal: the update follows changes that the relay does not have."""
+
 _UPDATE_LIMITS = UpdateLimits(max_bytes=LIMITS.max_update)
 _KEPT = 50_000  # state vectors of documents, and last batches of replicas
 _KEPT_WRITERS = 500_000  # in the state vectors together; about 100 bytes each
@@ -288,7 +291,7 @@ class Ledger:
             draft.refusals.append(
                 Refusal(
                     entry.address,
-                    "missing-dependencies",
+                    MISSING_DEPENDENCIES,
                     f"The update of {entry.address} follows changes that the relay does not have.",
                     "Send the difference from the state vector given here.",
                     encode_state_vector(state.vector),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from itertools import count
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import unquote
 
 from syncline.engine.errors import InvalidName, SynclineError, TransportClosed, WorkspaceMismatch
 from syncline.engine.messages import SUBPROTOCOL
@@ -15,16 +17,23 @@ from syncline.engine.projection import projected
 from syncline.stores import SqlStore, Store, Write
 from syncline.transports import MAX_CONNECTIONS, Request, Transport, WebSocketServer
 
+from .access import AnyoneAtAll, Authenticator, Authorizer
 from .catalogue import Catalogue
 from .committer import Committer
 from .compaction import CompactionPolicy, Compactor
+from .document_reader import DocumentReader
+from .editor_protocols import serve_editor
 from .environment import Environment
 from .ledger import Ledger
 from .page import Page
 from .peer import Peer
 from .record import Record
 from .room import Room
+from .stateless import OnStateless, ignore
 from .submission import Committed
+
+EXPIRY_CHECK_SECONDS = 3.0
+"""How often editors' clients that are not heard of are looked for."""
 
 logger = logging.getLogger("syncline.relay")
 
@@ -38,6 +47,7 @@ class RelayCore:
         environment: Environment,
         models: Iterable[type[Record]] = (),
         compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
+        on_stateless: OnStateless = ignore,
     ) -> None:
         self._tables = [projected(model.__schema__, by_workspace=True) for model in models]
         self.identity = ""
@@ -47,12 +57,17 @@ class RelayCore:
         self.read = environment.store_thread()
         self.ledger = Ledger(store, self._tables)
         self.catalogue = Catalogue(store)
+        self.documents = DocumentReader(store)
+        self.authenticator: Authenticator = AnyoneAtAll()
+        self.authorizer: Authorizer = AnyoneAtAll()
+        self.on_stateless = on_stateless
         self._compactor = Compactor(
             store, environment.snapshots(), compaction, read=self.read, write=self.run
         )
         self.committer = Committer(self.ledger, self.run, self._publish, self._compactor.note)
         self._environment = environment
         self._rooms: dict[str, Room] = {}
+        self._authors = count(1)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
@@ -67,6 +82,7 @@ class RelayCore:
         self._tasks = [
             asyncio.create_task(self.committer.run()),
             asyncio.create_task(self._compactor.run()),
+            asyncio.create_task(self._expire_presence()),
         ]
 
     def _claim(self) -> str:
@@ -99,9 +115,7 @@ class RelayCore:
 
     async def enter(self, workspace: str, wake: Callable[[], None]) -> Room:
         """The room of ``workspace``, with ``wake`` called at each commit until ``leave``."""
-        room = self._rooms.get(workspace)
-        if room is None:
-            room = self._rooms[workspace] = Room(workspace)
+        room = self.room(workspace)
         room.enter(wake)
         try:
             head = await self.read(self.store.head, workspace)
@@ -116,8 +130,30 @@ class RelayCore:
         """Let go of a room; the last one out removes it."""
         room = self._rooms[workspace]
         room.leave(wake)
+        self.tidy(room)
+
+    def room(self, workspace: str) -> Room:
+        """The room of ``workspace``, to be entered at once."""
+        room = self._rooms.get(workspace)
+        if room is None:
+            room = self._rooms[workspace] = Room(workspace)
+        return room
+
+    def tidy(self, room: Room) -> None:
+        """Drop a room that nobody is in."""
         if room.empty:
-            del self._rooms[workspace]
+            self._rooms.pop(room.workspace, None)
+
+    def next_author(self) -> str:
+        """A name for who changes documents without being a replica; no replica has such a one."""
+        return f"editor:{next(self._authors)}"
+
+    async def _expire_presence(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(EXPIRY_CHECK_SECONDS)
+            for room in self._rooms.values():
+                room.expire(loop.time())
 
     def _publish(self, committed: Committed) -> None:
         room = self._rooms.get(committed.workspace)
@@ -125,23 +161,29 @@ class RelayCore:
             room.publish(committed)
 
     async def serve(self, transport: Transport, request: Request) -> None:
-        """Serve one connection; the path of its URL names the workspace."""
+        """Serve one connection. The path of its URL names the workspace; behind that, for
+        y-websocket, the document."""
+        name: str | None = None
+        path = request.path.strip("/")
         if request.subprotocol != SUBPROTOCOL:
-            # RFC 6455, 7.4.1: 1002 is a protocol error. Refusing the handshake instead would hide
-            # the reason from programs in browsers.
-            await transport.close(1002, f'the subprotocol "{SUBPROTOCOL}" is needed')
-            return
+            path, slash, rest = unquote(path).partition("/")
+            name = rest if slash else None
         try:
-            workspace = check_workspace(request.path.strip("/"))
+            workspace = check_workspace(path)
         except InvalidName as error:
-            await self._refuse(transport, error)
+            # y-websocket tries again after 1008.
+            code = 1008 if request.subprotocol == SUBPROTOCOL else 4400
+            await self._refuse(transport, code, error)
             return
-        await Peer(self, transport, workspace).serve()
+        if request.subprotocol == SUBPROTOCOL:
+            await Peer(self, transport, workspace).serve()
+        else:
+            await serve_editor(self, transport, request, workspace, name)
 
     @staticmethod
-    async def _refuse(transport: Transport, error: SynclineError) -> None:
+    async def _refuse(transport: Transport, code: int, error: SynclineError) -> None:
         try:
-            await transport.close(1008, error.message)
+            await transport.close(code, error.message)
         except TransportClosed:
             logger.info("%s left before it was told: %s", transport.peer, error.message)
 
@@ -156,7 +198,8 @@ class Relay:
     ``store`` is a path, a SQLAlchemy URL or a Store; port 0 takes a free one. Of each record class
     in ``models`` the store keeps an SQL table, for all workspaces. Beyond ``max_connections`` a
     replica is told to come back later (503). ``compaction`` says when the log of a document is
-    replaced by a snapshot, beside the commits. Leaving the block closes the connections (1001) and
+    replaced by a snapshot, beside the commits; ``on_stateless`` is called with the stateless
+    messages of Hocuspocus clients. Leaving the block closes the connections (1001) and
     the store; whatever was acknowledged is on disk.
     """
 
@@ -170,6 +213,7 @@ class Relay:
         max_connections: int = MAX_CONNECTIONS,
         environment: Environment | None = None,
         compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
+        on_stateless: OnStateless = ignore,
     ) -> None:
         if isinstance(store, str | Path):
             store = SqlStore(store)
@@ -177,7 +221,9 @@ class Relay:
         self._host = host
         self._port = port
         self._max_connections = max_connections
-        self._core = RelayCore(store, environment or Environment(), models, compaction)
+        self._core = RelayCore(
+            store, environment or Environment(), models, compaction, on_stateless
+        )
         self._server: WebSocketServer | None = None
 
     @property

@@ -1,10 +1,13 @@
-"""A room: the readers of one workspace at the relay, and its latest commits."""
+"""A room: the readers of one workspace at the relay, its latest commits, and what is open there."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
 
+from syncline.engine.names import Address
+
+from .open_document import Follower, OpenDocument
 from .submission import Committed
 
 RECENT_BYTES = 8 << 20
@@ -22,6 +25,7 @@ class Room:
         self._by_since: dict[int, Committed] = {}
         self._bytes = 0
         self._readers: set[Callable[[], None]] = set()
+        self._documents: dict[Address, OpenDocument] = {}
 
     def enter(self, wake: Callable[[], None]) -> None:
         self._readers.add(wake)
@@ -31,7 +35,26 @@ class Room:
 
     @property
     def empty(self) -> bool:
-        return not self._readers
+        return not self._readers and not self._documents
+
+    def open(self, address: Address, follower: Follower) -> OpenDocument:
+        """Open a document for an editor, who hears of its changes until ``close``."""
+        document = self._documents.get(address)
+        if document is None:
+            document = self._documents[address] = OpenDocument(address)
+        document.enter(follower)
+        return document
+
+    def close(self, document: OpenDocument, follower: Follower) -> None:
+        """The editor has left; the last one out closes the document."""
+        document.leave(follower)
+        if document.empty:
+            self._documents.pop(document.address, None)
+
+    def expire(self, now: float) -> None:
+        """Let go of editors' clients that have not been heard of for long."""
+        for document in self._documents.values():
+            document.expire(now)
 
     def publish(self, committed: Committed) -> None:
         """Tell every reader of what has just become durable."""
@@ -39,10 +62,16 @@ class Room:
         self._recent.append(committed)
         self._by_since[committed.since] = committed
         self._bytes += committed.memory
+        for entry in committed.entries:
+            if entry.address in self._documents:
+                self._documents[entry.address].publish(entry, committed.author)
         while self._bytes > RECENT_BYTES:
             oldest = self._recent.popleft()
             del self._by_since[oldest.since]
             self._bytes -= oldest.memory
+            for entry in oldest.entries:
+                if entry.address in self._documents:
+                    self._documents[entry.address].forget(entry)
         for wake in self._readers:
             wake()
 

@@ -1,0 +1,148 @@
+"""Presence: who is at a document, as the relay knows it from their awareness.
+
+The clients run the awareness protocol of y-protocols 1.0.7 among themselves; the relay keeps the
+latest state of each, tells it to who comes, and takes away who goes. So it knows what no client
+does: through which channel each one speaks. A client that is known to be at one channel is not
+heard through another (clients send on what they hear), unless it introduces itself there, having
+lost its connection before the relay noticed.
+
+Times are seconds of any clock that does not go back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from syncline.engine.errors import LimitExceeded
+
+from .messages import Client
+
+EXPIRY_SECONDS = 30.0
+"""A client that has not renewed its awareness for this long has gone; they do so after 15 s."""
+MAX_PRESENT = 2000
+"""Most clients at one document, present or remembered."""
+MAX_PRESENT_PER_CHANNEL = 64
+"""Most clients that one channel speaks for."""
+
+
+@dataclass(slots=True)
+class _Known:
+    channel: object
+    clock: int
+    state: str | None
+    renewed: float
+
+
+class Presence:
+    """The awareness of everybody at one document. A channel is any hashable object."""
+
+    def __init__(self) -> None:
+        self._clients: dict[int, _Known] = {}
+
+    def __len__(self) -> int:
+        """How many clients are present."""
+        return sum(1 for known in self._clients.values() if known.state is not None)
+
+    def present(self) -> Iterator[int]:
+        """The ids of all clients that are present."""
+        return (id_ for id_, known in self._clients.items() if known.state is not None)
+
+    def clients(self, ids: Iterable[int], *, besides: object) -> tuple[Client, ...]:
+        """The latest awareness of clients, without those that speak through ``besides``."""
+        return tuple(
+            Client(id_, known.clock, known.state)
+            for id_ in ids
+            if (known := self._clients.get(id_)) is not None and known.channel is not besides
+        )
+
+    def update(
+        self,
+        channel: object,
+        clients: Iterable[Client],
+        now: float,
+        *,
+        introduction: bool = False,
+    ) -> list[int]:
+        """Take in what came through ``channel``; return the ids of whom there is news.
+
+        An ``introduction`` is what a client says of itself when it connects: it is news also at the
+        clock that it had before. Raises LimitExceeded.
+        """
+        news: list[int] = []
+        for client in clients:
+            known = self._clients.get(client.id)
+            if known is None:
+                if client.state is not None:
+                    self._admit(channel, client, now)
+                    news.append(client.id)
+            elif self._is_news(known, channel, client, introduction=introduction):
+                self._clients[client.id] = _Known(channel, client.clock, client.state, now)
+                news.append(client.id)
+        return news
+
+    @staticmethod
+    def _is_news(known: _Known, channel: object, client: Client, *, introduction: bool) -> bool:
+        if known.state is None:
+            # It has gone; only itself says at an unchanged clock that it is here again.
+            return client.state is not None and (
+                client.clock > known.clock or (introduction and client.clock == known.clock)
+            )
+        if introduction:
+            return client.clock >= known.clock
+        if known.channel is not channel:
+            return False
+        return client.clock > known.clock or (client.clock == known.clock and client.state is None)
+
+    def _admit(self, channel: object, client: Client, now: float) -> None:
+        if len(self._clients) >= MAX_PRESENT:
+            self._forget(now)
+        if len(self._clients) >= MAX_PRESENT:
+            raise LimitExceeded(
+                f"{MAX_PRESENT} clients are at this document, which is the most.",
+                hint="Connect again when some have left, or without awareness.",
+            )
+        if sum(1 for known in self._clients.values() if known.channel is channel) >= (
+            MAX_PRESENT_PER_CHANNEL
+        ):
+            raise LimitExceeded(
+                f"One connection speaks for {MAX_PRESENT_PER_CHANNEL} clients at this document, "
+                "which is the most.",
+                hint="Give every client a connection.",
+            )
+        self._clients[client.id] = _Known(channel, client.clock, client.state, now)
+
+    def leave(self, channel: object) -> list[int]:
+        """``channel`` has closed; return the ids of the clients that have gone with it."""
+        return self._remove(
+            id_
+            for id_, known in self._clients.items()
+            if known.channel is channel and known.state is not None
+        )
+
+    def expire(self, now: float) -> list[int]:
+        """Return the ids of clients that have gone without a word."""
+        self._forget(now)
+        return self._remove(
+            id_
+            for id_, known in self._clients.items()
+            if known.state is not None and now - known.renewed >= EXPIRY_SECONDS
+        )
+
+    def _remove(self, ids: Iterable[int]) -> list[int]:
+        gone = list(ids)
+        for id_ in gone:
+            known = self._clients[id_]
+            # At the same clock, so that it may come back at the next.
+            self._clients[id_] = _Known(None, known.clock, None, known.renewed)
+        return gone
+
+    def _forget(self, now: float) -> None:
+        """Drop those who have gone so long ago that nobody repeats what they last said."""
+        old = [
+            id_
+            for id_, known in self._clients.items()
+            if known.state is None and now - known.renewed >= 2 * EXPIRY_SECONDS
+        ]
+        for id_ in old:
+            del self._clients[id_]

@@ -1,0 +1,461 @@
+"""An editor: one connection of a Yjs client, as the relay serves it.
+
+Two tasks, as for a replica (peer.py): one receives and hands updates to the committer, one sends.
+An editor has no number for what it sends, so there is no receipt: it sends what the relay lacks
+whenever it connects. A document is open on a Channel; y-websocket has one to a connection,
+Hocuspocus many.
+
+Yjs cannot do without a single update: all later ones of the same client build on it, and would
+wait for it unseen. So when an update is refused, its document is denied, with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import Protocol
+
+from syncline.engine.document import EMPTY_UPDATE
+from syncline.engine.errors import (
+    MalformedFrame,
+    NotAllowed,
+    PeerError,
+    SynclineError,
+    TransportClosed,
+)
+from syncline.engine.messages import Entry, Refusal
+from syncline.engine.names import Address
+from syncline.engine.updates import decode_state_vector, encode_state_vector
+from syncline.engine.yjs.messages import (
+    Awareness,
+    Client,
+    Message,
+    QueryAwareness,
+    Stateless,
+    SyncStatus,
+    SyncStep1,
+    SyncStep2,
+    Update,
+)
+from syncline.stores import Run
+from syncline.transports import Frame, Request, Transport
+
+from .access import Access, Authenticator, Authorizer, Credentials, Principal, authenticate
+from .channel import Channel
+from .committer import Committer, Waiting
+from .conversation import until_first_failure
+from .document_reader import DocumentReader
+from .ledger import EPOCH_CHANGED, MISSING_DEPENDENCIES
+from .room import Room
+from .stateless import OnStateless, StatelessMessage
+from .submission import Settled, Submission
+
+logger = logging.getLogger("syncline.relay")
+
+FIRST_FRAME_SECONDS = 60.0
+"""How long an editor's connection may take to say anything."""
+KEEP_ALIVE_SECONDS = 15.0
+"""Quiet after which an editor is sent something: it gives up a connection after 30 s, and pings of
+the websocket do not count."""
+CLOSE_SECONDS = 10.0
+MAX_EDITOR_OWED = 128
+"""Updates of one editor that are not settled, or whose answers are not sent, at which it is read no
+further."""
+_AWARENESS_PAGE = 200  # clients in one frame
+
+
+class EditorService(Protocol):
+    """What an editor needs of its relay."""
+
+    read: Run
+    committer: Committer
+    documents: DocumentReader
+    authenticator: Authenticator
+    authorizer: Authorizer
+    on_stateless: OnStateless
+
+    def room(self, workspace: str) -> Room:
+        """The room of a workspace, to be entered at once."""
+        ...
+
+    def tidy(self, room: Room) -> None:
+        """Drop a room that nobody is in."""
+        ...
+
+    def next_author(self) -> str: ...
+
+
+class Editor(ABC):
+    """Serves one connection until it ends. A subclass knows the protocol."""
+
+    def __init__(
+        self, service: EditorService, transport: Transport, request: Request, workspace: str
+    ) -> None:
+        self.channels: dict[str, Channel] = {}
+        """By what the frames call them."""
+        self.transport = transport
+        self.request = request
+        self._service = service
+        self._workspace = workspace
+        self._failure: SynclineError | None = None
+        self._wake = asyncio.Event()
+        self._eased = asyncio.Event()
+        self._frames: deque[bytes] = deque()  # answers, to be sent first
+        self._ready: dict[Channel, None] = {}  # channels with something to be sent, in order
+        self._committing = 0
+        self._identity: tuple[str | None, Principal] | None = None
+
+    # The protocol
+
+    @abstractmethod
+    async def take(self, frame: bytes) -> None:
+        """Handle a frame. Raises SynclineError, which ends the connection."""
+
+    @abstractmethod
+    def encode(self, channel: Channel, message: Message) -> bytes | None:
+        """The frame of ``message``; None if the protocol has none for it."""
+
+    @abstractmethod
+    def deny(self, channel: Channel, error: SynclineError) -> None:
+        """Close ``channel`` and tell the client why."""
+
+    @abstractmethod
+    def refuse_writing(self, channel: Channel) -> None:
+        """Tell a client that may only read that its change is not taken."""
+
+    @abstractmethod
+    def sign_of_life(self) -> bytes | None:
+        """A frame that does nothing but arrive."""
+
+    @abstractmethod
+    async def end(self, error: SynclineError) -> None:
+        """Tell the client why the connection ends, and close it."""
+
+    # Serving
+
+    async def serve(self, first: bytes) -> None:
+        """Converse until the connection ends; ``first`` is the frame that came already."""
+        try:
+            await until_first_failure(self._receive(first), self._send())
+        except TransportClosed as error:
+            logger.info("%s left: %s", self.transport.peer, error.message)
+        except SynclineError as error:
+            logger.warning("%s is turned away: %s", self.transport.peer, error)
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self.end(error)
+            except (TransportClosed, TimeoutError):
+                logger.info("%s left before it was told", self.transport.peer)
+        finally:
+            for channel in list(self.channels.values()):
+                self.shut(channel)
+
+    async def open(self, key: str, address: Address, token: str | None) -> Channel:
+        """Open a document. Raises AccessError, and PeerError if that cannot be told now."""
+        service = self._service
+        principal = await self._identify(token)
+        self._access(principal, address, Access.READ)
+        epoch = await service.read(service.documents.epoch, self._workspace, address)
+        channel = self.channels[key] = Channel(
+            key,
+            address,
+            principal,
+            author=service.next_author(),
+            epoch=epoch,
+            room=service.room(self._workspace),
+            wake=self._rouse,
+        )
+        self._rouse(channel)
+        return channel
+
+    def shut(self, channel: Channel) -> None:
+        """Close a channel without a word."""
+        channel.close()
+        self._service.tidy(channel.room)
+        self._ready.pop(channel, None)
+        self.channels.pop(channel.key, None)
+
+    def may_write(self, channel: Channel) -> bool:
+        """Whether the editor may change the document now. Raises NotAllowed if it may not even
+        read it."""
+        return self._access(channel.principal, channel.address, Access.READ) >= Access.WRITE
+
+    async def _identify(self, token: str | None) -> Principal:
+        if self._identity is None or self._identity[0] != token:
+            credentials = Credentials.of(token, self.request.headers)
+            principal = await authenticate(self._service.authenticator, credentials)
+            self._identity = (token, principal)
+        return self._identity[1]
+
+    def _access(self, principal: Principal, address: Address, needed: Access) -> Access:
+        access = self._service.authorizer.access(principal, self._workspace, address)
+        if access < needed:
+            raise NotAllowed(
+                f"{principal.name} may not read {address}.",
+                hint="Ask who runs the relay for access to this document.",
+            )
+        return access
+
+    def say(self, channel: Channel, message: Message) -> None:
+        """Queue an answer."""
+        frame = self.encode(channel, message)
+        if frame is not None:
+            self._frames.append(frame)
+            self._wake.set()
+
+    def say_frame(self, frame: bytes) -> None:
+        """Queue an answer that is encoded already."""
+        self._frames.append(frame)
+        self._wake.set()
+
+    def fail(self, error: SynclineError) -> None:
+        """End the connection, from either task."""
+        if self._failure is None:
+            self._failure = error
+        self._wake.set()
+
+    # Receiving
+
+    async def _receive(self, first: Frame) -> None:
+        frame = first
+        while True:
+            if isinstance(frame, str):
+                raise MalformedFrame(
+                    "A text frame came, and Yjs clients speak in binary frames.",
+                    hint=_WRONG_PROTOCOL,
+                )
+            await self.take(frame)
+            if self._failure is not None:
+                raise self._failure
+            while self._committing + len(self._frames) >= MAX_EDITOR_OWED:
+                self._eased.clear()
+                await self._eased.wait()
+            frame = await self.transport.receive()
+
+    async def handle(self, channel: Channel, message: Message) -> None:
+        """Do what every protocol does with a message. What is wrong with it denies the document."""
+        introduction, channel.greeting = channel.greeting, False
+        try:
+            match message:
+                case SyncStep1(state_vector):
+                    self._asked(channel, state_vector)
+                case SyncStep2(update):
+                    await self._write(channel, await self._news(channel, update))
+                case Update(update):
+                    await self._write(channel, update)
+                case Awareness(clients):
+                    self._hear(channel, clients, introduction=introduction)
+                case QueryAwareness():
+                    channel.noticed(channel.document.presence.present())
+                case Stateless(payload):
+                    await self._stateless(channel, payload)
+                case _:
+                    logger.debug("%s sent %s", self.transport.peer, type(message).__name__)
+        except SynclineError as error:
+            if isinstance(error, TransportClosed) or error.retry_after is not None:
+                raise
+            self.deny(channel, error)
+
+    def _asked(self, channel: Channel, encoded: bytes) -> None:
+        have = decode_state_vector(encoded)
+        # A rebuilt document begins with the operations of its rebuilder: who has others and not
+        # these has the former history, and would bring all of it back.
+        if channel.epoch and have and channel.epoch not in have:
+            raise _rebuilt(channel)
+        channel.greeting = not channel.synced and channel.asked is None
+        channel.asked = have
+        self._rouse(channel)
+
+    async def _news(self, channel: Channel, update: bytes) -> bytes:
+        service = self._service
+        return await service.read(
+            service.documents.news, self._workspace, channel.address, channel.epoch, update
+        )
+
+    async def _write(self, channel: Channel, update: bytes) -> None:
+        may_write = self.may_write(channel)
+        if update == EMPTY_UPDATE:
+            self.say(channel, SyncStatus(stored=True))
+        elif not may_write:
+            self.refuse_writing(channel)
+        else:
+            entry = Entry(channel.address, update, channel.epoch)
+            submission = Submission(self._workspace, channel.author, (entry,))
+            self._committing += 1
+            await self._service.committer.submit(
+                Waiting(submission, lambda outcome: self._settle(channel, outcome))
+            )
+
+    def _settle(self, channel: Channel, outcome: Settled | SynclineError) -> None:
+        """Called by the committer, which must not wait: the sender does the sending."""
+        self._committing -= 1
+        self._eased.set()
+        if isinstance(outcome, SynclineError):
+            self.fail(outcome)
+        elif channel.closed:
+            pass
+        elif not outcome.refusals:
+            channel.repairing = False
+            self.say(channel, SyncStatus(stored=True))
+        else:
+            self._refused(channel, outcome.refusals[0])
+
+    def _refused(self, channel: Channel, refusal: Refusal) -> None:
+        if refusal.code == EPOCH_CHANGED:
+            self.deny(channel, _rebuilt(channel))
+        elif refusal.code == MISSING_DEPENDENCIES and not channel.repairing:
+            # The answer, a step 2, brings all that is missing, and is acknowledged in its place.
+            channel.repairing = True
+            self.say(channel, SyncStep1(refusal.state_vector or encode_state_vector({})))
+        else:
+            self.deny(channel, PeerError(refusal.code, refusal.message, hint=refusal.hint))
+
+    def _hear(self, channel: Channel, clients: tuple[Client, ...], *, introduction: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        introduction = introduction and len(clients) == 1
+        channel.document.hear(channel, clients, now, introduction=introduction)
+        if introduction and clients[0].state is not None:
+            # Others may know this clock from before and ignore it. A client that hears that it has
+            # gone raises its clock, and then says so.
+            self.say(channel, Awareness((clients[0]._replace(state=None),)))
+            self.say(channel, QueryAwareness())
+
+    async def _stateless(self, channel: Channel, payload: str) -> None:
+        message = StatelessMessage(
+            payload,
+            self._workspace,
+            channel.address,
+            channel.principal,
+            reply=channel.told,
+            broadcast=channel.document.broadcast,
+        )
+        try:
+            await self._service.on_stateless(message)
+        except Exception:
+            logger.exception("on_stateless failed on a message about %s", channel)
+
+    # Sending
+
+    def _rouse(self, channel: Channel) -> None:
+        if not channel.closed:
+            self._ready[channel] = None
+            self._wake.set()
+
+    async def _send(self) -> None:
+        loop = asyncio.get_running_loop()
+        quiet_since = loop.time()
+        while True:
+            self._wake.clear()
+            if self._failure is not None:
+                raise self._failure
+            if self._frames:
+                await self._transmit(self._frames.popleft())
+                self._eased.set()
+            elif self._ready:
+                channel = next(iter(self._ready))
+                del self._ready[channel]
+                await self._serve_channel(channel)
+            else:
+                try:
+                    async with asyncio.timeout_at(quiet_since + KEEP_ALIVE_SECONDS):
+                        await self._wake.wait()
+                    continue
+                except TimeoutError:
+                    sign = self.sign_of_life()
+                    if sign is not None:
+                        await self._transmit(sign)
+            quiet_since = loop.time()
+
+    async def _transmit(self, frame: bytes) -> None:
+        await self.transport.send(frame)
+
+    async def _tell(self, channel: Channel, message: Message) -> None:
+        frame = self.encode(channel, message)
+        if frame is not None and not channel.closed:
+            await self._transmit(frame)
+
+    async def _serve_channel(self, channel: Channel) -> None:
+        try:
+            if channel.asked is not None:
+                await self._answer(channel)
+            elif channel.behind:
+                await self._send_next(channel)
+        except SynclineError as error:
+            if isinstance(error, TransportClosed) or error.retry_after is not None:
+                raise
+            self.deny(channel, error)
+        await self._send_awareness(channel)
+        for payload in channel.take_stateless():
+            await self._tell(channel, Stateless(payload))
+        if channel.behind or channel.asked is not None:
+            self._rouse(channel)
+
+    async def _answer(self, channel: Channel) -> None:
+        """Send what the editor asked for, and ask it what it has in turn."""
+        have, channel.asked = channel.asked or {}, None
+        # What is committed from here on comes as a change, even if the answer holds it already.
+        position = channel.document.head
+        state_vector, update = await self._difference(channel, have)
+        await self._tell(channel, SyncStep1(encode_state_vector(state_vector)))
+        await self._tell(channel, SyncStep2(update))
+        channel.has = _union(have, state_vector)
+        channel.position = position
+        channel.synced = True
+
+    async def _send_next(self, channel: Channel) -> None:
+        position = channel.position
+        if channel.document.epoch > channel.epoch:
+            raise _rebuilt(channel)
+        self._access(channel.principal, channel.address, Access.READ)
+        change = channel.document.after(position)
+        if change is not None:
+            channel.position = position + 1
+            if change.author != channel.author:
+                await self._tell(channel, Update(change.entry.update))
+            return
+        # It was slow, and what it lacks is no longer remembered.
+        channel.position = channel.document.head
+        state_vector, update = await self._difference(channel, channel.has)
+        channel.has = _union(channel.has, state_vector)
+        await self._tell(channel, Update(update))
+
+    async def _difference(
+        self, channel: Channel, have: dict[int, int]
+    ) -> tuple[dict[int, int], bytes]:
+        self._access(channel.principal, channel.address, Access.READ)
+        service = self._service
+        epoch, state_vector, update = await service.read(
+            service.documents.difference, self._workspace, channel.address, channel.epoch, have
+        )
+        if epoch != channel.epoch:
+            raise _rebuilt(channel)
+        return state_vector, update
+
+    async def _send_awareness(self, channel: Channel) -> None:
+        news = sorted(channel.take_news())
+        for start in range(0, len(news), _AWARENESS_PAGE):
+            clients = channel.document.presence.clients(
+                news[start : start + _AWARENESS_PAGE], besides=channel
+            )
+            if clients:
+                await self._tell(channel, Awareness(clients))
+
+
+def _union(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
+    return {client: max(one.get(client, 0), other.get(client, 0)) for client in one | other}
+
+
+def _rebuilt(channel: Channel) -> PeerError:
+    return PeerError(
+        EPOCH_CHANGED,
+        f"{channel} was rebuilt at the relay, and this editor has its former history.",
+        hint="Copy what you need, clear what the browser keeps of the document, and load it anew.",
+    )
+
+
+_WRONG_PROTOCOL = (
+    'A Syncline replica offers the subprotocol "syncline"; a Yjs client speaks y-websocket or '
+    "Hocuspocus."
+)

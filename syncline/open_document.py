@@ -1,0 +1,107 @@
+"""A document that editors have open at a relay: its latest changes, and who is there."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from syncline.engine.messages import Entry
+from syncline.engine.names import Address
+from syncline.engine.yjs.messages import Client
+from syncline.engine.yjs.presence import Presence
+
+
+class Change(NamedTuple):
+    """A committed change of the document; ``author`` is whose it is, or None."""
+
+    entry: Entry
+    author: str | None
+
+
+class Follower(Protocol):
+    """Who has the document open. Called while others are being told, so it must not wait."""
+
+    def changed(self) -> None:
+        """There is a change to be read."""
+        ...
+
+    def noticed(self, ids: Iterable[int]) -> None:
+        """There is news of these clients in the document's presence."""
+        ...
+
+    def told(self, payload: str) -> None:
+        """A stateless message for everybody."""
+        ...
+
+
+class OpenDocument:
+    """Followers read the changes at their own positions, as readers of a Room do: those that are no
+    longer remembered they make up for from the store."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.presence = Presence()
+        self.epoch = 0
+        """The generation of the latest change, 0 before the first."""
+        self.head = 0
+        """How many changes there were: the position of a follower that has them all."""
+        self._changes: deque[Change] = deque()
+        self._followers: set[Follower] = set()
+
+    @property
+    def empty(self) -> bool:
+        return not self._followers
+
+    def enter(self, follower: Follower) -> None:
+        self._followers.add(follower)
+
+    def leave(self, follower: Follower) -> None:
+        """Let ``follower`` go, and the clients that were there through it."""
+        self._followers.discard(follower)
+        self._notice(self.presence.leave(follower))
+
+    # Changes
+
+    def publish(self, entry: Entry, author: str | None) -> None:
+        """Tell everybody of what has just become durable."""
+        self.epoch = max(self.epoch, entry.epoch)
+        self.head += 1
+        self._changes.append(Change(entry, author))
+        for follower in self._followers:
+            follower.changed()
+
+    def forget(self, entry: Entry) -> None:
+        """Drop the oldest change, if it is this one."""
+        if self._changes and self._changes[0].entry is entry:
+            self._changes.popleft()
+
+    def after(self, position: int) -> Change | None:
+        """The change at ``position``, below the head; None if it is no longer remembered."""
+        oldest = self.head - len(self._changes)
+        return self._changes[position - oldest] if position >= oldest else None
+
+    # Who is there
+
+    def hear(
+        self, follower: Follower, clients: Iterable[Client], now: float, *, introduction: bool
+    ) -> None:
+        """Take in the awareness that came through ``follower``. Raises LimitExceeded."""
+        news = self.presence.update(follower, clients, now, introduction=introduction)
+        self._notice(news, besides=follower)
+
+    def expire(self, now: float) -> None:
+        """Let go of clients that have not been heard of for long."""
+        self._notice(self.presence.expire(now))
+
+    def _notice(self, ids: list[int], besides: Follower | None = None) -> None:
+        if not ids:
+            return
+        for follower in self._followers:
+            if follower is not besides:
+                follower.noticed(ids)
+
+    def broadcast(self, payload: str) -> None:
+        """Send a stateless message to everybody."""
+        for follower in self._followers:
+            follower.told(payload)
