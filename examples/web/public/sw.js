@@ -30,7 +30,7 @@ async function newest (request) {
     if (page.ok) await cache.put('./', page.clone())
     return page
   } catch (error) {
-    const page = await cache.match('./')
+    const page = await cache.match('./', { ignoreVary: true })
     if (!page) throw error
     return page
   }
@@ -39,7 +39,7 @@ async function newest (request) {
 /** Scripts and styles: their names change with their content, so a kept one is the right one. */
 async function kept (request) {
   const cache = await caches.open(CACHE)
-  const found = await cache.match(request)
+  const found = await cache.match(request, { ignoreVary: true })
   if (found) return found
   const answer = await fetch(request)
   if (answer.ok) await cache.put(request, answer.clone())

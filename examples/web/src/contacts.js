@@ -49,7 +49,7 @@ export function showContacts (documents, clock, list, empty) {
 
 /** One contact on the page. */
 class Contact {
-  constructor ({ doc, awareness, name: address }, clock, arrange) {
+  constructor ({ doc, awareness, isSynced, name: address }, clock, arrange) {
     this.record = new SharedRecord(doc, clock)
     this.element = document.getElementById('contact').content.firstElementChild.cloneNode(true)
     this.element.dataset.address = address
@@ -63,7 +63,7 @@ class Contact {
     openNotes(this.record.text('notes'), awareness, part('.notes'))
     this.record.observe((update, origin, _, transaction) => {
       this.show()
-      if (!transaction.local) this.flash()
+      if (!transaction.local && isSynced()) this.flash()
       arrange()
     })
     this.show()

@@ -24,9 +24,9 @@ export class Documents extends EventTarget {
     this.#user = user
     this.#socket = new HocuspocusProviderWebsocket({ url: relay, maxDelay: 3000 })
     this.#socket.on('status', () => this.#changed())
-    // A browser does not close sockets when its network goes, and tries again late when it is back.
-    addEventListener('offline', () => this.#disconnect())
-    addEventListener('online', () => this.#connect())
+    // A browser leaves sockets open when its network goes, and it is 30 s until their silence is noticed.
+    addEventListener('offline', () => this.#reconnect())
+    addEventListener('online', () => this.#reconnect())
   }
 
   /** A document on Hocuspocus, which acknowledges what is saved. */
@@ -88,14 +88,16 @@ export class Documents extends EventTarget {
   }
 
   /**
-   * `{ connected, synced, changes, refused }`: whether all sockets are open, whether all documents are
-   * as at the relay, how many changes are not saved yet, and why a document is denied.
+   * `{ connected, synced, changes, stored, refused }`: whether all sockets are open, whether all documents are
+   * as at the relay, how many changes are not saved yet and whether the browser has stored them, and
+   * why a document is denied.
    */
   get state () {
     return {
       connected: this.#open.every(document => document.isConnected()),
       synced: this.#open.every(document => document.isSynced()),
       changes: this.#open.reduce((sum, document) => sum + document.changes, 0),
+      stored: this.#open.every(document => document.storing === 0),
       refused: this.#open.find(document => document.refused)?.refused
     }
   }
@@ -114,13 +116,18 @@ export class Documents extends EventTarget {
       name,
       doc,
       loaded: persistence.whenSynced,
+      storing: 0,
       changes: Number(localStorage.getItem(`${place}:changes`)),
       saved: () => count(0),
       refused: ''
     }
-    doc.on('update', (update, origin, _, transaction) => {
+    doc.on('update', async (update, origin, _, transaction) => {
       if (!transaction.local) return
       count(document.changes + 1)
+      document.storing++
+      this.#changed()
+      await stored(persistence)
+      document.storing--
       this.#changed()
     })
     return document
@@ -137,17 +144,31 @@ export class Documents extends EventTarget {
     this.#changed()
   }
 
-  #connect () {
+  /** Drop all sockets, without the goodbye that nobody may answer, and connect anew. */
+  #reconnect () {
+    if (this.#socket.status === 'connected') {
+      this.#socket.onClose({ event: { code: 4408, reason: 'the network changed' } })
+    }
     this.#socket.connect()
-    for (const { provider } of this.#open) if (provider instanceof WebsocketProvider) provider.connect()
-  }
-
-  #disconnect () {
-    this.#socket.disconnect()
-    for (const { provider } of this.#open) if (provider instanceof WebsocketProvider) provider.disconnect()
+    for (const { provider } of this.#open) {
+      if (!(provider instanceof WebsocketProvider)) continue
+      provider.disconnect()
+      provider.connect()
+    }
   }
 
   #changed () {
     this.dispatchEvent(new Event('change'))
   }
+}
+
+/** Return when what the document holds is in IndexedDB: a transaction waits for those before it. */
+async function stored (persistence) {
+  await persistence.whenSynced
+  const transaction = persistence.db.transaction('updates', 'readonly')
+  transaction.objectStore('updates').count()
+  await new Promise((resolve, reject) => {
+    transaction.oncomplete = resolve
+    transaction.onabort = () => reject(transaction.error)
+  })
 }

@@ -42,7 +42,7 @@ function showState () {
   const [state, text] = describe(documents.state)
   // Whoever listens to the page hears of the connection, not of every save.
   const shown = at('state')
-  const passing = ['connecting', 'catching-up', 'saving']
+  const passing = ['connecting', 'catching-up', 'keeping', 'saving']
   if (!passing.includes(state) && shown.dataset.settled !== state) {
     if (shown.dataset.settled || state !== 'saved') at('announcement').textContent = text
     shown.dataset.settled = state
@@ -51,10 +51,11 @@ function showState () {
   at('state-text').textContent = text
 }
 
-function describe ({ connected, synced, changes, refused }) {
+function describe ({ connected, synced, changes, stored, refused }) {
   if (refused) return ['refused', `Refused: ${refused}`]
   if (!connected && connecting) return ['connecting', 'Connecting…']
   if (!connected && !changes) return ['offline', 'Offline']
+  if (!connected && !stored) return ['keeping', 'Offline, keeping changes…']
   if (!connected) return ['offline', `Offline, ${changes} ${changes === 1 ? 'change' : 'changes'} kept`]
   if (!synced) return ['catching-up', 'Catching up…']
   return changes ? ['saving', 'Saving…'] : ['saved', 'All changes saved']

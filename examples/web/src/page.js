@@ -20,7 +20,8 @@ export function openPage ({ doc, provider }, user, element, toolbar) {
   const editor = new Editor({
     element,
     extensions: [
-      StarterKit.configure({ undoRedo: false, link: { openOnClick: false } }), // Yjs undoes
+      // Yjs undoes; and a trailing paragraph would be added by everyone at once.
+      StarterKit.configure({ undoRedo: false, trailingNode: false, link: { openOnClick: false } }),
       Placeholder.configure({ placeholder: 'Write something together…' }),
       Collaboration.configure({ document: doc }),
       CollaborationCaret.configure({ provider, user })
