@@ -1,36 +1,62 @@
-"""A channel: one document, open on the connection of an editor."""
+"""A channel: one document, open on the connection of an editor, and what is sent about it."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
+from syncline.engine.errors import NotAllowed, PeerError
 from syncline.engine.names import Address
-from syncline.engine.updates import StateVector
+from syncline.engine.updates import StateVector, encode_state_vector
+from syncline.engine.yjs.messages import (
+    Awareness,
+    Message,
+    Stateless,
+    SyncStep1,
+    SyncStep2,
+    Update,
+)
+from syncline.stores import Run
 
-from .access import Principal
+from .access import Access, Authorizer, Principal
+from .document_reader import DocumentReader
+from .ledger import EPOCH_CHANGED
 from .room import Room
 
-MAX_STATELESS_QUEUED = 256
+MAX_STATELESS_QUEUED = 64
 """Stateless messages that wait for one editor; of more, the oldest are dropped."""
+_AWARENESS_PAGE = 200  # clients in one frame
+
+
+class ChannelService(Protocol):
+    """What a channel needs of its relay."""
+
+    read: Run
+    documents: DocumentReader
+    authorizer: Authorizer
 
 
 class Channel:
     """What an editor has of a document and what it is to be sent next. Nothing is kept for it that
     grows: changes are read at its position, awareness is the latest of each client.
 
-    ``key`` is how the connection calls it, ``author`` the name under which it changes the document.
+    ``key`` is how the connection calls it, ``author`` the name under which it changes the document,
+    of the generation ``epoch``, which begins with a rebuilding or not; ``wake`` is called when
+    there is something to be sent.
     """
 
     def __init__(
         self,
+        service: ChannelService,
+        room: Room,
         key: str,
         address: Address,
         principal: Principal,
         *,
         author: str,
         epoch: int,
-        room: Room,
+        rebuilt: bool,
         wake: Callable[[Channel], None],
     ) -> None:
         self.key = key
@@ -38,14 +64,8 @@ class Channel:
         self.principal = principal
         self.author = author
         self.epoch = epoch
-        self.has: StateVector = {}
-        """What the editor is known to have."""
-        self.asked: StateVector | None = None
-        """What the editor said that it has, while it waits for the difference."""
-        self.synced = False
-        """Whether it was sent what the document held; from then on it gets each change."""
-        self.position = 0
-        """In the document's changes."""
+        self._rebuilt = rebuilt
+        self.room = room
         self.greeting = False
         """Whether the frame before asked for the document for the first time: then comes the
         editor's own awareness."""
@@ -54,12 +74,19 @@ class Channel:
         self.warned = False
         """Whether it was told that it may only read."""
         self.closed = False
-        self.room = room
+        self._service = service
         self._wake = wake
-        self._news: set[int] = set()
+        self._has: StateVector = {}  # what the editor is known to have
+        self._asked: StateVector | None = None  # what it said that it has, and waits
+        self._synced = False  # it was sent what there was: from then on it gets each change
+        self._position = 0  # in the document's changes
+        self._news: set[int] = set()  # clients whose awareness it has not been sent
         self._stateless: deque[str] = deque(maxlen=MAX_STATELESS_QUEUED)
         self.document = room.open(address, self)
-        self._news.update(self.document.presence.present())
+        self.noticed(self.document.presence.present())
+
+    def __str__(self) -> str:
+        return str(self.address)
 
     def close(self) -> None:
         """Leave the document, with the clients that are there through this channel."""
@@ -67,8 +94,15 @@ class Channel:
             self.closed = True
             self.room.close(self.document, self)
 
-    def __str__(self) -> str:
-        return str(self.address)
+    def access(self) -> Access:
+        """What the editor may do with the document now. Raises NotAllowed if it may not read it."""
+        access = self._service.authorizer.access(self.principal, self.room.workspace, self.address)
+        if access < Access.READ:
+            raise NotAllowed(
+                f"{self.principal.name} may not read {self.address}.",
+                hint="Ask who runs the relay for access to this document.",
+            )
+        return access
 
     # What the document tells
 
@@ -83,20 +117,97 @@ class Channel:
         self._stateless.append(payload)
         self._wake(self)
 
-    # What the connection takes
+    # What the editor asks for
 
-    def take_news(self) -> set[int]:
-        """The clients of whose awareness it has not been told yet."""
-        news, self._news = self._news, set()
-        return news
+    def ask(self, have: StateVector) -> None:
+        """The editor has ``have`` and asks for the rest. Raises PeerError if what it has is of a
+        former generation of the document."""
+        # Who has something, and not the beginning of the rebuilt document, has its former history,
+        # and would bring all of it back.
+        if self._rebuilt and have and self.epoch not in have:
+            raise self.former()
+        self.greeting = not self._synced and self._asked is None
+        self._asked = have
+        self._wake(self)
 
-    def take_stateless(self) -> list[str]:
-        """The stateless messages that it has not been sent yet."""
-        payloads = list(self._stateless)
-        self._stateless.clear()
-        return payloads
+    def former(self) -> PeerError:
+        """What the editor of a former generation is told."""
+        return PeerError(
+            EPOCH_CHANGED,
+            f"{self} was rebuilt at the relay, and this editor has its former history.",
+            hint="Copy what you need, clear what the browser keeps of it, and load it anew.",
+        )
+
+    # What is sent
 
     @property
     def behind(self) -> bool:
-        """Whether there are changes that it has not been sent."""
-        return self.synced and self.position < self.document.head
+        """Whether there is something to be sent."""
+        return (
+            self._asked is not None
+            or bool(self._news)
+            or bool(self._stateless)
+            or (self._synced and self._position < self.document.head)
+        )
+
+    async def send_next(self, tell: Callable[[Message], Awaitable[None]]) -> None:
+        """Send what comes next: an answer, a change, awareness and stateless messages.
+
+        Raises what ``tell`` raises, NotAllowed, PeerError for a document that was rebuilt,
+        DocumentBroken and StoreError.
+        """
+        if self._asked is not None:
+            await self._answer(self._asked, tell)
+        elif self._synced and self._position < self.document.head:
+            await self._send_change(tell)
+        news, self._news = sorted(self._news), set()
+        for start in range(0, len(news), _AWARENESS_PAGE):
+            page = news[start : start + _AWARENESS_PAGE]
+            clients = self.document.presence.clients(page, besides=self)
+            if clients:
+                await tell(Awareness(clients))
+        while self._stateless:
+            await tell(Stateless(self._stateless.popleft()))
+
+    async def _answer(self, have: StateVector, tell: Callable[[Message], Awaitable[None]]) -> None:
+        """Send what the editor asked for, and ask it what it has in turn."""
+        self._asked = None
+        # What is committed from here on comes as a change, even if the answer holds it already.
+        position = self.document.head
+        state_vector, update = await self._difference(have)
+        await tell(SyncStep1(encode_state_vector(state_vector)))
+        await tell(SyncStep2(update))
+        self._position = position
+        self._synced = True
+
+    async def _send_change(self, tell: Callable[[Message], Awaitable[None]]) -> None:
+        if self.document.epoch > self.epoch:
+            raise self.former()
+        self.access()
+        change = self.document.after(self._position)
+        if change is not None:
+            self._position += 1
+            if change.author != self.author:
+                await tell(Update(change.entry.update))
+            return
+        # It was slow, and what it lacks is no longer remembered.
+        self._position = self.document.head
+        _, update = await self._difference(self._has)
+        await tell(Update(update))
+
+    async def _difference(self, have: StateVector) -> tuple[StateVector, bytes]:
+        self.access()
+        epoch, state_vector, update = await self._service.read(
+            self._service.documents.difference,
+            self.room.workspace,
+            self.address,
+            self.epoch,
+            have,
+        )
+        if epoch != self.epoch:
+            raise self.former()
+        self._has = {
+            client: max(have.get(client, 0), state_vector.get(client, 0))
+            for client in have | state_vector
+        }
+        return state_vector, update

@@ -1,10 +1,11 @@
 """What a relay's store holds of a document, beside what a client has of it.
 
-Blocking, on whichever thread reads the store.
+Blocking, on whichever thread reads the store; always the same.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 from syncline.engine.document import EMPTY_UPDATE, Document
@@ -19,6 +20,10 @@ from syncline.engine.updates import (
 )
 from syncline.stores import Store
 
+MAX_DOCUMENTS = 64
+"""Documents kept open for those who ask next: after a restart everybody asks for the same ones."""
+MAX_BYTES = 64 << 20
+"""Size of the updates that these were made of."""
 _READER = 1  # the client id of documents that nobody writes here
 _LIMITS = UpdateLimits(max_bytes=LIMITS.max_update)
 
@@ -31,31 +36,42 @@ class Difference(NamedTuple):
     update: bytes
 
 
+class _Opened(NamedTuple):
+    """A document as of ``last_seq``."""
+
+    epoch: int
+    last_seq: int
+    document: Document
+    size: int
+
+
 class DocumentReader:
     """Reads documents of ``store``."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._opened: OrderedDict[tuple[str, Address], _Opened] = OrderedDict()
+        self._bytes = 0
 
-    def epoch(self, workspace: str, address: Address) -> int:
-        """The document's generation, 0 if there is no such document."""
+    def generation(self, workspace: str, address: Address) -> tuple[int, bool]:
+        """The document's epoch, 0 if there is no such document; and whether it was rebuilt, so that
+        whoever has something of this epoch has operations of the client of that number."""
         stored = self._store.state(workspace, address)
-        return stored.epoch if stored is not None else 0
+        if stored is None:
+            return 0, False
+        return stored.epoch, stored.epoch in decode_state_vector(stored.state_vector)
 
     def difference(
         self, workspace: str, address: Address, epoch: int, have: StateVector
     ) -> Difference:
         """What is there beyond ``have``, a state vector of the generation ``epoch``; everything, if
         the document is of another. Raises DocumentBroken."""
-        stored = self._store.load(workspace, address)
-        if stored is None:
+        opened = self._open(workspace, address)
+        if opened is None:
             return Difference(epoch, {}, EMPTY_UPDATE)
-        document = Document(_READER, stored.updates, stored.epoch)
-        try:
-            update = document.diff(have if epoch == stored.epoch else {})
-            return Difference(stored.epoch, dict(document.state_vector()), update)
-        finally:
-            document.close()
+        document = opened.document
+        update = document.diff(have if epoch == opened.epoch else {})
+        return Difference(opened.epoch, dict(document.state_vector()), update)
 
     def news(self, workspace: str, address: Address, epoch: int, update: bytes) -> bytes:
         """The part of ``update`` that is not stored yet.
@@ -76,9 +92,47 @@ class DocumentReader:
         if not info.deletes:
             return EMPTY_UPDATE if covers(have, info.ends()) else update
         # Only the document shows what is deleted already.
+        opened = self._open(workspace, address)
+        if opened is None:
+            return update
+        news = opened.document.news(update)
+        if news != EMPTY_UPDATE:
+            self._let_go((workspace, address))  # it is ahead of the store now
+        return news
+
+    def close(self) -> None:
+        """Let go of every document."""
+        for place in list(self._opened):
+            self._let_go(place)
+
+    def _open(self, workspace: str, address: Address) -> _Opened | None:
+        place = (workspace, address)
+        known = self._opened.get(place)
+        state = self._store.state(workspace, address)
+        if known is not None:
+            current = state is not None and (known.epoch, known.last_seq) == (
+                state.epoch,
+                state.last_seq,
+            )
+            if current and not known.document.broken:
+                self._opened.move_to_end(place)
+                return known
+            self._let_go(place)
         stored = self._store.load(workspace, address)
-        document = Document(_READER, stored.updates if stored else (), epoch)
-        try:
-            return document.news(update)
-        finally:
-            document.close()
+        if stored is None:
+            return None
+        document = Document(_READER, stored.updates, stored.epoch)
+        opened = _Opened(stored.epoch, stored.last_seq, document, sum(map(len, stored.updates)))
+        self._opened[place] = opened
+        self._bytes += opened.size
+        # The one that was asked for stays, whatever its size.
+        while len(self._opened) > 1 and (
+            len(self._opened) > MAX_DOCUMENTS or self._bytes > MAX_BYTES
+        ):
+            self._let_go(next(iter(self._opened)))
+        return opened
+
+    def _let_go(self, place: tuple[str, Address]) -> None:
+        opened = self._opened.pop(place)
+        self._bytes -= opened.size
+        opened.document.close()

@@ -15,6 +15,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
+from functools import partial
 from typing import Protocol
 
 from syncline.engine.document import EMPTY_UPDATE
@@ -39,14 +40,12 @@ from syncline.engine.yjs.messages import (
     SyncStep2,
     Update,
 )
-from syncline.stores import Run
 from syncline.transports import Frame, Request, Transport
 
-from .access import Access, Authenticator, Authorizer, Credentials, Principal, authenticate
-from .channel import Channel
+from .access import Access, Authenticator, Credentials, Principal, authenticate
+from .channel import Channel, ChannelService
 from .committer import Committer, Waiting
 from .conversation import until_first_failure
-from .document_reader import DocumentReader
 from .ledger import EPOCH_CHANGED, MISSING_DEPENDENCIES
 from .room import Room
 from .stateless import OnStateless, StatelessMessage
@@ -63,17 +62,13 @@ CLOSE_SECONDS = 10.0
 MAX_EDITOR_OWED = 128
 """Updates of one editor that are not settled, or whose answers are not sent, at which it is read no
 further."""
-_AWARENESS_PAGE = 200  # clients in one frame
 
 
-class EditorService(Protocol):
+class EditorService(ChannelService, Protocol):
     """What an editor needs of its relay."""
 
-    read: Run
     committer: Committer
-    documents: DocumentReader
     authenticator: Authenticator
-    authorizer: Authorizer
     on_stateless: OnStateless
 
     def room(self, workspace: str) -> Room:
@@ -105,6 +100,7 @@ class Editor(ABC):
         self._frames: deque[bytes] = deque()  # answers, to be sent first
         self._ready: dict[Channel, None] = {}  # channels with something to be sent, in order
         self._committing = 0
+        self._sent_at = asyncio.get_running_loop().time()
         self._identity: tuple[str | None, Principal] | None = None
 
     # The protocol
@@ -156,18 +152,23 @@ class Editor(ABC):
         """Open a document. Raises AccessError, and PeerError if that cannot be told now."""
         service = self._service
         principal = await self._identify(token)
-        self._access(principal, address, Access.READ)
-        epoch = await service.read(service.documents.epoch, self._workspace, address)
+        epoch, rebuilt = await service.read(service.documents.generation, self._workspace, address)
         channel = self.channels[key] = Channel(
+            service,
+            service.room(self._workspace),
             key,
             address,
             principal,
             author=service.next_author(),
             epoch=epoch,
-            room=service.room(self._workspace),
+            rebuilt=rebuilt,
             wake=self._rouse,
         )
-        self._rouse(channel)
+        try:
+            channel.access()
+        except NotAllowed:
+            self.shut(channel)
+            raise
         return channel
 
     def shut(self, channel: Channel) -> None:
@@ -177,26 +178,12 @@ class Editor(ABC):
         self._ready.pop(channel, None)
         self.channels.pop(channel.key, None)
 
-    def may_write(self, channel: Channel) -> bool:
-        """Whether the editor may change the document now. Raises NotAllowed if it may not even
-        read it."""
-        return self._access(channel.principal, channel.address, Access.READ) >= Access.WRITE
-
     async def _identify(self, token: str | None) -> Principal:
         if self._identity is None or self._identity[0] != token:
             credentials = Credentials.of(token, self.request.headers)
             principal = await authenticate(self._service.authenticator, credentials)
             self._identity = (token, principal)
         return self._identity[1]
-
-    def _access(self, principal: Principal, address: Address, needed: Access) -> Access:
-        access = self._service.authorizer.access(principal, self._workspace, address)
-        if access < needed:
-            raise NotAllowed(
-                f"{principal.name} may not read {address}.",
-                hint="Ask who runs the relay for access to this document.",
-            )
-        return access
 
     def say(self, channel: Channel, message: Message) -> None:
         """Queue an answer."""
@@ -240,7 +227,7 @@ class Editor(ABC):
         try:
             match message:
                 case SyncStep1(state_vector):
-                    self._asked(channel, state_vector)
+                    channel.ask(decode_state_vector(state_vector))
                 case SyncStep2(update):
                     await self._write(channel, await self._news(channel, update))
                 case Update(update):
@@ -258,16 +245,6 @@ class Editor(ABC):
                 raise
             self.deny(channel, error)
 
-    def _asked(self, channel: Channel, encoded: bytes) -> None:
-        have = decode_state_vector(encoded)
-        # A rebuilt document begins with the operations of its rebuilder: who has others and not
-        # these has the former history, and would bring all of it back.
-        if channel.epoch and have and channel.epoch not in have:
-            raise _rebuilt(channel)
-        channel.greeting = not channel.synced and channel.asked is None
-        channel.asked = have
-        self._rouse(channel)
-
     async def _news(self, channel: Channel, update: bytes) -> bytes:
         service = self._service
         return await service.read(
@@ -275,10 +252,10 @@ class Editor(ABC):
         )
 
     async def _write(self, channel: Channel, update: bytes) -> None:
-        may_write = self.may_write(channel)
+        access = channel.access()
         if update == EMPTY_UPDATE:
             self.say(channel, SyncStatus(stored=True))
-        elif not may_write:
+        elif access < Access.WRITE:
             self.refuse_writing(channel)
         else:
             entry = Entry(channel.address, update, channel.epoch)
@@ -304,7 +281,7 @@ class Editor(ABC):
 
     def _refused(self, channel: Channel, refusal: Refusal) -> None:
         if refusal.code == EPOCH_CHANGED:
-            self.deny(channel, _rebuilt(channel))
+            self.deny(channel, channel.former())
         elif refusal.code == MISSING_DEPENDENCIES and not channel.repairing:
             # The answer, a step 2, brings all that is missing, and is acknowledged in its place.
             channel.repairing = True
@@ -344,8 +321,6 @@ class Editor(ABC):
             self._wake.set()
 
     async def _send(self) -> None:
-        loop = asyncio.get_running_loop()
-        quiet_since = loop.time()
         while True:
             self._wake.clear()
             if self._failure is not None:
@@ -356,103 +331,32 @@ class Editor(ABC):
             elif self._ready:
                 channel = next(iter(self._ready))
                 del self._ready[channel]
-                await self._serve_channel(channel)
+                await self._send_about(channel)
             else:
                 try:
-                    async with asyncio.timeout_at(quiet_since + KEEP_ALIVE_SECONDS):
+                    async with asyncio.timeout_at(self._sent_at + KEEP_ALIVE_SECONDS):
                         await self._wake.wait()
-                    continue
                 except TimeoutError:
-                    sign = self.sign_of_life()
-                    if sign is not None:
-                        await self._transmit(sign)
-            quiet_since = loop.time()
+                    await self._transmit(self.sign_of_life())
 
-    async def _transmit(self, frame: bytes) -> None:
-        await self.transport.send(frame)
+    async def _transmit(self, frame: bytes | None) -> None:
+        if frame is not None:
+            await self.transport.send(frame)
+        self._sent_at = asyncio.get_running_loop().time()
 
     async def _tell(self, channel: Channel, message: Message) -> None:
-        frame = self.encode(channel, message)
-        if frame is not None and not channel.closed:
-            await self._transmit(frame)
+        if not channel.closed:
+            await self._transmit(self.encode(channel, message))
 
-    async def _serve_channel(self, channel: Channel) -> None:
+    async def _send_about(self, channel: Channel) -> None:
         try:
-            if channel.asked is not None:
-                await self._answer(channel)
-            elif channel.behind:
-                await self._send_next(channel)
+            await channel.send_next(partial(self._tell, channel))
         except SynclineError as error:
             if isinstance(error, TransportClosed) or error.retry_after is not None:
                 raise
             self.deny(channel, error)
-        await self._send_awareness(channel)
-        for payload in channel.take_stateless():
-            await self._tell(channel, Stateless(payload))
-        if channel.behind or channel.asked is not None:
+        if channel.behind:
             self._rouse(channel)
-
-    async def _answer(self, channel: Channel) -> None:
-        """Send what the editor asked for, and ask it what it has in turn."""
-        have, channel.asked = channel.asked or {}, None
-        # What is committed from here on comes as a change, even if the answer holds it already.
-        position = channel.document.head
-        state_vector, update = await self._difference(channel, have)
-        await self._tell(channel, SyncStep1(encode_state_vector(state_vector)))
-        await self._tell(channel, SyncStep2(update))
-        channel.has = _union(have, state_vector)
-        channel.position = position
-        channel.synced = True
-
-    async def _send_next(self, channel: Channel) -> None:
-        position = channel.position
-        if channel.document.epoch > channel.epoch:
-            raise _rebuilt(channel)
-        self._access(channel.principal, channel.address, Access.READ)
-        change = channel.document.after(position)
-        if change is not None:
-            channel.position = position + 1
-            if change.author != channel.author:
-                await self._tell(channel, Update(change.entry.update))
-            return
-        # It was slow, and what it lacks is no longer remembered.
-        channel.position = channel.document.head
-        state_vector, update = await self._difference(channel, channel.has)
-        channel.has = _union(channel.has, state_vector)
-        await self._tell(channel, Update(update))
-
-    async def _difference(
-        self, channel: Channel, have: dict[int, int]
-    ) -> tuple[dict[int, int], bytes]:
-        self._access(channel.principal, channel.address, Access.READ)
-        service = self._service
-        epoch, state_vector, update = await service.read(
-            service.documents.difference, self._workspace, channel.address, channel.epoch, have
-        )
-        if epoch != channel.epoch:
-            raise _rebuilt(channel)
-        return state_vector, update
-
-    async def _send_awareness(self, channel: Channel) -> None:
-        news = sorted(channel.take_news())
-        for start in range(0, len(news), _AWARENESS_PAGE):
-            clients = channel.document.presence.clients(
-                news[start : start + _AWARENESS_PAGE], besides=channel
-            )
-            if clients:
-                await self._tell(channel, Awareness(clients))
-
-
-def _union(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
-    return {client: max(one.get(client, 0), other.get(client, 0)) for client in one | other}
-
-
-def _rebuilt(channel: Channel) -> PeerError:
-    return PeerError(
-        EPOCH_CHANGED,
-        f"{channel} was rebuilt at the relay, and this editor has its former history.",
-        hint="Copy what you need, clear what the browser keeps of the document, and load it anew.",
-    )
 
 
 _WRONG_PROTOCOL = (

@@ -30,6 +30,7 @@ from syncline.engine.yjs.messages import (
 )
 from syncline.transports import Request, Transport
 
+from .access import Access
 from .channel import Channel
 from .editor import FIRST_FRAME_SECONDS, Editor, EditorService
 
@@ -162,7 +163,7 @@ class HocuspocusEditor(Editor):
             )
         self._denied.discard(key)
         channel = await self.open(key, address_of(hocuspocus.name_of(key)), token)
-        self.say(channel, Authenticated(read_only=not self.may_write(channel)))
+        self.say(channel, Authenticated(read_only=channel.access() < Access.WRITE))
         return channel
 
     def _refuse(self, key: str, error: SynclineError) -> None:

@@ -108,6 +108,7 @@ class RelayCore:
         await self._release()
 
     async def _release(self) -> None:
+        await self.read(self.documents.close)
         await self.read.close()
         await self.run(self.ledger.close)
         await self.run(self.store.close)

@@ -39,7 +39,7 @@ MAX_ADDRESS = 1024
 """Longest address, in bytes."""
 MAX_TOKEN = 8192
 """Longest token, in bytes."""
-MAX_STATELESS = 1 << 20
+MAX_STATELESS = 256 << 10
 """Longest stateless payload, in bytes."""
 _MAX_VERSION = 64
 

@@ -79,7 +79,20 @@ class Author:
     """Makes updates of one text."""
 
     def __init__(self, client_id: int = 2**40) -> None:
+        self.client = client_id
         self.document = Document(client_id)
+
+    def delete(self, index: int, length: int) -> bytes:
+        self.document.text("body").delete(index, length)
+        (update,) = self.document.take_captured()
+        return update
+
+    def everything(self) -> bytes:
+        """What a client sends that connects to a relay without this document."""
+        return self.document.diff({})
+
+    def text(self) -> str:
+        return self.document.text("body").content()
 
     def type(self, text: str) -> bytes:
         root = self.document.text("body")
