@@ -66,7 +66,9 @@ def tree() -> dict[str, bytes]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout: a build leaves files behind, and takes up those of earlier ones."""
     copy = tmp_path_factory.mktemp("checkout") / "syncline"
-    leave = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist")
+    leave = shutil.ignore_patterns(
+        ".*", "__pycache__", "*.egg-info", "build", "dist", "node_modules"
+    )
     shutil.copytree(ROOT, copy, symlinks=True, ignore=leave)
     return copy
 

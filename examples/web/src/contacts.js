@@ -19,8 +19,7 @@ export function showContacts (documents, clock, list, empty) {
 
   const arrange = () => {
     const there = [...shown.values()].filter(contact => contact.record.exists)
-    there.sort((a, b) => a.name.localeCompare(b.name))
-    // An element that moves loses its focus, so only what is out of place moves.
+    there.sort((a, b) => a.place.localeCompare(b.place))
     there.forEach(({ element }, at) => {
       if (list.children[at] !== element) list.insertBefore(element, list.children[at] ?? null)
     })
@@ -49,6 +48,8 @@ export function showContacts (documents, clock, list, empty) {
 
 /** One contact on the page. */
 class Contact {
+  #place
+
   constructor ({ doc, awareness, isSynced, name: address }, clock, arrange) {
     this.record = new SharedRecord(doc, clock)
     this.element = document.getElementById('contact').content.firstElementChild.cloneNode(true)
@@ -71,6 +72,12 @@ class Contact {
 
   get name () {
     return String(this.record.get('name', ''))
+  }
+
+  /** By what it is sorted: the name it came with, so that nothing moves under somebody's fingers. */
+  get place () {
+    this.#place ??= this.name
+    return this.#place
   }
 
   show () {

@@ -49,6 +49,7 @@ export class Documents extends EventTarget {
       this.#changed()
     })
     provider.on('synced', () => this.#changed())
+    provider.on('authenticated', () => this.#refuse(document, ''))
     provider.on('authenticationFailed', ({ reason }) => this.#refuse(document, reason))
     this.#begin(document)
     provider.attach()
