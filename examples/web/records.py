@@ -68,13 +68,13 @@ async def watch(replica: Replica, contacts: Collection[Contact]) -> None:
     index = replica.document("pages/contacts").map("contacts")
     async for change in contacts.changes():
         if change.kind == "deleted":
-            print(f"{change.record.key}: deleted")
+            print(f"{change.record.key} deleted")
             continue
         contact = change.record
         if contact.key not in index:
             index[contact.key] = True
         where = "here" if change.origin == "local" else "elsewhere"
-        print(f"{contact.name or contact.key}: {', '.join(change.fields)} changed {where}")
+        print(f"{contact.name or contact.key} {change.kind} {where}: {', '.join(change.fields)}")
 
 
 async def edit(contacts: Collection[Contact], pause: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -106,9 +107,15 @@ class Page:
         await self._ask("screenshot", str(path))
 
     async def complaints(self) -> list[str]:
-        """Errors and warnings of the console, but for those of a network that is off."""
+        """Errors and warnings of the console, but for attempts to connect to what cannot be
+        reached."""
         found: list[str] = await self._ask("complaints")
-        return [text for text in found if "net::ERR_INTERNET_DISCONNECTED" not in text]
+        return [text for text in found if not _UNREACHABLE.search(text)]
+
+
+_UNREACHABLE = re.compile(
+    "^WebSocket connection to .* net::ERR_(INTERNET_DISCONNECTED|CONNECTION_REFUSED)$"
+)
 
 
 @asynccontextmanager

@@ -154,6 +154,25 @@ async def test_what_was_written_offline_outlives_a_reload_without_a_network(
     assert await complaints(ada) == []
 
 
+async def test_a_relay_that_stops_and_starts_again(browser: Chromium, tmp_path: Path) -> None:
+    store = tmp_path / "relay.db"
+    async with Relay(store, port=0) as relay:
+        ada = await browser.open("Ada Lovelace", address(relay))
+        await ada.is_saved()
+        await ada.write(f"{PAGE} .ProseMirror", "Before.")
+        await ada.is_saved()
+        port = relay.port
+    await ada.appears("#state[data-state=offline]")
+    await ada.write(f"{PAGE} .ProseMirror", " Meanwhile.")
+    await ada.write(f"{SCRIPT} .cm-content", "meanwhile = 1")
+    async with Relay(store, port=port) as relay:
+        await ada.is_saved()
+        bob = await browser.open("Bob", address(relay))
+        await bob.says(PAGE, "Before. Meanwhile.")
+        await bob.says(SCRIPT, "meanwhile = 1")
+        assert await complaints(ada, bob) == []
+
+
 async def test_contacts_are_edited_on_the_page_and_in_python(
     browser: Chromium, relay: Relay, replica: Replica
 ) -> None:
@@ -207,7 +226,7 @@ async def test_records_py_beside_the_page(browser: Chromium, relay: Relay, tmp_p
         await page.fill(card("grace", ".name"), "Admiral Hopper")
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE):
-            while b"Admiral Hopper: name changed elsewhere" not in await process.stdout.readline():
+            while b"Admiral Hopper updated elsewhere: name" not in await process.stdout.readline():
                 pass
         await page.click("#add-contact")
         await page.type("Katherine")
