@@ -11,7 +11,14 @@ from typing import Any, cast
 
 from .errors import InvalidName, MalformedFrame
 from .lib0 import MAX_UINT
-from .messages import DIGEST_BYTES, MAX_RETRY_SECONDS, MAX_STATE_VECTOR, MAX_TEXT, MAX_VERSIONS
+from .messages import (
+    DIGEST_BYTES,
+    MAX_RETRY_SECONDS,
+    MAX_STATE_VECTOR,
+    MAX_TEXT,
+    MAX_TOKEN,
+    MAX_VERSIONS,
+)
 from .names import Address, check_workspace
 
 HINT = "The peer does not speak this version of the protocol, or the frame was damaged on the way."
@@ -80,6 +87,20 @@ class JsonObject:
     def id_or_null(self, name: str) -> str | None:
         value = self._take(name)
         return None if value is None else self._matching(_ID, name, value)
+
+    def token_or_null(self, name: str) -> str | None:
+        value = self._take(name)
+        if value is None:
+            return None
+        if (
+            not isinstance(value, str)
+            or not 0 < len(value) <= MAX_TOKEN
+            or _UNPRINTABLE.search(value)
+        ):
+            raise self._malformed(
+                self._path + name, f"is no line of 1 to {MAX_TOKEN} printable characters"
+            )
+        return value
 
     def workspace(self, name: str) -> str:
         value = self._string(name)

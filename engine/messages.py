@@ -8,7 +8,7 @@ PROTOCOL_VERSION and adds a line of history.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, TypeAlias
 
 from .names import Address
@@ -38,6 +38,8 @@ MAX_STATE_VECTOR = 256 << 10
 """Largest encoded state vector, in bytes: that of more than 10,000 writers."""
 MAX_TEXT = 1000
 """Longest sentence or hint for people, in characters; a longer one is cut."""
+MAX_TOKEN = 8192
+"""Longest token, in characters."""
 MAX_VERSIONS = 16
 MAX_RETRY_SECONDS = 86_400.0
 
@@ -109,7 +111,8 @@ class Hello:
     """Replica to relay, the first frame.
 
     ``cursor`` is the last seq that the replica has, ``acknowledged`` the last of its batches that
-    it knows to be committed, ``relay`` the identity of the relay that both are about.
+    it knows to be committed, ``relay`` the identity of the relay that both are about, ``token``
+    what it proves with who it is.
     """
 
     name: ClassVar[str] = "hello"
@@ -120,6 +123,7 @@ class Hello:
     cursor: int
     acknowledged: int
     relay: str | None
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,8 +218,8 @@ class ReplicaSession(Session):
 
     ``cursor`` is the last seq that the replica has, ``acknowledged`` the last of its batches that
     it knows to be committed, ``relay`` the identity of the relay that both are about, None if it
-    has synced with none yet. The driver sets ``cursor`` as it takes changes in, before it gives the
-    session the next frame.
+    has synced with none yet, ``token`` what it proves with who it is. The driver sets ``cursor`` as
+    it takes changes in, before it gives the session the next frame.
     """
 
     def __init__(
@@ -231,10 +231,13 @@ class ReplicaSession(Session):
         cursor: int,
         acknowledged: int,
         relay: str | None,
+        token: str | None = None,
         limits: Limits = LIMITS,
     ) -> None:
         super().__init__("replica", SENDS, RECEIVES)
-        self._hello = Hello(VERSIONS, workspace, replica, client_id, cursor, acknowledged, relay)
+        self._hello = Hello(
+            VERSIONS, workspace, replica, client_id, cursor, acknowledged, relay, token
+        )
         self.cursor = cursor
         self.acknowledged = acknowledged
         self._limits = limits  # what we take; the next two are what the relay takes

@@ -20,7 +20,15 @@ from enum import Enum
 from typing import TypeAlias
 
 from .codec import decode, encode
-from .errors import PeerError, SynclineError, UnexpectedMessage, UsageError
+from .errors import (
+    AccessError,
+    NotAllowed,
+    NotAuthenticated,
+    PeerError,
+    SynclineError,
+    UnexpectedMessage,
+    UsageError,
+)
 from .messages import LIMITS, Error, Frame, Message
 
 
@@ -39,7 +47,7 @@ Transitions: TypeAlias = Mapping[State, Mapping[type[Message], State]]
 class PeerFailed:
     """The peer ended the conversation and says why; the connection closes."""
 
-    error: PeerError
+    error: SynclineError
 
 
 class Session:
@@ -98,8 +106,14 @@ class Session:
         return message
 
 
-def peer_error(message: Error) -> PeerError:
+_ACCESS: dict[str, type[AccessError]] = {kind.code: kind for kind in (NotAuthenticated, NotAllowed)}
+
+
+def peer_error(message: Error) -> SynclineError:
     """What the peer said in its error message, as an exception."""
+    kind = _ACCESS.get(message.code)
+    if kind is not None:
+        return kind(message.message, hint=message.hint, retry_after=message.retry_after)
     return PeerError(
         message.code, message.message, hint=message.hint, retry_after=message.retry_after
     )

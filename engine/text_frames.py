@@ -101,6 +101,7 @@ def _hello(fields: JsonObject) -> Hello:
         fields.uint("cursor"),
         fields.uint("acknowledged"),
         fields.id_or_null("relay"),
+        fields.token_or_null("token"),
     )
     if max(versions) > max(VERSIONS):
         fields.ignore_rest()  # of a newer version, in which we do not talk

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
-from syncline.engine.errors import PeerError, SynclineError
+from syncline.engine.errors import NotAllowed, PeerError, SynclineError
 from syncline.engine.names import Address
 
 logger = logging.getLogger("syncline.relay")
@@ -72,7 +72,8 @@ class Authorizer(Protocol):
 
     def access(self, principal: Principal, workspace: str, address: Address | None) -> Access:
         """What ``principal`` may do with a document; with ``address`` None, the most that it may
-        do anywhere in ``workspace``. Called for every frame: it must answer at once."""
+        do anywhere in ``workspace``. Called for every frame, from any thread: it must answer at
+        once."""
         ...
 
 
@@ -101,6 +102,42 @@ async def authenticate(authenticator: Authenticator, credentials: Credentials) -
         hint="Try again later; tell the operator to look at the relay's log.",
         retry_after=_RETRY_SECONDS,
     )
+
+
+class Permit:
+    """What one principal may do in one workspace, as the authorizer says at the moment."""
+
+    def __init__(self, authorizer: Authorizer, principal: Principal, workspace: str) -> None:
+        self._authorizer = authorizer
+        self.principal = principal
+        self.workspace = workspace
+        self.unlimited = isinstance(authorizer, AnyoneAtAll)
+        """Whether there is nothing to ask."""
+
+    def check_entry(self) -> None:
+        """Raises NotAllowed if the principal has no business in the workspace."""
+        if self._access(None) < Access.READ:
+            raise NotAllowed(
+                f"{self.principal.name} may not use the workspace {self.workspace}.",
+                hint="Ask who runs the relay for access to it.",
+            )
+
+    def may_read(self, address: Address) -> bool:
+        return self.unlimited or self._access(address) >= Access.READ
+
+    def may_write(self, address: Address) -> bool:
+        return self.unlimited or self._access(address) >= Access.WRITE
+
+    def check_read(self, address: Address) -> None:
+        """Raises NotAllowed."""
+        if not self.may_read(address):
+            raise NotAllowed(
+                f"{self.principal.name} may not read {address}.",
+                hint="Ask who runs the relay for access to this document.",
+            )
+
+    def _access(self, address: Address | None) -> Access:
+        return self._authorizer.access(self.principal, self.workspace, address)
 
 
 class AnyoneAtAll:

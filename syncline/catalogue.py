@@ -7,7 +7,8 @@ small one, so the digests of documents that have not changed since are remembere
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from syncline.engine.digests import Digested, document_digest, range_digest
 from syncline.engine.document import Document
@@ -27,6 +28,13 @@ _BROKEN = bytes(DIGEST_BYTES)
 
 _START = Address("", "")
 
+Shown: TypeAlias = Callable[[Address], bool]
+
+
+def everything(_address: Address) -> bool:
+    """Shows all documents."""
+    return True
+
 
 class Catalogue:
     """The documents of a store in the order of their addresses, with their digests."""
@@ -35,13 +43,16 @@ class Catalogue:
         self._store = store
         self._digests: OrderedDict[tuple[str, Address], tuple[int, int, bytes]] = OrderedDict()
 
-    def ranges(self, workspace: str, after: Address | None) -> list[Range]:
+    def ranges(
+        self, workspace: str, after: Address | None, shown: Shown = everything
+    ) -> list[Range]:
         """Digests of the next documents after ``after``, by ranges. The last range ends nowhere if
-        it reaches the end."""
+        it reaches the end. Documents that are not ``shown`` do not count."""
         ranges: list[Range] = []
         while len(ranges) < RANGES:
             states = self._states(workspace, after, None, RANGE_DOCUMENTS)
             after = states[-1].address if len(states) == RANGE_DOCUMENTS else None
+            states = [state for state in states if shown(state.address)]
             ranges.append(Range(after, self._digest_of(workspace, states)))
             if after is None:
                 break
@@ -59,14 +70,20 @@ class Catalogue:
             after = page[-1].address
 
     def summaries(
-        self, workspace: str, after: Address | None, until: Address | None
+        self,
+        workspace: str,
+        after: Address | None,
+        until: Address | None,
+        shown: Shown = everything,
     ) -> tuple[Address | None, list[DocumentSummary]]:
-        """The documents with after < address <= until, as many as one answer holds, and up to
-        where they reach."""
+        """The documents with after < address <= until that are ``shown``, as many as one answer
+        holds, and up to where they reach."""
         found: list[DocumentSummary] = []
         size = 0
         states = self._states(workspace, after, until, MAX_STATES)
         for state in states:
+            if not shown(state.address):
+                continue
             digest = self._digest(workspace, state)
             found.append(DocumentSummary(state.address, state.epoch, state.state_vector, digest))
             size += len(state.state_vector)

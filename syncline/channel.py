@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
-from syncline.engine.errors import NotAllowed, PeerError
+from syncline.engine.errors import PeerError
 from syncline.engine.names import Address
 from syncline.engine.updates import StateVector, encode_state_vector
 from syncline.engine.yjs.messages import (
@@ -19,7 +19,7 @@ from syncline.engine.yjs.messages import (
 )
 from syncline.stores import Run
 
-from .access import Access, Authorizer, Principal
+from .access import Permit
 from .document_reader import DocumentReader
 from .ledger import EPOCH_CHANGED
 from .room import Room
@@ -34,7 +34,6 @@ class ChannelService(Protocol):
 
     read: Run
     documents: DocumentReader
-    authorizer: Authorizer
 
 
 class Channel:
@@ -52,7 +51,7 @@ class Channel:
         room: Room,
         key: str,
         address: Address,
-        principal: Principal,
+        permit: Permit,
         *,
         author: str,
         epoch: int,
@@ -61,7 +60,7 @@ class Channel:
     ) -> None:
         self.key = key
         self.address = address
-        self.principal = principal
+        self.permit = permit
         self.author = author
         self.epoch = epoch
         self._rebuilt = rebuilt
@@ -94,15 +93,14 @@ class Channel:
             self.closed = True
             self.room.close(self.document, self)
 
-    def access(self) -> Access:
-        """What the editor may do with the document now. Raises NotAllowed if it may not read it."""
-        access = self._service.authorizer.access(self.principal, self.room.workspace, self.address)
-        if access < Access.READ:
-            raise NotAllowed(
-                f"{self.principal.name} may not read {self.address}.",
-                hint="Ask who runs the relay for access to this document.",
-            )
-        return access
+    def check_read(self) -> None:
+        """Raises NotAllowed if the editor may not read the document now."""
+        self.permit.check_read(self.address)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the editor may not change the document now."""
+        return not self.permit.may_write(self.address)
 
     # What the document tells
 
@@ -183,7 +181,7 @@ class Channel:
     async def _send_change(self, tell: Callable[[Message], Awaitable[None]]) -> None:
         if self.document.epoch > self.epoch:
             raise self.former()
-        self.access()
+        self.check_read()
         change = self.document.after(self._position)
         if change is not None:
             self._position += 1
@@ -196,7 +194,7 @@ class Channel:
         await tell(Update(update))
 
     async def _difference(self, have: StateVector) -> tuple[StateVector, bytes]:
-        self.access()
+        self.check_read()
         epoch, state_vector, update = await self._service.read(
             self._service.documents.difference,
             self.room.workspace,

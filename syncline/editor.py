@@ -21,7 +21,6 @@ from typing import Protocol
 from syncline.engine.document import EMPTY_UPDATE
 from syncline.engine.errors import (
     MalformedFrame,
-    NotAllowed,
     PeerError,
     SynclineError,
     TransportClosed,
@@ -42,7 +41,7 @@ from syncline.engine.yjs.messages import (
 )
 from syncline.transports import Frame, Request, Transport
 
-from .access import Access, Authenticator, Credentials, Principal, authenticate
+from .access import Authenticator, Authorizer, Credentials, Permit, Principal, authenticate
 from .channel import Channel, ChannelService
 from .committer import Committer, Waiting
 from .conversation import until_first_failure
@@ -69,6 +68,7 @@ class EditorService(ChannelService, Protocol):
 
     committer: Committer
     authenticator: Authenticator
+    authorizer: Authorizer
     on_stateless: OnStateless
 
     def room(self, workspace: str) -> Room:
@@ -152,23 +152,20 @@ class Editor(ABC):
         """Open a document. Raises AccessError, and PeerError if that cannot be told now."""
         service = self._service
         principal = await self._identify(token)
+        permit = Permit(service.authorizer, principal, self._workspace)
+        permit.check_read(address)
         epoch, rebuilt = await service.read(service.documents.generation, self._workspace, address)
         channel = self.channels[key] = Channel(
             service,
             service.room(self._workspace),
             key,
             address,
-            principal,
+            permit,
             author=service.next_author(),
             epoch=epoch,
             rebuilt=rebuilt,
             wake=self._rouse,
         )
-        try:
-            channel.access()
-        except NotAllowed:
-            self.shut(channel)
-            raise
         return channel
 
     def shut(self, channel: Channel) -> None:
@@ -252,10 +249,10 @@ class Editor(ABC):
         )
 
     async def _write(self, channel: Channel, update: bytes) -> None:
-        access = channel.access()
+        channel.check_read()
         if update == EMPTY_UPDATE:
             self.say(channel, SyncStatus(stored=True))
-        elif access < Access.WRITE:
+        elif channel.read_only:
             self.refuse_writing(channel)
         else:
             entry = Entry(channel.address, update, channel.epoch)
@@ -304,7 +301,7 @@ class Editor(ABC):
             payload,
             self._workspace,
             channel.address,
-            channel.principal,
+            channel.permit.principal,
             reply=channel.told,
             broadcast=channel.document.broadcast,
         )

@@ -30,7 +30,6 @@ from syncline.engine.yjs.messages import (
 )
 from syncline.transports import Request, Transport
 
-from .access import Access
 from .channel import Channel
 from .editor import FIRST_FRAME_SECONDS, Editor, EditorService
 
@@ -163,7 +162,7 @@ class HocuspocusEditor(Editor):
             )
         self._denied.discard(key)
         channel = await self.open(key, address_of(hocuspocus.name_of(key)), token)
-        self.say(channel, Authenticated(read_only=channel.access() < Access.WRITE))
+        self.say(channel, Authenticated(read_only=channel.read_only))
         return channel
 
     def _refuse(self, key: str, error: SynclineError) -> None:

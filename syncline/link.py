@@ -13,11 +13,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from syncline.engine.errors import (
+    AccessError,
     InvalidUrl,
     ProtocolError,
     SynclineError,
@@ -51,6 +52,8 @@ from .workspace import Workspace
 
 logger = logging.getLogger("syncline.replica")
 
+Token: TypeAlias = str | Callable[[], Awaitable[str]] | None
+"""What a replica proves with who it is, or what gets it, for each connection anew."""
 LinkState: TypeAlias = Literal["connecting", "online", "waiting", "failed"]
 
 PING_SECONDS = 15.0
@@ -71,8 +74,11 @@ class _Round:
 class Link:
     """Keeps a replica connected to ``url``. ``state`` and ``error`` say how that goes."""
 
-    def __init__(self, workspace: Workspace, url: str, environment: Environment) -> None:
+    def __init__(
+        self, workspace: Workspace, url: str, environment: Environment, token: Token = None
+    ) -> None:
         self.url = url
+        self._token = token
         self.state: LinkState = "connecting"
         self.error: SynclineError | None = None
         self._workspace = workspace
@@ -120,7 +126,8 @@ class Link:
     async def _converse(self) -> None:
         transport = await self._environment.connect(self.url)
         try:
-            session = self._session = self._open_session()
+            token = await self._token() if callable(self._token) else self._token
+            session = self._session = self._open_session(token)
             await until_first_failure(
                 self._receive(transport, session),
                 self._send(transport, session),
@@ -133,7 +140,7 @@ class Link:
             self._end_rounds()
             await transport.close()
 
-    def _open_session(self) -> ReplicaSession:
+    def _open_session(self, token: str | None) -> ReplicaSession:
         workspace, journal = self._workspace, self._journal
         meta_relay = workspace.relay
         session = ReplicaSession(
@@ -143,6 +150,7 @@ class Link:
             cursor=workspace.cursor,
             acknowledged=journal.acknowledged,
             relay=meta_relay,
+            token=token,
         )
         workspace.hold_back.reset(workspace.cursor)
         self._comparison = None
@@ -393,7 +401,7 @@ def backoff_seconds(attempt: int, rng: random.Random) -> float:
 
 def _is_final(error: SynclineError) -> bool:
     """Whether trying again cannot help: somebody has to change something first."""
-    if isinstance(error, InvalidUrl | VersionMismatch | WorkspaceMismatch):
+    if isinstance(error, InvalidUrl | VersionMismatch | WorkspaceMismatch | AccessError):
         return True
     return isinstance(error, ProtocolError) and error.retry_after is None
 

@@ -14,9 +14,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from syncline.engine.document import EMPTY_UPDATE, Document
-from syncline.engine.errors import ProtocolError, SynclineError, TransportClosed, UnexpectedMessage
-from syncline.engine.messages import LIMITS, Hello
+from syncline.engine.document import EMPTY_UPDATE
+from syncline.engine.errors import (
+    AccessError,
+    NotAllowed,
+    ProtocolError,
+    SynclineError,
+    TransportClosed,
+    UnexpectedMessage,
+)
+from syncline.engine.messages import LIMITS, Entry, Hello, Refusal
 from syncline.engine.relay_session import (
     CompareReceived,
     EnumerateReceived,
@@ -30,11 +37,20 @@ from syncline.engine.relay_session import (
     ResumeReceived,
 )
 from syncline.stores import Run, Store
-from syncline.transports import Transport
+from syncline.transports import Request, Transport
 
+from .access import (
+    ANONYMOUS,
+    Authenticator,
+    Authorizer,
+    Credentials,
+    Permit,
+    authenticate,
+)
 from .catalogue import Catalogue
 from .committer import Committer, Waiting
 from .conversation import until_first_failure
+from .document_reader import DocumentReader
 from .generations import Generations
 from .ledger import Ledger
 from .room import Room
@@ -65,6 +81,9 @@ class Service(Protocol):
     ledger: Ledger
     committer: Committer
     catalogue: Catalogue
+    documents: DocumentReader
+    authenticator: Authenticator
+    authorizer: Authorizer
 
     async def enter(self, workspace: str, wake: Callable[[], None]) -> Room: ...
 
@@ -74,12 +93,16 @@ class Service(Protocol):
 class Peer:
     """Serves one connection until it ends."""
 
-    def __init__(self, service: Service, transport: Transport, workspace: str) -> None:
+    def __init__(
+        self, service: Service, transport: Transport, request: Request, workspace: str
+    ) -> None:
         self._service = service
         self._transport = transport
+        self._request = request
         self._workspace = workspace
         self._session = RelaySession(workspace)
         self._wake = asyncio.Event()
+        self._permit = Permit(service.authorizer, ANONYMOUS, workspace)
         self._replica = ""
         self._follows = 0
         self._position = 0
@@ -94,6 +117,7 @@ class Peer:
         """Converse until the connection ends. Protocol errors are told to the peer first."""
         try:
             hello = await self._greet()
+            await self._admit(hello)
             room = await self._service.enter(self._workspace, self._wake.set)
             try:
                 await self._welcome(hello, room)
@@ -111,7 +135,9 @@ class Peer:
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 await self._transport.send(self._session.fail(error))
-                await self._transport.close(1008 if isinstance(error, ProtocolError) else 1011)
+                await self._transport.close(
+                    1008 if isinstance(error, ProtocolError | AccessError) else 1011
+                )
         except (TransportClosed, TimeoutError):
             logger.info("%s left before it was told", self._transport.peer)
 
@@ -130,6 +156,13 @@ class Peer:
                 hint="Send the hello as the first frame.",
                 retry_after=1.0,  # it may have been lost, or late
             ) from None
+
+    async def _admit(self, hello: Hello) -> None:
+        service = self._service
+        credentials = Credentials.of(hello.token, self._request.headers)
+        principal = await authenticate(service.authenticator, credentials)
+        self._permit = Permit(service.authorizer, principal, self._workspace)
+        self._permit.check_entry()
 
     async def _welcome(self, hello: Hello, room: Room) -> None:
         service = self._service
@@ -156,8 +189,15 @@ class Peer:
     async def _handle(self, event: Event, room: Room) -> None:
         match event:
             case PushReceived(batch, entries, digest):
+                allowed, refused = self._sift(entries)
                 pushed = PushedBatch(
-                    self._workspace, self._replica, entries, batch, digest, self._follows
+                    self._workspace,
+                    self._replica,
+                    allowed,
+                    batch,
+                    digest,
+                    self._follows,
+                    refused=refused,
                 )
                 self._committing += 1
                 await self._service.committer.submit(
@@ -176,6 +216,24 @@ class Peer:
             case _:
                 pass
 
+    def _sift(self, entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], tuple[Refusal, ...]]:
+        """What of a batch the replica may write, and what is refused."""
+        if self._permit.unlimited:
+            return entries, ()
+        allowed = {entry.address for entry in entries if self._permit.may_write(entry.address)}
+        refused = (
+            Refusal(
+                entry.address,
+                NotAllowed.code,
+                f"{self._permit.principal.name} may not change {entry.address}.",
+                "Ask who runs the relay for the right to write it.",
+                None,
+            )
+            for entry in entries
+            if entry.address not in allowed
+        )
+        return tuple(entry for entry in entries if entry.address in allowed), tuple(refused)
+
     def _settle(self, batch: int, outcome: Settled | SynclineError) -> None:
         """Called by the committer, which must not wait: the sender does the sending."""
         self._committing -= 1
@@ -185,17 +243,6 @@ class Peer:
         else:
             self._failure = outcome
         self._wake.set()
-
-    def _difference(self, fetch: FetchReceived) -> tuple[int, bytes]:
-        stored = self._service.store.load(self._workspace, fetch.address)
-        if stored is None:
-            return fetch.epoch, EMPTY_UPDATE
-        document = Document(1, stored.updates)
-        try:
-            have = fetch.state_vector if fetch.epoch == stored.epoch else {}
-            return stored.epoch, document.diff(have)
-        finally:
-            document.close()
 
     # Sending
 
@@ -222,15 +269,25 @@ class Peer:
     async def _answer(self, question: Question) -> None:
         service = self._service
         match question:
-            case FetchReceived(address):
-                epoch, update = await service.read(self._difference, question)
-                self._session.document(address, epoch, update)
+            case FetchReceived(address, epoch, state_vector) if self._permit.may_read(address):
+                found = await service.read(
+                    service.documents.difference, self._workspace, address, epoch, state_vector
+                )
+                self._session.document(address, found.epoch, found.update)
+            case FetchReceived(address, epoch):
+                self._session.document(address, epoch, EMPTY_UPDATE)
             case CompareReceived(after):
-                ranges = await service.read(service.catalogue.ranges, self._workspace, after)
+                ranges = await service.read(
+                    service.catalogue.ranges, self._workspace, after, self._permit.may_read
+                )
                 self._session.digests(after, ranges)
             case EnumerateReceived(after, until):
                 reached, documents = await service.read(
-                    service.catalogue.summaries, self._workspace, after, until
+                    service.catalogue.summaries,
+                    self._workspace,
+                    after,
+                    until,
+                    self._permit.may_read,
                 )
                 self._session.states(after, reached, documents)
 
@@ -241,20 +298,29 @@ class Peer:
             self._position = committed.cursor
             if committed.author == self._replica and not self._catching_up:
                 self._session.advance(position, committed.cursor)
-            else:
+            elif self._permit.unlimited:
                 await self._transport.send(committed.frame)
+            else:
+                await self._send_readable(position, committed.cursor, committed.entries)
             return
-        service = self._service
-        cursor, frame = await service.read(self._read_page, position)
+        cursor, entries = await self._service.read(self._read_page, position)
         if self._position == position:  # else the replica asked to resume from elsewhere
             self._position = cursor
-            await self._transport.send(frame)
+            await self._send_readable(position, cursor, entries)
 
-    def _read_page(self, position: int) -> tuple[int, bytes]:
+    async def _send_readable(self, since: int, cursor: int, entries: tuple[Entry, ...]) -> None:
+        """Send what the replica may read of the changes with since < seq <= cursor."""
+        readable = tuple(entry for entry in entries if self._permit.may_read(entry.address))
+        if readable or not entries:
+            await self._transport.send(updates_frame(since, cursor, readable))
+        else:
+            self._session.advance(since, cursor)
+
+    def _read_page(self, position: int) -> tuple[int, tuple[Entry, ...]]:
         page = self._service.store.since(
             self._workspace, position, max_bytes=PAGE_BYTES, max_updates=PAGE_UPDATES
         )
         documents = Generations()
         for update in page.updates:
             documents.add(update.address, update.epoch, update.data)
-        return page.cursor, updates_frame(position, page.cursor, merged_entries(documents))
+        return page.cursor, merged_entries(documents)

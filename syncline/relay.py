@@ -48,6 +48,8 @@ class RelayCore:
         models: Iterable[type[Record]] = (),
         compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
         on_stateless: OnStateless = ignore,
+        authenticator: Authenticator | None = None,
+        authorizer: Authorizer | None = None,
     ) -> None:
         self._tables = [projected(model.__schema__, by_workspace=True) for model in models]
         self.identity = ""
@@ -58,8 +60,8 @@ class RelayCore:
         self.ledger = Ledger(store, self._tables)
         self.catalogue = Catalogue(store)
         self.documents = DocumentReader(store)
-        self.authenticator: Authenticator = AnyoneAtAll()
-        self.authorizer: Authorizer = AnyoneAtAll()
+        self.authenticator = authenticator or AnyoneAtAll()
+        self.authorizer = authorizer or AnyoneAtAll()
         self.on_stateless = on_stateless
         self._compactor = Compactor(
             store, environment.snapshots(), compaction, read=self.read, write=self.run
@@ -177,7 +179,7 @@ class RelayCore:
             await self._refuse(transport, code, error)
             return
         if request.subprotocol == SUBPROTOCOL:
-            await Peer(self, transport, workspace).serve()
+            await Peer(self, transport, request, workspace).serve()
         else:
             await serve_editor(self, transport, request, workspace, name)
 
@@ -200,8 +202,9 @@ class Relay:
     in ``models`` the store keeps an SQL table, for all workspaces. Beyond ``max_connections`` a
     replica is told to come back later (503). ``compaction`` says when the log of a document is
     replaced by a snapshot, beside the commits; ``on_stateless`` is called with the stateless
-    messages of Hocuspocus clients. Leaving the block closes the connections (1001) and
-    the store; whatever was acknowledged is on disk.
+    messages of Hocuspocus clients. ``authenticator`` tells who connects and ``authorizer`` what
+    they may do (access.py); without them anybody may do everything. Leaving the block closes the
+    connections (1001) and the store; whatever was acknowledged is on disk.
     """
 
     def __init__(
@@ -215,6 +218,8 @@ class Relay:
         environment: Environment | None = None,
         compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
         on_stateless: OnStateless = ignore,
+        authenticator: Authenticator | None = None,
+        authorizer: Authorizer | None = None,
     ) -> None:
         if isinstance(store, str | Path):
             store = SqlStore(store)
@@ -223,7 +228,13 @@ class Relay:
         self._port = port
         self._max_connections = max_connections
         self._core = RelayCore(
-            store, environment or Environment(), models, compaction, on_stateless
+            store,
+            environment or Environment(),
+            models,
+            compaction,
+            on_stateless,
+            authenticator,
+            authorizer,
         )
         self._server: WebSocketServer | None = None
 

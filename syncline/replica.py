@@ -29,7 +29,7 @@ from .compaction import CompactionPolicy, Compactor, unacknowledged
 from .documents import MAX_DOCUMENTS
 from .environment import Environment
 from .identities import become
-from .link import Link, LinkState
+from .link import Link, LinkState, Token
 from .record import Record
 from .seeding import seed_update
 from .shared_document import DocumentHost, SharedDocument
@@ -73,10 +73,12 @@ class Replica:
         environment: Environment,
         compaction: CompactionPolicy,
         max_documents: int,
+        token: Token,
     ) -> None:
         self._store = store
         self._models = {model.__schema__.collection: model for model in models}
         self._relay = relay
+        self._token = token
         self._environment = environment
         self._run = environment.store_thread()
         self._compaction = compaction
@@ -100,21 +102,25 @@ class Replica:
         environment: Environment | None = None,
         compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
         max_documents: int = MAX_DOCUMENTS,
+        token: Token = None,
     ) -> Replica:
         """A replica kept in ``store``: a path, a SQLAlchemy URL, or a Store.
 
         ``models`` are the record classes it uses; ``relay`` the URL to sync with, whose path names
         the workspace, as in ``ws://host:8765/crm``. The relay need not be reachable: the replica
-        connects when it is. ``compaction`` says when the log of a document is replaced by a
-        snapshot; documents with changes that the relay has not acknowledged are left alone.
-        ``max_documents`` are kept in memory, about 6 kB for a small record; any are loaded when
-        they are used.
+        connects when it is. ``token`` is what the relay knows it by, if it asks: a str, or an async
+        function that gets one for each connection. ``compaction`` says when the log of a document
+        is replaced by a snapshot; documents with changes that the relay has not acknowledged are
+        left alone. ``max_documents`` are kept in memory, about 6 kB for a small record; any are
+        loaded when they are used.
         Entering raises StoreBusy, StoreDamaged, StoreVersion, SchemaMismatch, WorkspaceMismatch,
         InvalidUrl.
         """
         if isinstance(store, str | Path):
             store = SqlStore(store)
-        return cls(store, models, relay, environment or Environment(), compaction, max_documents)
+        return cls(
+            store, models, relay, environment or Environment(), compaction, max_documents, token
+        )
 
     async def __aenter__(self) -> Replica:
         await self._run(self._store.open)
@@ -287,12 +293,15 @@ class Replica:
             )
         await self._link.synced()
 
-    async def connect(self, url: str) -> None:
+    async def connect(self, url: str, *, token: Token = None) -> None:
         """Connect to the relay at ``url``; returns when it has welcomed this replica.
 
-        Raises RelayUnreachable, InvalidUrl, WorkspaceMismatch, VersionMismatch; the replica then
-        has no relay. Once connected, it reconnects by itself.
+        ``token`` replaces the one that the replica was opened with. Raises RelayUnreachable,
+        InvalidUrl, WorkspaceMismatch, VersionMismatch, NotAuthenticated, NotAllowed; the replica
+        then has no relay. Once connected, it reconnects by itself.
         """
+        if token is not None:
+            self._token = token
         parse_relay_url(url)
         self._join(url)
         await self.disconnect()
@@ -317,7 +326,7 @@ class Replica:
         self._workspace.join(parse_relay_url(url))
 
     def _start_link(self, url: str) -> tuple[Link, asyncio.Task[None]]:
-        self._link = Link(self._workspace, url, self._environment)
+        self._link = Link(self._workspace, url, self._environment, self._token)
         self._link_task = asyncio.create_task(self._link.run())
         # The link keeps and logs the error that it ends with, and synced() raises it.
         self._link_task.add_done_callback(lambda task: task.cancelled() or task.exception())

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from syncline.engine.errors import MalformedFrame
 from syncline.engine.lib0 import Reader, write_string, write_uint
+from syncline.engine.messages import MAX_TOKEN
 
 from .fields import read_awareness, read_sync, write_awareness, write_sync
 from .messages import (
@@ -37,8 +38,6 @@ from .messages import (
 
 MAX_ADDRESS = 1024
 """Longest address, in bytes."""
-MAX_TOKEN = 8192
-"""Longest token, in bytes."""
 MAX_STATELESS = 256 << 10
 """Longest stateless payload, in bytes."""
 _MAX_VERSION = 64

@@ -109,6 +109,7 @@ JUNK: list[Any] = [None, True, False, -1, 2**53, 2**64, 1.5, "", "\x00", [], [No
 # What of the junk is right after all.
 FITTING: list[tuple[str, str, list[Any]]] = [
     ("hello", "relay", [None]),
+    ("hello", "token", [None]),
     ("ack", "refused", [[]]),
     ("error", "retry_after", [None, 1.5]),
     ("error", "message", [""]),

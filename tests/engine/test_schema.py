@@ -28,7 +28,7 @@ from syncline.engine.messages import (
 ROOT = Path(__file__).parents[2]
 
 HASHES = {
-    1: "29d931ce5f261bf1bdb72cabe56efdda4764d95fa5c54c7a90ebda8cc569bdef",
+    1: "78a99a96680cd8669061eca95e73f60f2b560a14a49c4d3a1cd6a983ca6c66a4",
 }
 
 

@@ -53,15 +53,15 @@ VECTORS: list[tuple[Message, str]] = [
         (
             '{"type":"hello","versions":[1],"workspace":"demo",'
             '"replica":"00112233445566778899aabbccddeeff","client_id":4294967303,"cursor":0,'
-            '"acknowledged":0,"relay":null}'
+            '"acknowledged":0,"relay":null,"token":null}'
         ),
     ),
     (
-        Hello((1, 2), "demo", REPLICA, 4294967303, 412, 17, RELAY),
+        Hello((1, 2), "demo", REPLICA, 4294967303, 412, 17, RELAY, "s3cr3t é"),
         (
             '{"type":"hello","versions":[1,2],"workspace":"demo",'
             '"replica":"00112233445566778899aabbccddeeff","client_id":4294967303,"cursor":412,'
-            '"acknowledged":17,"relay":"ffeeddccbbaa99887766554433221100"}'
+            '"acknowledged":17,"relay":"ffeeddccbbaa99887766554433221100","token":"s3cr3t é"}'
         ),
     ),
     (
@@ -209,7 +209,9 @@ summaries = st.builds(DocumentSummary, addresses, uints, state_vectors, digests)
 versions = st.lists(st.integers(1, 9), max_size=5).map(lambda more: (1, *more))
 
 text_messages = st.one_of(
-    st.builds(Hello, versions, workspaces, ids, uints, uints, uints, st.none() | ids),
+    st.builds(
+        Hello, versions, workspaces, ids, uints, uints, uints, st.none() | ids, st.none() | ids
+    ),
     st.builds(
         Welcome, positives, ids, uints, uints, st.builds(Limits, positives, positives, positives)
     ),
