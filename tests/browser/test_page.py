@@ -6,12 +6,17 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from syncline import Counter, Record, Relay, Replica, SetOf, Text
+from syncline.access import Access, Credentials, Principal
+from syncline.engine.errors import NotAuthenticated
+from syncline.engine.names import Address
 from tests.browser.chromium import Chromium, Page, chromium
 from tests.browser.node import EXAMPLE, build
+from tests.browser.site import serving
 from tests.cli.processes import PATIENCE
 
 PAGE = "#page"
@@ -30,9 +35,9 @@ class Contact(Record, collection="contacts"):
 
 @pytest.fixture
 async def browser() -> AsyncGenerator[Chromium]:
-    build()
-    async with chromium() as started:
-        yield started
+    with serving(build()) as site:
+        async with chromium(site) as started:
+            yield started
 
 
 @pytest.fixture
@@ -48,13 +53,9 @@ async def replica(relay: Relay, tmp_path: Path) -> AsyncGenerator[Replica]:
         yield replica
 
 
-def address(relay: Relay) -> str:
-    import functools, http.server, threading
-
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(build()))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_port}/?relay={relay.url}/demo"
+def at(relay: Relay, token: str = "") -> str:
+    """What the page is told in its address."""
+    return "?" + urlencode({"relay": f"{relay.url}/demo", "token": token})
 
 
 async def until(replica: Replica, condition: Callable[[], bool]) -> None:
@@ -87,8 +88,8 @@ def page_text(replica: Replica) -> str:
 async def test_two_pages_and_python_agree_after_one_was_offline(
     browser: Chromium, relay: Relay, replica: Replica
 ) -> None:
-    ada = await browser.open("Ada Lovelace", address(relay))
-    bob = await browser.open("Bob", address(relay))
+    ada = await browser.open("Ada Lovelace", at(relay))
+    bob = await browser.open("Bob", at(relay))
     for page in (ada, bob):
         await page.is_saved()
     await ada.write(f"{PAGE} .ProseMirror", "Together.")
@@ -134,7 +135,7 @@ async def test_two_pages_and_python_agree_after_one_was_offline(
 async def test_what_was_written_offline_outlives_a_reload_without_a_network(
     browser: Chromium, relay: Relay, replica: Replica
 ) -> None:
-    ada = await browser.open("Ada Lovelace", address(relay))
+    ada = await browser.open("Ada Lovelace", at(relay))
     await ada.is_saved()
     await ada.evaluate("navigator.serviceWorker.ready.then(() => true)")
     await ada.goes_offline()
@@ -157,7 +158,7 @@ async def test_what_was_written_offline_outlives_a_reload_without_a_network(
 async def test_a_relay_that_stops_and_starts_again(browser: Chromium, tmp_path: Path) -> None:
     store = tmp_path / "relay.db"
     async with Relay(store, port=0) as relay:
-        ada = await browser.open("Ada Lovelace", address(relay))
+        ada = await browser.open("Ada Lovelace", at(relay))
         await ada.is_saved()
         await ada.write(f"{PAGE} .ProseMirror", "Before.")
         await ada.is_saved()
@@ -167,10 +168,48 @@ async def test_a_relay_that_stops_and_starts_again(browser: Chromium, tmp_path: 
     await ada.write(f"{SCRIPT} .cm-content", "meanwhile = 1")
     async with Relay(store, port=port) as relay:
         await ada.is_saved()
-        bob = await browser.open("Bob", address(relay))
+        bob = await browser.open("Bob", at(relay))
         await bob.says(PAGE, "Before. Meanwhile.")
         await bob.says(SCRIPT, "meanwhile = 1")
         assert await complaints(ada, bob) == []
+
+
+class Gate:
+    """Knows two tokens: with ``ours`` one may write, with ``guest`` only read."""
+
+    async def authenticate(self, credentials: Credentials) -> Principal:
+        if credentials.token in ("ours", "guest"):
+            return Principal(credentials.token)
+        raise NotAuthenticated("Nobody has this token.", hint="Ask for another.")
+
+    def access(self, principal: Principal, workspace: str, address: Address | None) -> Access:
+        return Access.WRITE if principal.name == "ours" else Access.READ
+
+
+async def test_a_guest_only_reads_and_a_stranger_is_told_why_not(
+    browser: Chromium, tmp_path: Path
+) -> None:
+    gate = Gate()
+    async with Relay(tmp_path / "r.db", port=0, authenticator=gate, authorizer=gate) as relay:
+        ada = await browser.open("Ada Lovelace", at(relay, "ours"))
+        await ada.is_saved()
+        await ada.write(f"{PAGE} .ProseMirror", "Look here.")
+        await ada.click("#add-contact")
+        await ada.type("Grace Hopper")
+        guest = await browser.open("Guest", at(relay, "guest"))
+        await guest.says(PAGE, "Look here.")
+        await guest.says("#contacts .name", "Grace Hopper")
+        await guest.says("#state-text", "Read only")
+        await guest.appears("#contacts .name:disabled")
+        editable = "document.querySelectorAll('[contenteditable=true]').length"
+        assert await guest.evaluate(editable) == 0
+        assert await guest.complaints() == []
+        stranger = await browser.open("Stranger", at(relay, "lost"))
+        await stranger.says("#state-text", "Refused: Nobody has this token. Ask for another.")
+        # y-websocket itself warns.
+        assert [
+            text for text in await stranger.complaints() if "Permission denied" not in text
+        ] == []
 
 
 async def test_contacts_are_edited_on_the_page_and_in_python(
@@ -180,7 +219,7 @@ async def test_contacts_are_edited_on_the_page_and_in_python(
     ada = contacts.create(key="ada", name="Ada", phone="1")
     ada.tags.add("math")
     listed(replica, "ada")
-    page = await browser.open("Bob", address(relay))
+    page = await browser.open("Bob", at(relay))
 
     await page.says(card("ada", ".name"), "Ada")
     await page.says(card("ada", ".tags"), "math")
@@ -220,7 +259,7 @@ async def test_records_py_beside_the_page(browser: Chromium, relay: Relay, tmp_p
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        page = await browser.open("Bob", address(relay))
+        page = await browser.open("Bob", at(relay))
         await page.says(card("grace", ".name"), "Grace Hopper")
         await page.appears(f'{card("ada", "output")}:text-matches("[2-9] visits")')
         await page.fill(card("grace", ".name"), "Admiral Hopper")
@@ -256,7 +295,7 @@ async def test_the_page_fits_and_is_labelled(
     replica.collection(Contact).create(key="ada", name="Ada Lovelace, Countess", phone="1")
     listed(replica, "ada")
     replica.document("pages/script").text("body").append("print('a long line')  # " + "x" * 200)
-    page = await browser.open("Ada Lovelace", address(relay), **options)
+    page = await browser.open("Ada Lovelace", at(relay), **options)
     await page.appears(card("ada"))
     await page.write(f"{PAGE} .ProseMirror", "Welcome, everyone. " + "w" * 200)
     await page.is_saved()

@@ -3,7 +3,7 @@
 import { defaultKeymap, indentWithTab } from '@codemirror/commands'
 import { python } from '@codemirror/lang-python'
 import { HighlightStyle, indentOnInput, indentUnit, syntaxHighlighting } from '@codemirror/language'
-import { EditorState } from '@codemirror/state'
+import { EditorState, StateEffect } from '@codemirror/state'
 import { EditorView, keymap, lineNumbers, placeholder } from '@codemirror/view'
 import { tags } from '@lezer/highlight'
 import { yCollab, yUndoManagerKeymap } from 'y-codemirror.next'
@@ -41,6 +41,12 @@ export function openScript (text, awareness, element) {
 /** An editor for a few lines of plain text. */
 export function openNotes (text, awareness, element) {
   return open(text, awareness, element, 'Notes', [EditorView.lineWrapping, placeholder('Notes')])
+}
+
+/** Let an editor only be read from now on. */
+export function lock (editor) {
+  const locked = [EditorState.readOnly.of(true), EditorView.editable.of(false)]
+  editor.dispatch({ effects: StateEffect.appendConfig.of(locked) })
 }
 
 function open (text, awareness, parent, label, extensions) {

@@ -1,6 +1,6 @@
 // The contacts: records of the collection `contacts`, the class Contact of records.py.
 
-import { openNotes } from './code.js'
+import { lock, openNotes } from './code.js'
 import { initials } from './people.js'
 import { SharedRecord } from './record.js'
 
@@ -16,6 +16,7 @@ export function showContacts (documents, clock, list, empty) {
   const index = documents.onHocuspocus('pages/contacts')
   const keys = index.doc.getMap('contacts')
   const shown = new Map()
+  let locked = false
 
   const arrange = () => {
     const there = [...shown.values()].filter(contact => contact.record.exists)
@@ -28,7 +29,10 @@ export function showContacts (documents, clock, list, empty) {
   }
   const open = () => {
     for (const key of keys.keys()) {
-      if (!shown.has(key)) shown.set(key, new Contact(documents.onHocuspocus(`contacts/${key}`), clock, arrange))
+      if (shown.has(key)) continue
+      const contact = new Contact(documents.onHocuspocus(`contacts/${key}`), clock, arrange)
+      shown.set(key, contact)
+      if (locked) contact.lock()
     }
     arrange()
   }
@@ -42,6 +46,12 @@ export function showContacts (documents, clock, list, empty) {
       keys.set(key, true) // shows it, as soon as it exists
       shown.get(key).record.create({ name: '' })
       shown.get(key).element.querySelector('.name').focus()
+    },
+
+    /** Let all contacts only be read from now on. */
+    lock () {
+      locked = true
+      for (const contact of shown.values()) contact.lock()
     }
   }
 }
@@ -61,7 +71,7 @@ class Contact {
     ]
     part('.more').addEventListener('click', () => this.record.add('visits', 1))
     part('.fewer').addEventListener('click', () => this.record.add('visits', -1))
-    openNotes(this.record.text('notes'), awareness, part('.notes'))
+    this.notes = openNotes(this.record.text('notes'), awareness, part('.notes'))
     this.record.observe((update, origin, _, transaction) => {
       this.show()
       if (!transaction.local && isSynced()) this.flash()
@@ -91,6 +101,11 @@ class Contact {
       item.textContent = tag
       return item
     }))
+  }
+
+  lock () {
+    lock(this.notes)
+    for (const part of this.element.querySelectorAll('input, button')) part.disabled = true
   }
 
   /** Show for a moment that somebody else has changed it. */

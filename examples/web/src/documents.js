@@ -49,7 +49,10 @@ export class Documents extends EventTarget {
       this.#changed()
     })
     provider.on('synced', () => this.#changed())
-    provider.on('authenticated', () => this.#refuse(document, ''))
+    provider.on('authenticated', ({ scope }) => {
+      document.readOnly = scope === 'readonly'
+      this.#refuse(document, '')
+    })
     provider.on('authenticationFailed', ({ reason }) => this.#refuse(document, reason))
     this.#begin(document)
     provider.attach()
@@ -89,9 +92,9 @@ export class Documents extends EventTarget {
   }
 
   /**
-   * `{ connected, synced, changes, stored, refused }`: whether all sockets are open, whether all documents are
+   * `{ connected, synced, changes, stored, readOnly, refused }`: whether all sockets are open, whether all documents are
    * as at the relay, how many changes are not saved yet and whether the browser has stored them, and
-   * why a document is denied.
+   * whether a document may only be read, or why it is denied.
    */
   get state () {
     return {
@@ -99,6 +102,7 @@ export class Documents extends EventTarget {
       synced: this.#open.every(document => document.isSynced()),
       changes: this.#open.reduce((sum, document) => sum + document.changes, 0),
       stored: this.#open.every(document => document.storing === 0),
+      readOnly: this.#open.some(document => document.readOnly),
       refused: this.#open.find(document => document.refused)?.refused
     }
   }
@@ -120,6 +124,7 @@ export class Documents extends EventTarget {
       storing: 0,
       changes: Number(localStorage.getItem(`${place}:changes`)),
       saved: () => count(0),
+      readOnly: false,
       refused: ''
     }
     doc.on('update', async (update, origin, _, transaction) => {

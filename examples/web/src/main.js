@@ -1,7 +1,7 @@
 // Puts the page together.
 
 import './style.css'
-import { openScript } from './code.js'
+import { lock, openScript } from './code.js'
 import { showContacts } from './contacts.js'
 import { Documents } from './documents.js'
 import { openPage } from './page.js'
@@ -16,7 +16,7 @@ const welcome = documents.onHocuspocus('pages/welcome')
 const page = openPage(welcome, user(), at('page'), at('toolbar'))
 
 const script = documents.onWebsocket('pages/script')
-openScript(script.doc.getText('body'), script.awareness, at('script'))
+const code = openScript(script.doc.getText('body'), script.awareness, at('script'))
 
 const contacts = showContacts(documents, new Clock(localStorage), at('contacts'), at('no-contacts'))
 at('add-contact').addEventListener('click', () => contacts.add())
@@ -30,6 +30,7 @@ at('your-name').addEventListener('change', event => {
   page.commands.updateUser(renamed)
 })
 
+let locked = false
 let connecting = true
 setTimeout(() => {
   connecting = false
@@ -39,6 +40,7 @@ documents.addEventListener('change', showState)
 showState()
 
 function showState () {
+  if (documents.state.readOnly && !locked) lockAll()
   const [state, text] = describe(documents.state)
   // Whoever listens to the page hears of the connection, not of every save.
   const shown = at('state')
@@ -51,13 +53,22 @@ function showState () {
   at('state-text').textContent = text
 }
 
-function describe ({ connected, synced, changes, stored, refused }) {
+function lockAll () {
+  locked = true
+  page.setEditable(false)
+  lock(code)
+  contacts.lock()
+  at('add-contact').hidden = at('toolbar').hidden = true
+}
+
+function describe ({ connected, synced, changes, stored, readOnly, refused }) {
   if (refused) return ['refused', `Refused: ${refused}`]
   if (!connected && connecting) return ['connecting', 'Connecting…']
   if (!connected && !changes) return ['offline', 'Offline']
   if (!connected && !stored) return ['keeping', 'Offline, keeping changes…']
   if (!connected) return ['offline', `Offline, ${changes} ${changes === 1 ? 'change' : 'changes'} kept`]
   if (!synced) return ['catching-up', 'Catching up…']
+  if (readOnly) return ['read-only', 'Read only']
   return changes ? ['saving', 'Saving…'] : ['saved', 'All changes saved']
 }
 
