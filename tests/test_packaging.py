@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -104,6 +105,21 @@ def test_the_lock_names_only_the_public_index() -> None:
     ]
     assert files
     assert [url for url in files if not url.startswith("https://files.pythonhosted.org/")] == []
+
+
+def test_the_locks_for_node_name_only_the_public_registry() -> None:
+    locks = [
+        path for top in ("examples", "tests") for path in ROOT.glob(f"{top}/*/package-lock.json")
+    ]
+    assert locks
+    for lock in locks:
+        packages = json.loads(lock.read_text())["packages"]
+        sources = {
+            package.get("resolved", "https://registry.npmjs.org/") for package in packages.values()
+        }
+        assert [
+            url for url in sources if not url.startswith("https://registry.npmjs.org/")
+        ] == [], lock
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -297,7 +297,7 @@ async def test_the_page_fits_and_is_labelled(
     replica.document("pages/script").text("body").append("print('a long line')  # " + "x" * 200)
     page = await browser.open("Ada Lovelace", at(relay), **options)
     await page.appears(card("ada"))
-    await page.write(f"{PAGE} .ProseMirror", "Welcome, everyone. " + "w" * 200)
+    await page.write(f"{PAGE} .ProseMirror", "Welcome, everyone. " + "w" * 60)
     await page.is_saved()
     await page.screenshot(tmp_path / f"{look}.png")
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
