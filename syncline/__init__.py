@@ -8,9 +8,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from syncline.engine.errors import SynclineError
+    from syncline.engine.errors import NotAuthenticated, SynclineError
     from syncline.engine.fields import Counter, ListOf, MapOf, SetOf, Text
 
+    from .access import Access, Authenticator, Authorizer, Credentials, Principal
     from .changes import Change
     from .collection import Collection
     from .query import Query
@@ -18,17 +19,24 @@ if TYPE_CHECKING:
     from .relay import Relay
     from .replica import Replica, ReplicaStatus
     from .shared_document import SharedDocument
+    from .stateless import StatelessMessage
 
 __version__ = version("syncline")
 
 __all__ = [
+    "Access",
+    "Authenticator",
+    "Authorizer",
     "Change",
     "Collection",
     "Conflict",
     "ConflictingValue",
     "Counter",
+    "Credentials",
     "ListOf",
     "MapOf",
+    "NotAuthenticated",
+    "Principal",
     "Query",
     "Record",
     "Relay",
@@ -36,6 +44,7 @@ __all__ = [
     "ReplicaStatus",
     "SetOf",
     "SharedDocument",
+    "StatelessMessage",
     "SynclineError",
     "Text",
     "col",
@@ -44,13 +53,19 @@ __all__ = [
 
 # Loaded on first use: whoever takes only the engine does not pay for SQLAlchemy and websockets.
 _HOMES = {
+    "Access": "syncline.access",
+    "Authenticator": "syncline.access",
+    "Authorizer": "syncline.access",
     "Change": "syncline.changes",
     "Collection": "syncline.collection",
     "Conflict": "syncline.record",
     "ConflictingValue": "syncline.record",
     "Counter": "syncline.engine.fields",
+    "Credentials": "syncline.access",
     "ListOf": "syncline.engine.fields",
     "MapOf": "syncline.engine.fields",
+    "NotAuthenticated": "syncline.engine.errors",
+    "Principal": "syncline.access",
     "Query": "syncline.query",
     "Record": "syncline.record",
     "Relay": "syncline.relay",
@@ -58,6 +73,7 @@ _HOMES = {
     "ReplicaStatus": "syncline.replica",
     "SetOf": "syncline.engine.fields",
     "SharedDocument": "syncline.shared_document",
+    "StatelessMessage": "syncline.stateless",
     "SynclineError": "syncline.engine.errors",
     "Text": "syncline.engine.fields",
     "col": "syncline.record",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -84,14 +84,18 @@ class Hocuspocus(RawEditor):
 
 
 @asynccontextmanager
-async def y_websocket_at(url: str) -> AsyncGenerator[YWebsocket]:
-    async with connect(url, compression=None) as connection:
+async def y_websocket_at(
+    url: str, headers: Mapping[str, str] | None = None
+) -> AsyncGenerator[YWebsocket]:
+    async with connect(url, compression=None, additional_headers=headers) as connection:
         yield YWebsocket(connection)
 
 
 @asynccontextmanager
-async def hocuspocus_at(url: str) -> AsyncGenerator[Hocuspocus]:
-    async with connect(url, compression=None) as connection:
+async def hocuspocus_at(
+    url: str, headers: Mapping[str, str] | None = None
+) -> AsyncGenerator[Hocuspocus]:
+    async with connect(url, compression=None, additional_headers=headers) as connection:
         yield Hocuspocus(connection)
 
 
