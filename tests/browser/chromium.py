@@ -19,8 +19,7 @@ ANSWER_SECONDS = 60.0
 class Chromium:
     """A browser in which several people have each a session of their own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, site: str) -> None:
-        self._site = site
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._turn = asyncio.Lock()
 
@@ -34,9 +33,9 @@ class Chromium:
         assert "error" not in answer, f"{page} {command} {given}: {answer['error']}"
         return answer["value"]
 
-    async def open(self, name: str, query: str, **options: Any) -> Page:
-        """The page, for a person called ``name``."""
-        await self.ask("open", name, self._site + query, options)
+    async def open(self, name: str, url: str, **options: Any) -> Page:
+        """The page at ``url``, for a person called ``name``."""
+        await self.ask("open", name, url, options)
         page = Page(self, name)
         await page.fill("#your-name", name)
         await page.press("Enter")
@@ -120,8 +119,8 @@ _UNREACHABLE = re.compile(
 
 
 @asynccontextmanager
-async def chromium(site: str) -> AsyncGenerator[Chromium]:
-    """A browser, for the page at ``site``, until the block ends."""
+async def chromium() -> AsyncGenerator[Chromium]:
+    """A browser until the block ends."""
     browser = program("chromium", "/usr/bin/chromium")
     node = program("node")
     install(HERE)
@@ -131,7 +130,7 @@ async def chromium(site: str) -> AsyncGenerator[Chromium]:
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        yield Chromium(process, site)
+        yield Chromium(process)
         assert process.stdin is not None
         process.stdin.close()
         async with asyncio.timeout(ANSWER_SECONDS):

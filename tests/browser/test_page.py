@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 
@@ -16,7 +15,6 @@ from syncline.engine.errors import NotAuthenticated
 from syncline.engine.names import Address
 from tests.browser.chromium import Chromium, Page, chromium
 from tests.browser.node import EXAMPLE, build
-from tests.browser.site import serving
 from tests.cli.processes import PATIENCE
 
 PAGE = "#page"
@@ -35,14 +33,13 @@ class Contact(Record, collection="contacts"):
 
 @pytest.fixture
 async def browser() -> AsyncGenerator[Chromium]:
-    with serving(build()) as site:
-        async with chromium(site) as started:
-            yield started
+    async with chromium() as started:
+        yield started
 
 
 @pytest.fixture
 async def relay(tmp_path: Path) -> AsyncGenerator[Relay]:
-    async with Relay(tmp_path / "relay.db", port=0) as started:
+    async with Relay(tmp_path / "relay.db", port=0, static=build()) as started:
         yield started
 
 
@@ -53,9 +50,9 @@ async def replica(relay: Relay, tmp_path: Path) -> AsyncGenerator[Replica]:
         yield replica
 
 
-def at(relay: Relay, token: str = "") -> str:
-    """What the page is told in its address."""
-    return "?" + urlencode({"relay": f"{relay.url}/demo", "token": token})
+def at(relay: Relay, query: str = "") -> str:
+    """The address of the page, which the relay serves as ``syncline serve --static`` does."""
+    return f"http://127.0.0.1:{relay.port}/{query}"
 
 
 async def until(replica: Replica, condition: Callable[[], bool]) -> None:
@@ -157,7 +154,7 @@ async def test_what_was_written_offline_outlives_a_reload_without_a_network(
 
 async def test_a_relay_that_stops_and_starts_again(browser: Chromium, tmp_path: Path) -> None:
     store = tmp_path / "relay.db"
-    async with Relay(store, port=0) as relay:
+    async with Relay(store, port=0, static=build()) as relay:
         ada = await browser.open("Ada Lovelace", at(relay))
         await ada.is_saved()
         await ada.write(f"{PAGE} .ProseMirror", "Before.")
@@ -166,7 +163,7 @@ async def test_a_relay_that_stops_and_starts_again(browser: Chromium, tmp_path: 
     await ada.appears("#state[data-state=offline]")
     await ada.write(f"{PAGE} .ProseMirror", " Meanwhile.")
     await ada.write(f"{SCRIPT} .cm-content", "meanwhile = 1")
-    async with Relay(store, port=port) as relay:
+    async with Relay(store, port=port, static=build()) as relay:
         await ada.is_saved()
         bob = await browser.open("Bob", at(relay))
         await bob.says(PAGE, "Before. Meanwhile.")
@@ -190,13 +187,15 @@ async def test_a_guest_only_reads_and_a_stranger_is_told_why_not(
     browser: Chromium, tmp_path: Path
 ) -> None:
     gate = Gate()
-    async with Relay(tmp_path / "r.db", port=0, authenticator=gate, authorizer=gate) as relay:
-        ada = await browser.open("Ada Lovelace", at(relay, "ours"))
+    async with Relay(
+        tmp_path / "relay.db", port=0, authenticator=gate, authorizer=gate, static=build()
+    ) as relay:
+        ada = await browser.open("Ada Lovelace", at(relay, "?token=ours"))
         await ada.is_saved()
         await ada.write(f"{PAGE} .ProseMirror", "Look here.")
         await ada.click("#add-contact")
         await ada.type("Grace Hopper")
-        guest = await browser.open("Guest", at(relay, "guest"))
+        guest = await browser.open("Guest", at(relay, "?token=guest"))
         await guest.says(PAGE, "Look here.")
         await guest.says("#contacts .name", "Grace Hopper")
         await guest.says("#state-text", "Read only")
@@ -204,7 +203,7 @@ async def test_a_guest_only_reads_and_a_stranger_is_told_why_not(
         editable = "document.querySelectorAll('[contenteditable=true]').length"
         assert await guest.evaluate(editable) == 0
         assert await guest.complaints() == []
-        stranger = await browser.open("Stranger", at(relay, "lost"))
+        stranger = await browser.open("Stranger", at(relay, "?token=lost"))
         await stranger.says("#state-text", "Refused: Nobody has this token. Ask for another.")
         # y-websocket itself warns.
         assert [
