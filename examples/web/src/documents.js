@@ -150,16 +150,16 @@ export class Documents extends EventTarget {
     this.#changed()
   }
 
-  /** Drop all sockets, without the goodbye that nobody may answer, and connect anew. */
+  /** Drop open sockets, without the goodbye that nobody may answer, and connect anew. */
   #reconnect () {
     if (this.#socket.status === 'connected') {
       this.#socket.onClose({ event: { code: 4408, reason: 'the network changed' } })
     }
-    this.#socket.connect()
+    if (this.#socket.status === 'disconnected') this.#socket.connect()
     for (const { provider } of this.#open) {
       if (!(provider instanceof WebsocketProvider)) continue
-      provider.disconnect()
-      provider.connect()
+      if (provider.wsconnected) provider.disconnect()
+      provider.connect() // which leaves an attempt alone that is under way
     }
   }
 
