@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -66,7 +67,9 @@ def tree() -> dict[str, bytes]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout: a build leaves files behind, and takes up those of earlier ones."""
     copy = tmp_path_factory.mktemp("checkout") / "syncline"
-    leave = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist")
+    leave = shutil.ignore_patterns(
+        ".*", "__pycache__", "*.egg-info", "build", "dist", "node_modules"
+    )
     shutil.copytree(ROOT, copy, symlinks=True, ignore=leave)
     return copy
 
@@ -102,6 +105,21 @@ def test_the_lock_names_only_the_public_index() -> None:
     ]
     assert files
     assert [url for url in files if not url.startswith("https://files.pythonhosted.org/")] == []
+
+
+def test_the_locks_for_node_name_only_the_public_registry() -> None:
+    locks = [
+        path for top in ("examples", "tests") for path in ROOT.glob(f"{top}/*/package-lock.json")
+    ]
+    assert locks
+    for lock in locks:
+        packages = json.loads(lock.read_text())["packages"]
+        sources = {
+            package.get("resolved", "https://registry.npmjs.org/") for package in packages.values()
+        }
+        assert [
+            url for url in sources if not url.startswith("https://registry.npmjs.org/")
+        ] == [], lock
 
 
 @pytest.mark.parametrize("layer", LAYERS)
