@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -66,7 +67,9 @@ def tree() -> dict[str, bytes]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout: a build leaves files behind, and takes up those of earlier ones."""
     copy = tmp_path_factory.mktemp("checkout") / "syncline"
-    leave = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist")
+    leave = shutil.ignore_patterns(
+        *(".*", "__pycache__", "*.egg-info", "build", "dist", "node_modules")
+    )
     shutil.copytree(ROOT, copy, symlinks=True, ignore=leave)
     return copy
 
@@ -102,6 +105,14 @@ def test_the_lock_names_only_the_public_index() -> None:
     ]
     assert files
     assert [url for url in files if not url.startswith("https://files.pythonhosted.org/")] == []
+
+
+def test_the_lock_of_the_editors_names_no_registry() -> None:
+    lock = json.loads((ROOT / "tests/interop/package-lock.json").read_text())
+    packages = {path: entry for path, entry in lock["packages"].items() if path}
+    assert packages
+    assert [path for path, entry in packages.items() if "resolved" in entry] == []
+    assert [path for path, entry in packages.items() if "integrity" not in entry] == []
 
 
 @pytest.mark.parametrize("layer", LAYERS)
