@@ -68,7 +68,8 @@ lock: | $(UV) ## write uv.lock anew after a change of dependencies
 clean: ## remove environments, builds and caches
 	rm -rf $(VENV) .tools build dist *.egg-info htmlcov .coverage .coverage.*
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf examples/web/dist
+	find . \( -name __pycache__ -o -name node_modules \) -type d -prune -exec rm -rf {} +
 
 # --inexact: a later `make serve` leaves the development tools in place.
 $(RUNTIME): pyproject.toml uv.lock | $(UV) $(BIN)/python

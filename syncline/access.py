@@ -8,11 +8,12 @@ writes one, so it may change its mind while a connection lasts.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from syncline.engine.errors import NotAllowed, PeerError, SynclineError
 from syncline.engine.names import Address
@@ -37,7 +38,7 @@ class Credentials:
     none. ``headers`` are those of the opening handshake, by lower-case name.
     """
 
-    token: str | None
+    token: str | None = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @classmethod
@@ -52,12 +53,20 @@ class Credentials:
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who is at the other end. ``claims`` is whatever the Authenticator wants the Authorizer to
-    know."""
+    know.
+
+    ``scope`` stands for what the principal may read and write, in any words. A replica that
+    connects under another scope than before compares all its documents with the relay's: what it
+    may read only now was committed long ago and would not come by itself. Empty, and always the
+    same, where nobody's access is ever narrowed.
+    """
 
     name: str
     claims: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
+    scope: str = ""
 
 
+@runtime_checkable
 class Authenticator(Protocol):
     """Tells who brings some credentials."""
 
@@ -67,19 +76,23 @@ class Authenticator(Protocol):
         ...
 
 
+@runtime_checkable
 class Authorizer(Protocol):
     """Says what a principal may do."""
 
     def access(self, principal: Principal, workspace: str, address: Address | None) -> Access:
         """What ``principal`` may do with a document; with ``address`` None, the most that it may
-        do anywhere in ``workspace``. Called for every frame, from any thread: it must answer at
-        once."""
+        do anywhere in ``workspace``. Called for every frame and for every document in it, in the
+        event loop: it must answer at once.
+
+        A connection whose principal may no longer do anything ends, and may connect again."""
         ...
 
 
 AUTHENTICATION_SECONDS = 10.0
 """How long an Authenticator may take."""
 _RETRY_SECONDS = 5.0
+_ANEW_SECONDS = 1.0  # after which somebody whose access has changed may connect again
 
 ANONYMOUS = Principal("anonymous")
 
@@ -113,10 +126,24 @@ class Permit:
         self.workspace = workspace
         self.unlimited = isinstance(authorizer, AnyoneAtAll)
         """Whether there is nothing to ask."""
+        self._entered = False
 
     def check_entry(self) -> None:
-        """Raises NotAllowed if the principal has no business in the workspace."""
-        if self._access(None) < Access.READ:
+        """Raises NotAllowed if the principal has no business in the workspace.
+
+        If it had before, then its access has changed, and it may connect again (``retry_after``):
+        it is looked at anew then.
+        """
+        if self.unlimited or self._access(None) >= Access.READ:
+            self._entered = True
+        elif self._entered:
+            raise NotAllowed(
+                f"The access of {self.principal.name} to the workspace {self.workspace} has "
+                "changed.",
+                hint="Connect again.",
+                retry_after=_ANEW_SECONDS,
+            )
+        else:
             raise NotAllowed(
                 f"{self.principal.name} may not use the workspace {self.workspace}.",
                 hint="Ask who runs the relay for access to it.",
@@ -131,13 +158,24 @@ class Permit:
     def check_read(self, address: Address) -> None:
         """Raises NotAllowed."""
         if not self.may_read(address):
+            self.check_entry()
             raise NotAllowed(
                 f"{self.principal.name} may not read {address}.",
                 hint="Ask who runs the relay for access to this document.",
             )
+        self._entered = True
 
     def _access(self, address: Address | None) -> Access:
         return self._authorizer.access(self.principal, self.workspace, address)
+
+
+def seen_by(scope: str, relay: str) -> str:
+    """The identity of ``relay`` as a principal of that scope sees it.
+
+    To a replica a relay whose identity differs behind the first dot is the same relay with another
+    log, with which it has to compare. That is what a relay is that shows it other documents.
+    """
+    return f"{relay}.{hashlib.sha256(scope.encode()).hexdigest()[:12]}" if scope else relay
 
 
 class AnyoneAtAll:
@@ -148,3 +186,16 @@ class AnyoneAtAll:
 
     def access(self, principal: Principal, workspace: str, address: Address | None) -> Access:
         return Access.WRITE
+
+
+def both(
+    authenticator: Authenticator | None, authorizer: Authorizer | None
+) -> tuple[Authenticator, Authorizer]:
+    """Who is asked. One object that can do both need be given only once: who passes its tokens as
+    ``authenticator`` alone does not mean that all of them may write everything."""
+    given: object = authenticator or authorizer
+    if authorizer is None and isinstance(given, Authorizer):
+        authorizer = given
+    if authenticator is None and isinstance(given, Authenticator):
+        authenticator = given
+    return authenticator or AnyoneAtAll(), authorizer or AnyoneAtAll()

@@ -7,8 +7,7 @@ small one, so the digests of documents that have not changed since are remembere
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator
 
 from syncline.engine.digests import Digested, document_digest, range_digest
 from syncline.engine.document import Document
@@ -28,13 +27,6 @@ _BROKEN = bytes(DIGEST_BYTES)
 
 _START = Address("", "")
 
-Shown: TypeAlias = Callable[[Address], bool]
-
-
-def everything(_address: Address) -> bool:
-    """Shows all documents."""
-    return True
-
 
 class Catalogue:
     """The documents of a store in the order of their addresses, with their digests."""
@@ -43,60 +35,61 @@ class Catalogue:
         self._store = store
         self._digests: OrderedDict[tuple[str, Address], tuple[int, int, bytes]] = OrderedDict()
 
-    def ranges(
-        self, workspace: str, after: Address | None, shown: Shown = everything
-    ) -> list[Range]:
+    def ranges(self, workspace: str, after: Address | None) -> list[Range]:
         """Digests of the next documents after ``after``, by ranges. The last range ends nowhere if
-        it reaches the end. Documents that are not ``shown`` do not count."""
+        it reaches the end."""
         ranges: list[Range] = []
         while len(ranges) < RANGES:
-            states = self._states(workspace, after, None, RANGE_DOCUMENTS)
+            states = self.states(workspace, after, None, RANGE_DOCUMENTS)
             after = states[-1].address if len(states) == RANGE_DOCUMENTS else None
-            states = [state for state in states if shown(state.address)]
-            ranges.append(Range(after, self._digest_of(workspace, states)))
+            ranges.append(Range(after, self.digest_of(workspace, states)))
             if after is None:
                 break
         return ranges
 
     def range_digest(self, workspace: str, after: Address | None, until: Address | None) -> bytes:
         """The digest of all documents with after < address <= until."""
-        return self._digest_of(workspace, self._between(workspace, after, until))
+        return self.digest_of(workspace, self._between(workspace, after, until))
 
     def _between(
         self, workspace: str, after: Address | None, until: Address | None
     ) -> Iterator[DocumentState]:
-        while page := self._states(workspace, after, until, MAX_STATES):
+        while page := self.states(workspace, after, until, MAX_STATES):
             yield from page
             after = page[-1].address
 
     def summaries(
-        self,
-        workspace: str,
-        after: Address | None,
-        until: Address | None,
-        shown: Shown = everything,
+        self, workspace: str, after: Address | None, until: Address | None
     ) -> tuple[Address | None, list[DocumentSummary]]:
-        """The documents with after < address <= until that are ``shown``, as many as one answer
-        holds, and up to where they reach."""
+        """The documents with after < address <= until, as many as one answer holds, and up to
+        where they reach."""
+        states = self.states(workspace, after, until, MAX_STATES)
+        reached = states[-1].address if len(states) == MAX_STATES else until
+        return self.summaries_of(workspace, states, reached)
+
+    def summaries_of(
+        self, workspace: str, states: Iterable[DocumentState], reached: Address | None
+    ) -> tuple[Address | None, list[DocumentSummary]]:
+        """As many of the documents as one answer holds, and up to where that is: ``reached`` if it
+        holds all of them."""
         found: list[DocumentSummary] = []
         size = 0
-        states = self._states(workspace, after, until, MAX_STATES)
         for state in states:
-            if not shown(state.address):
-                continue
             digest = self._digest(workspace, state)
             found.append(DocumentSummary(state.address, state.epoch, state.state_vector, digest))
             size += len(state.state_vector)
             if size > _ANSWER_BYTES:
                 return state.address, found
-        return (states[-1].address if len(states) == MAX_STATES else until), found
+        return reached, found
 
-    def _states(
+    def states(
         self, workspace: str, after: Address | None, until: Address | None, limit: int
     ) -> list[DocumentState]:
+        """At most ``limit`` documents with after < address <= until."""
         return self._store.states(workspace, after or _START, until, limit)
 
-    def _digest_of(self, workspace: str, states: Iterable[DocumentState]) -> bytes:
+    def digest_of(self, workspace: str, states: Iterable[DocumentState]) -> bytes:
+        """The digest of a range that holds just these documents."""
         return range_digest(
             Digested(state.address, state.epoch, self._digest(workspace, state)) for state in states
         )

@@ -222,6 +222,7 @@ class Editor(ABC):
         """Do what every protocol does with a message. What is wrong with it denies the document."""
         introduction, channel.greeting = channel.greeting, False
         try:
+            channel.check_read()
             match message:
                 case SyncStep1(state_vector):
                     channel.ask(decode_state_vector(state_vector))

@@ -401,9 +401,9 @@ def backoff_seconds(attempt: int, rng: random.Random) -> float:
 
 def _is_final(error: SynclineError) -> bool:
     """Whether trying again cannot help: somebody has to change something first."""
-    if isinstance(error, InvalidUrl | VersionMismatch | WorkspaceMismatch | AccessError):
+    if isinstance(error, InvalidUrl | VersionMismatch | WorkspaceMismatch):
         return True
-    return isinstance(error, ProtocolError) and error.retry_after is None
+    return isinstance(error, ProtocolError | AccessError) and error.retry_after is None
 
 
 def _defect(error: Exception) -> SynclineError:

@@ -7,6 +7,8 @@ from html import escape
 
 from syncline.transports import HttpReply
 
+from .static import StaticFiles
+
 _TEMPLATE = """<!doctype html>
 <html lang="en">
 <head>
@@ -38,19 +40,21 @@ address names the workspace:</p>
 """
 
 
-def connect_snippet(url: str) -> str:
-    """Python that connects to the relay at ``url``."""
+def connect_snippet(url: str, *, token: bool = False) -> str:
+    """Python that connects to the relay at ``url``, with a token from the environment or not."""
+    imports = "import asyncio\nimport os\n" if token else "import asyncio\n"
+    secret = 'TOKEN = os.environ["SYNCLINE_TOKEN"]\n' if token else ""
+    passed = "relay=RELAY, token=TOKEN" if token else "relay=RELAY"
     return f"""\
-import asyncio
-from syncline import Record, Replica
+{imports}from syncline import Record, Replica
 
 RELAY = "{url}/crm"
-
+{secret}
 class Contact(Record, collection="contacts"):
     name: str
 
 async def main() -> None:
-    async with Replica.open("phone.db", models=[Contact], relay=RELAY) as replica:
+    async with Replica.open("phone.db", models=[Contact], {passed}) as replica:
         replica.collection(Contact).create(name="Ada Lovelace")
         await replica.synced()
 
@@ -59,17 +63,25 @@ asyncio.run(main())
 
 
 class Page:
-    """Answers plain HTTP requests to the relay's port."""
+    """Answers plain HTTP requests to the relay's port: with ``static`` files, if there are any, and
+    else with a page about the relay. ``token`` says whether the relay asks for one."""
 
-    def __init__(self, url: Callable[[], str]) -> None:
+    def __init__(
+        self, url: Callable[[], str], *, token: bool = False, static: StaticFiles | None = None
+    ) -> None:
         self._url = url
+        self._token = token
+        self._static = static
 
     def answer(self, path: str) -> HttpReply | None:
-        """The reply for ``path``, or None for a path that this page does not have."""
+        """The reply for ``path``, or None for a path that there is not."""
         if path == "/healthz":
             return HttpReply(200, "text/plain; charset=utf-8", b"ok\n")
+        if self._static is not None:
+            return self._static.answer(path)
         if path == "/":
             url = self._url()
-            text = _TEMPLATE.format(url=escape(url), snippet=escape(connect_snippet(url)))
+            snippet = connect_snippet(url, token=self._token)
+            text = _TEMPLATE.format(url=escape(url), snippet=escape(snippet))
             return HttpReply(200, "text/html; charset=utf-8", text.encode())
         return None

@@ -46,6 +46,7 @@ from .access import (
     Credentials,
     Permit,
     authenticate,
+    seen_by,
 )
 from .catalogue import Catalogue
 from .committer import Committer, Waiting
@@ -53,8 +54,9 @@ from .conversation import until_first_failure
 from .document_reader import DocumentReader
 from .generations import Generations
 from .ledger import Ledger
+from .readable import ReadableCatalogue
 from .room import Room
-from .submission import PushedBatch, Settled, merged_entries, updates_frame
+from .submission import Committed, PushedBatch, Settled, merged_entries, updates_frame
 
 logger = logging.getLogger("syncline.relay")
 
@@ -103,6 +105,7 @@ class Peer:
         self._session = RelaySession(workspace)
         self._wake = asyncio.Event()
         self._permit = Permit(service.authorizer, ANONYMOUS, workspace)
+        self._catalogue = ReadableCatalogue(service.catalogue, service.read, self._permit)
         self._replica = ""
         self._follows = 0
         self._position = 0
@@ -163,13 +166,15 @@ class Peer:
         principal = await authenticate(service.authenticator, credentials)
         self._permit = Permit(service.authorizer, principal, self._workspace)
         self._permit.check_entry()
+        self._catalogue = ReadableCatalogue(service.catalogue, service.read, self._permit)
 
     async def _welcome(self, hello: Hello, room: Room) -> None:
         service = self._service
         batch = await service.run(service.ledger.last_batch, self._workspace, hello.replica)
         self._replica = hello.replica
         self._follows = hello.acknowledged
-        self._position = self._session.welcome(relay=service.identity, head=room.head, batch=batch)
+        relay = seen_by(self._permit.principal.scope, service.identity)
+        self._position = self._session.welcome(relay=relay, head=room.head, batch=batch)
         self._wake.set()
 
     # Receiving
@@ -180,6 +185,7 @@ class Peer:
                 self._eased.clear()
                 await self._eased.wait()
             frame = await self._transport.receive()
+            self._permit.check_entry()
             for event in self._session.receive(frame):
                 await self._handle(event, room)
             self._wake.set()
@@ -251,6 +257,7 @@ class Peer:
             self._wake.clear()
             if self._failure is not None:
                 raise self._failure
+            self._permit.check_entry()
             answers, frames = self._answers, self._session.frames_to_send()
             for frame in frames:
                 await self._transport.send(frame)
@@ -277,50 +284,45 @@ class Peer:
             case FetchReceived(address, epoch):
                 self._session.document(address, epoch, EMPTY_UPDATE)
             case CompareReceived(after):
-                ranges = await service.read(
-                    service.catalogue.ranges, self._workspace, after, self._permit.may_read
-                )
+                ranges = await self._catalogue.ranges(after)
                 self._session.digests(after, ranges)
             case EnumerateReceived(after, until):
-                reached, documents = await service.read(
-                    service.catalogue.summaries,
-                    self._workspace,
-                    after,
-                    until,
-                    self._permit.may_read,
-                )
+                reached, documents = await self._catalogue.summaries(after, until)
                 self._session.states(after, reached, documents)
 
     async def _send_next(self, room: Room) -> None:
         position = self._position
         committed = room.after(position)
-        if committed is not None:
-            self._position = committed.cursor
-            if committed.author == self._replica and not self._catching_up:
-                self._session.advance(position, committed.cursor)
-            elif self._permit.unlimited:
-                await self._transport.send(committed.frame)
-            else:
-                await self._send_readable(position, committed.cursor, committed.entries)
-            return
-        cursor, entries = await self._service.read(self._read_page, position)
-        if self._position == position:  # else the replica asked to resume from elsewhere
-            self._position = cursor
-            await self._send_readable(position, cursor, entries)
+        if committed is None:
+            committed = await self._service.read(self._read_page, position)
+            if self._position != position:
+                return  # the replica asked to resume from elsewhere
+        self._position = committed.cursor
+        if committed.author == self._replica and not self._catching_up:
+            self._session.advance(position, committed.cursor)
+        elif self._permit.unlimited:
+            await self._transport.send(committed.frame)
+        else:
+            await self._send_readable(committed)
 
-    async def _send_readable(self, since: int, cursor: int, entries: tuple[Entry, ...]) -> None:
-        """Send what the replica may read of the changes with since < seq <= cursor."""
+    async def _send_readable(self, committed: Committed) -> None:
+        """Send what the replica may read; the frame of everybody if that is all of it."""
+        since, cursor, entries = committed.since, committed.cursor, committed.entries
         readable = tuple(entry for entry in entries if self._permit.may_read(entry.address))
-        if readable or not entries:
+        if len(readable) == len(entries):
+            await self._transport.send(committed.frame)
+        elif readable:
             await self._transport.send(updates_frame(since, cursor, readable))
         else:
             self._session.advance(since, cursor)
 
-    def _read_page(self, position: int) -> tuple[int, tuple[Entry, ...]]:
+    def _read_page(self, position: int) -> Committed:
         page = self._service.store.since(
             self._workspace, position, max_bytes=PAGE_BYTES, max_updates=PAGE_UPDATES
         )
         documents = Generations()
         for update in page.updates:
             documents.add(update.address, update.epoch, update.data)
-        return page.cursor, merged_entries(documents)
+        entries = merged_entries(documents)
+        frame = updates_frame(position, page.cursor, entries)
+        return Committed(self._workspace, position, page.cursor, entries, frame, None)

@@ -17,7 +17,7 @@ from syncline.engine.projection import projected
 from syncline.stores import SqlStore, Store, Write
 from syncline.transports import MAX_CONNECTIONS, Request, Transport, WebSocketServer
 
-from .access import AnyoneAtAll, Authenticator, Authorizer
+from .access import AnyoneAtAll, Authenticator, Authorizer, both
 from .catalogue import Catalogue
 from .committer import Committer
 from .compaction import CompactionPolicy, Compactor
@@ -25,11 +25,13 @@ from .document_reader import DocumentReader
 from .editor_protocols import serve_editor
 from .environment import Environment
 from .ledger import Ledger
+from .origins import OriginPolicy
 from .page import Page
 from .peer import Peer
 from .record import Record
 from .room import Room
 from .stateless import OnStateless, ignore
+from .static import StaticFiles
 from .submission import Committed
 
 EXPIRY_CHECK_SECONDS = 3.0
@@ -60,8 +62,7 @@ class RelayCore:
         self.ledger = Ledger(store, self._tables)
         self.catalogue = Catalogue(store)
         self.documents = DocumentReader(store)
-        self.authenticator = authenticator or AnyoneAtAll()
-        self.authorizer = authorizer or AnyoneAtAll()
+        self.authenticator, self.authorizer = both(authenticator, authorizer)
         self.on_stateless = on_stateless
         self._compactor = Compactor(
             store, environment.snapshots(), compaction, read=self.read, write=self.run
@@ -71,6 +72,11 @@ class RelayCore:
         self._rooms: dict[str, Room] = {}
         self._authors = count(1)
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def asks_for_token(self) -> bool:
+        """Whether it asks who connects."""
+        return not isinstance(self.authenticator, AnyoneAtAll)
 
     async def open(self) -> None:
         """Open the store. Raises StoreError."""
@@ -203,8 +209,11 @@ class Relay:
     replica is told to come back later (503). ``compaction`` says when the log of a document is
     replaced by a snapshot, beside the commits; ``on_stateless`` is called with the stateless
     messages of Hocuspocus clients. ``authenticator`` tells who connects and ``authorizer`` what
-    they may do (access.py); without them anybody may do everything. Leaving the block closes the
-    connections (1001) and the store; whatever was acknowledged is on disk.
+    they may do (access.py); one object that is both, such as a TokenFile, need be given only once,
+    and without any, anybody may do everything. Then web pages are looked at: other sites' may
+    connect only from ``allow_origins`` (origins.py). ``static`` is a folder of files to serve to
+    browsers. Leaving the block closes the connections (1001) and the store; whatever was
+    acknowledged is on disk. Raises UsageError, and LimitExceeded for a folder that is too large.
     """
 
     def __init__(
@@ -220,6 +229,8 @@ class Relay:
         on_stateless: OnStateless = ignore,
         authenticator: Authenticator | None = None,
         authorizer: Authorizer | None = None,
+        allow_origins: Iterable[str] = (),
+        static: str | Path | None = None,
     ) -> None:
         if isinstance(store, str | Path):
             store = SqlStore(store)
@@ -236,6 +247,10 @@ class Relay:
             authenticator,
             authorizer,
         )
+        self._origins = OriginPolicy(
+            allow_origins, host=host, authenticated=self._core.asks_for_token
+        )
+        self._static = None if static is None else StaticFiles(static)
         self._server: WebSocketServer | None = None
 
     @property
@@ -256,12 +271,13 @@ class Relay:
 
     async def __aenter__(self) -> Relay:
         await self._core.open()
-        page = Page(lambda: self.url)
+        page = Page(lambda: self.url, token=self._core.asks_for_token, static=self._static)
         server = WebSocketServer(
             self._core.serve,
             host=self._host,
             port=self._port,
             http=page.answer,
+            refuses=self._origins.refusal,
             max_connections=self._max_connections,
         )
         try:

@@ -68,7 +68,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout: a build leaves files behind, and takes up those of earlier ones."""
     copy = tmp_path_factory.mktemp("checkout") / "syncline"
     leave = shutil.ignore_patterns(
-        *(".*", "__pycache__", "*.egg-info", "build", "dist", "node_modules")
+        ".*", "__pycache__", "*.egg-info", "build", "dist", "node_modules"
     )
     shutil.copytree(ROOT, copy, symlinks=True, ignore=leave)
     return copy
@@ -107,12 +107,19 @@ def test_the_lock_names_only_the_public_index() -> None:
     assert [url for url in files if not url.startswith("https://files.pythonhosted.org/")] == []
 
 
-def test_the_lock_of_the_editors_names_no_registry() -> None:
-    lock = json.loads((ROOT / "tests/interop/package-lock.json").read_text())
-    packages = {path: entry for path, entry in lock["packages"].items() if path}
-    assert packages
-    assert [path for path, entry in packages.items() if "resolved" in entry] == []
-    assert [path for path, entry in packages.items() if "integrity" not in entry] == []
+def test_the_locks_for_node_name_only_the_public_registry() -> None:
+    locks = [
+        path for top in ("examples", "tests") for path in ROOT.glob(f"{top}/*/package-lock.json")
+    ]
+    assert locks
+    for lock in locks:
+        packages = json.loads(lock.read_text())["packages"]
+        sources = {
+            package.get("resolved", "https://registry.npmjs.org/") for package in packages.values()
+        }
+        assert [
+            url for url in sources if not url.startswith("https://registry.npmjs.org/")
+        ] == [], lock
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -48,11 +48,13 @@ _SOCKET_SECONDS = 1.0  # for the sockets to go away once they are aborted
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """The answer to a plain HTTP request; ``status`` is its code, ``body`` the bytes as sent."""
+    """The answer to a plain HTTP request; ``status`` is its code, ``body`` the bytes as sent,
+    ``headers`` what there is beside the usual ones."""
 
     status: int
     content_type: str
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class WebSocketServer:
@@ -62,9 +64,11 @@ class WebSocketServer:
             print(server.url)
 
     ``handler`` gets a transport and what the client asked for; the connection ends with it.
-    ``http`` answers GET for a path, or None for one that it does not have. Port 0 takes a free
-    one. Beyond ``max_connections``, who asks is told to come back (503). Leaving the block closes
-    the connections (1001) and waits for the handlers, for bounded time.
+    ``http`` answers GET for a path, or None for one that it does not have. ``refuses`` is asked
+    with the headers Origin (None if there is none) and Host of each websocket handshake; what it
+    returns is the reason of a 403. Port 0 takes a free one. Beyond ``max_connections``, who asks is
+    told to come back (503). Leaving the block closes the connections (1001) and waits for the
+    handlers, for bounded time.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class WebSocketServer:
         host: str = "127.0.0.1",
         port: int = 0,
         http: Callable[[str], HttpReply | None] = lambda _path: None,
+        refuses: Callable[[str | None, str], str | None] = lambda _origin, _host: None,
         max_frame: int = MAX_FRAME,
         max_connections: int = MAX_CONNECTIONS,
         timeouts: Timeouts | None = None,
@@ -82,6 +87,7 @@ class WebSocketServer:
         self._host = host
         self._asked_port = port
         self._http = http
+        self._refuses = refuses
         self._max_frame = max_frame
         self._max_connections = max_connections
         self._timeouts = timeouts or Timeouts()
@@ -204,7 +210,7 @@ class WebSocketServer:
         """Answer what is no websocket handshake; None lets the handshake go on."""
         upgrades = ", ".join(request.headers.get_all("Upgrade")).lower()
         if "websocket" in upgrades:
-            return self._refuse_connection()
+            return self._refuse_connection() or self._refuse_origin(request.headers)
         if request.method not in ("GET", "HEAD"):
             return _text(405, "Only GET and HEAD are answered here.", ("Allow", "GET, HEAD"))
         path = _path(request)
@@ -226,6 +232,12 @@ class WebSocketServer:
         else:
             return None
         return _text(503, reason, ("Retry-After", str(_RETRY_SECONDS)))
+
+    def _refuse_origin(self, headers: Headers) -> Response | None:
+        # Several are none that a browser sends, and joined they are no origin.
+        origins, hosts = headers.get_all("Origin"), headers.get_all("Host")
+        reason = self._refuses(", ".join(origins) if origins else None, ", ".join(hosts))
+        return None if reason is None else _text(403, reason)
 
 
 def _bounded_connection(
@@ -309,6 +321,7 @@ def _response(reply: HttpReply, *extra: tuple[str, str]) -> Response:
             ("Content-Type", reply.content_type),
             ("X-Content-Type-Options", "nosniff"),
             ("Cache-Control", "no-store"),
+            *reply.headers,
             *extra,
         ]
     )

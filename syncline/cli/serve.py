@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,8 +17,11 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from rich.syntax import Syntax
 
+from syncline.engine.errors import UsageError
+from syncline.origins import is_loopback
 from syncline.page import connect_snippet
 from syncline.relay import Relay
+from syncline.tokens import TokenFile
 from syncline.transports import MAX_CONNECTIONS
 
 from .models import load_models
@@ -39,6 +43,27 @@ def serve(
     max_connections: Annotated[
         int, typer.Option(min=1, help="Connections served at once; more are told to come back.")
     ] = MAX_CONNECTIONS,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file of tokens: who may connect, and may read or write what."),
+    ] = None,
+    allow_anonymous: Annotated[
+        bool,
+        typer.Option(
+            "--allow-anonymous",
+            help="Let everybody who reaches --host do everything, without tokens.",
+        ),
+    ] = False,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where web pages may connect from, as https://app.example.com; may be given "
+            "several times."
+        ),
+    ] = None,
+    static: Annotated[
+        Path | None, typer.Option(help="A folder of files to serve to browsers.")
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Log every connection.")] = False,
 ) -> None:
     """Run the relay: it orders, stores and forwards what replicas send.
@@ -53,11 +78,36 @@ def serve(
     )
     logging.basicConfig(level=handler.level, format="%(message)s", handlers=[handler])
     classes = load_models(models or [])
-    relay = Relay(store, host=host, port=port, models=classes, max_connections=max_connections)
-    _run(_serve(console, relay, store))
+    _check_access(host, token_file, allow_anonymous=allow_anonymous)
+    relay = Relay(
+        store,
+        host=host,
+        port=port,
+        models=classes,
+        max_connections=max_connections,
+        authenticator=None if token_file is None else TokenFile(token_file),
+        allow_origins=allow_origin or (),
+        static=static,
+    )
+    _run(_serve(console, relay, store, token=token_file is not None))
 
 
-async def _serve(console: Console, opening: Relay, store: str) -> None:
+def _check_access(host: str, token_file: Path | None, *, allow_anonymous: bool) -> None:
+    if token_file is not None and allow_anonymous:
+        raise UsageError(
+            "With --token-file nobody is anonymous.",
+            hint="Leave out --allow-anonymous, or the token file.",
+        )
+    if token_file is None and not allow_anonymous and not is_loopback(host):
+        raise UsageError(
+            f"At {host or 'every address'} others could reach this relay, and without tokens each "
+            "of them could read and change everything.",
+            hint="Say who may: --token-file tokens.toml (docs/security.md). Or --allow-anonymous, "
+            "if everybody who can reach it may do everything.",
+        )
+
+
+async def _serve(console: Console, opening: Relay, store: str, *, token: bool) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -68,7 +118,9 @@ async def _serve(console: Console, opening: Relay, store: str) -> None:
         console.print(f"Web page at {relay.url.replace('ws', 'http', 1)}/")
         console.print("Connect from Python (the last part of the address names the workspace):\n")
         # As text, not as a block: a block is cut at the terminal's width.
-        snippet = Syntax("", "python", theme="ansi_dark").highlight(connect_snippet(relay.url))
+        snippet = Syntax("", "python", theme="ansi_dark").highlight(
+            connect_snippet(relay.url, token=token)
+        )
         console.print(snippet, soft_wrap=True)
         console.print("Stop with Ctrl-C.")
         await stopped.wait()

@@ -13,10 +13,23 @@ import pytest
 from syncline import Relay, Replica
 from syncline.access import Access
 from syncline.backup import backup, restore
+from syncline.engine.document import EMPTY_UPDATE
 from syncline.engine.errors import NotAllowed, NotAuthenticated
+from syncline.engine.messages import (
+    Ack,
+    CaughtUp,
+    Compare,
+    Digests,
+    DocumentUpdate,
+    Enumerate,
+    Fetch,
+    States,
+)
+from syncline.engine.names import Address
 from syncline.replica import LOCAL
 from syncline.stores import SqlStore
 from tests.access.rules import Rules
+from tests.relay.clients import Author, connected
 
 NONE, READ, WRITE = Access.NONE, Access.READ, Access.WRITE
 PATIENCE = 20.0
@@ -223,6 +236,36 @@ async def test_a_comparison_shows_only_what_may_be_read(tmp_path: Path, rules: R
             await synced(ada)
             assert [text(ada, name) for name in names] == ["x!", "x", "x"]
             assert (cleo.status.refused, ada.status.refused) == (0, 0)
+
+
+async def test_what_may_not_be_read_is_in_no_answer(tmp_path: Path, rules: Rules) -> None:
+    pages, secret = Address("pages", "a"), Address("secret", "a")
+    async with (
+        serving(tmp_path / "relay.db", rules) as relay,
+        connected(relay.url, "a" * 32) as ada,
+        connected(relay.url, "c" * 32) as cleo,
+    ):
+        await ada.greet(token="ada")  # noqa: S106
+        await ada.push(1, Author().type("x"), address=pages)
+        await ada.hear(Ack)
+        await cleo.greet(token="cleo")  # noqa: S106
+        await cleo.hear(CaughtUp)
+        for whoever in (ada, cleo):
+            await whoever.say(Compare(None))
+        before = await cleo.hear(Digests)
+        assert before == await ada.hear(Digests)
+        await ada.push(2, Author(2**41).type("y"), address=secret)
+        await ada.hear(Ack)
+        for whoever in (ada, cleo):
+            await whoever.say(Compare(None))
+            await whoever.say(Enumerate(None, None))
+            await whoever.say(Fetch(secret, 0, b"\0"))
+        assert await cleo.hear(Digests) == before
+        assert await ada.hear(Digests) != before
+        assert [each.address for each in (await cleo.hear(States)).documents] == [pages]
+        assert [each.address for each in (await ada.hear(States)).documents] == [pages, secret]
+        assert (await cleo.hear(DocumentUpdate)).update == EMPTY_UPDATE
+        assert (await ada.hear(DocumentUpdate)).update != EMPTY_UPDATE
 
 
 async def test_access_that_ends_ends_with_the_next_change(tmp_path: Path, rules: Rules) -> None:

@@ -4,6 +4,8 @@
 // Out:  {"id": 7, "value": …} or {"id": 7, "error": "…"}, in order, and whenever something has
 //       happened {"editor": "ada", "event": "synced", "data": …}. editors.py is the other end.
 
+import { putForward } from "./clock.mjs";
+import { createHash } from "node:crypto";
 import { createInterface } from "node:readline";
 import * as v2 from "hocuspocus-v2";
 import * as v3 from "hocuspocus-v3";
@@ -26,9 +28,11 @@ for (const level of ["log", "warn", "error"]) {
   console[level] = (...words) => tell("", "console", words.map(String).join(" "));
 }
 
-// The sockets of an editor tell every frame; two of their methods are what networks do.
+// The sockets of an editor tell every frame, and do what networks do.
 const socketOf = (name) =>
   class extends WebSocket {
+    losing = 0; // frames
+
     constructor(...where) {
       super(...where);
       // `ws` throws what nobody listens to: closing a socket that is still connecting is such an
@@ -39,6 +43,7 @@ const socketOf = (name) =>
     }
 
     send(data, ...more) {
+      if (this.losing-- > 0) return;
       tell(name, "sent", shown(data));
       super.send(data, ...more);
     }
@@ -68,7 +73,7 @@ class Editor {
       kind === "y-websocket"
         ? this.openYWebsocket(url, document, token)
         : this.openHocuspocus(hocuspocus[kind], kind, { url, document, token, beside, session });
-    this.provider.awareness.on("update", () => tell(name, "awareness"));
+    this.provider.awareness.on("update", (change) => tell(name, "awareness", change));
     for (const event of events) {
       this.provider.on(event, (data) => tell(name, event, plain(data)));
     }
@@ -141,6 +146,24 @@ class Editor {
     return this.doc.getText(root).toString();
   }
 
+  includes(root, text) {
+    return this.text(root).includes(text);
+  }
+
+  // Large texts stay in this process.
+  fill(root, length) {
+    const words = Array.from({ length: length / 8 }, (_, index) => String(index).padEnd(8));
+    this.insert(root, 0, words.join(""));
+  }
+
+  size(root) {
+    return this.doc.getText(root).length;
+  }
+
+  digest(root) {
+    return createHash("sha256").update(this.text(root)).digest("hex");
+  }
+
   set(root, key, value) {
     this.doc.getMap(root).set(key, value);
   }
@@ -172,6 +195,11 @@ class Editor {
     return this.provider.awareness.meta.get(this.doc.clientID).clock;
   }
 
+  // The clocks of this process go forward at once.
+  later(seconds) {
+    putForward(seconds);
+  }
+
   // The connection
 
   synced() {
@@ -180,6 +208,15 @@ class Editor {
 
   unsynced() {
     return this.provider.unsyncedChanges;
+  }
+
+  hasUnsynced() {
+    return this.provider.hasUnsyncedChanges;
+  }
+
+  // The count is 0 also before the first connection.
+  saved() {
+    return this.provider.synced && !this.hasUnsynced();
   }
 
   scope() {
@@ -198,21 +235,44 @@ class Editor {
     this.wire.disconnect();
   }
 
-  drop() {
+  // The socket breaks, and the provider is kept from connecting again.
+  cut() {
+    this.wire.shouldConnect = false;
     this.socket.terminate();
   }
 
   vanish() {
-    this.socket.vanish();
+    this.ghost = this.socket;
+    this.ghost.vanish();
+  }
+
+  // The other side of a socket that has vanished learns of it.
+  bury() {
+    this.ghost.terminate();
+  }
+
+  lose(frames) {
+    this.socket.losing = frames;
   }
 
   forceSync() {
     this.provider.forceSync();
   }
 
-  sendToken(token) {
+  // After a denial, with another token.
+  retry(token) {
+    if (this.provider === this.wire) {
+      this.provider.params = { token };
+      this.provider.connect();
+      return;
+    }
     this.provider.configuration.token = token;
-    return this.provider.onOpen(null);
+    if (this.provider.attach) {
+      this.provider.detach();
+      this.provider.attach();
+    } else {
+      this.provider.connect(); // v2 has detached itself
+    }
   }
 
   stateless(payload) {

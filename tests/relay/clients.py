@@ -45,8 +45,10 @@ class Client:
                 if isinstance(message, kind):
                     return message
 
-    async def greet(self, *, cursor: int = 0, acknowledged: int = 0) -> Welcome:
-        await self.say(Hello((1,), "crm", self.replica, 5, cursor, acknowledged, None))
+    async def greet(
+        self, *, cursor: int = 0, acknowledged: int = 0, token: str | None = None
+    ) -> Welcome:
+        await self.say(Hello((1,), "crm", self.replica, 5, cursor, acknowledged, None, token))
         return await self.hear(Welcome)
 
     async def push(

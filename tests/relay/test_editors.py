@@ -287,6 +287,7 @@ async def test_a_refused_update_denies_the_document_with_the_reason(relay: Relay
         assert (await client.hear()).startswith(frame_about(A, 7))
         # What the client sends before it has heard of it is dropped; it may try again.
         await client.say(A, Update(Author().type("x")))
+        await client.say(A, EMPTY)
         await client.say(B, Update(Author().type("y")))
         assert await client.hear() == about(B, STORED)
         await opened(client, A)

@@ -1,0 +1,198 @@
+"""What stands in a token file, checked: all that is wrong is said at once, and no token is shown.
+
+Nothing of the file is quoted, because what stands in the wrong place may be a token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, TypeVar, cast
+
+from syncline.engine.errors import InvalidName, UsageError
+from syncline.engine.messages import MAX_TOKEN
+from syncline.engine.names import Address, check_collection, check_workspace
+
+from .access import Access
+
+N = TypeVar("N")
+
+_KEYS = ("token", "sha256", "name", "access", "workspaces", "collections", "documents")
+_ACCESS = {"read": Access.READ, "write": Access.WRITE}
+_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*token[ \t]*\]\]", re.MULTILINE)
+_TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN}}}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{1,100}")
+_PLACE = re.compile(r"\(at (line \d+, column \d+|end of document)\)")
+_HINT = (
+    "Write it as docs/security.md shows. A good token: "
+    "python -c 'import secrets; print(secrets.token_urlsafe())'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the bearer of one token may do. None narrows nothing; with both ``collections`` and
+    ``documents``, what is in either."""
+
+    digest: str
+    name: str
+    access: Access
+    workspaces: frozenset[str] | None = None
+    collections: frozenset[str] | None = None
+    documents: frozenset[Address] | None = None
+
+    def access_to(self, workspace: str, address: Address | None) -> Access:
+        """What is allowed with a document; with None, the most in the workspace."""
+        if self.workspaces is not None and workspace not in self.workspaces:
+            return Access.NONE
+        if address is None or (self.collections is None and self.documents is None):
+            return self.access
+        named = (self.collections is not None and address.collection in self.collections) or (
+            self.documents is not None and address in self.documents
+        )
+        return self.access if named else Access.NONE
+
+    @property
+    def scope(self) -> str:
+        """What a principal's scope is; empty for one that may do everything in its workspaces."""
+        if self.access is Access.WRITE and self.collections is None and self.documents is None:
+            return ""
+        parts = [self.access.name, *sorted(self.collections or ())]
+        return "\n".join([*parts, *sorted(map(str, self.documents or ()))])
+
+
+class _Problems:
+    """What is wrong, each with its place."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def add(self, place: str, problem: str) -> None:
+        self.found.append(f"{place}: {problem}.")
+
+
+def read_grants(where: str, data: bytes) -> Mapping[str, Grant]:
+    """The grants in a token file, by the digest of their token. Raises UsageError."""
+    problems = _Problems()
+    grants: dict[str, Grant] = {}
+    text, entries = _parse(data, problems)
+    lines = [text.count("\n", 0, found.start()) + 1 for found in _HEADER.finditer(text)]
+    for index, entry in enumerate(entries):
+        place = f"token {index + 1}"
+        if len(lines) == len(entries):
+            place += f" (line {lines[index]})"
+        grant = _grant(place, entry, problems)
+        if grant is not None and grant.digest in grants:
+            problems.add(place, "its token stands in the file twice; give each its own")
+        elif grant is not None:
+            grants[grant.digest] = grant
+    if not problems.found and not grants:
+        problems.add("the file", "it has no tokens; begin each with a line [[token]]")
+    if problems.found:
+        count = len(problems.found)
+        what = "1 problem" if count == 1 else f"{count} problems"
+        raise UsageError(
+            f"The token file {where} has {what}.\n" + "\n".join(problems.found), hint=_HINT
+        )
+    return grants
+
+
+def _parse(data: bytes, problems: _Problems) -> tuple[str, list[object]]:
+    try:
+        text = data.decode()
+        table = tomllib.loads(text)
+    except UnicodeDecodeError:
+        problems.add("the file", "it is no UTF-8 text")
+        return "", []
+    except tomllib.TOMLDecodeError as error:
+        # Not the parser's own words: they may quote what stands there.
+        place = _PLACE.search(str(error))
+        problems.add(place.group(1) if place else "the file", "this is no TOML")
+        return "", []
+    for key in table:
+        if key != "token":
+            problems.add("the file", f"it has an unknown table or key{_meant(key, ['token'])}")
+    tokens: object = table.get("token", [])
+    if not isinstance(tokens, list):
+        problems.add("the file", "write [[token]], with two brackets, above each token")
+        return text, []
+    return text, cast("list[object]", tokens)
+
+
+def _grant(place: str, entry: object, problems: _Problems) -> Grant | None:
+    if not isinstance(entry, dict):
+        problems.add(place, "it is no table; begin it with a line [[token]]")
+        return None
+    values = cast("dict[str, Any]", entry)
+    before = len(problems.found)
+    for key in values:
+        if key not in _KEYS:
+            problems.add(place, f"it has an unknown key{_meant(key, _KEYS)}")
+    digest = _digest(place, values, problems)
+    name = values.get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        problems.add(place, "name: give it one, of at most 100 characters, for the log")
+    elif name == values.get("token"):
+        problems.add(place, "name: it is the token itself, and names stand in logs")
+    access = values.get("access")
+    if not isinstance(access, str) or access not in _ACCESS:
+        problems.add(place, 'access: write "read" or "write"')
+    workspaces = _names(place, values, "workspaces", check_workspace, problems)
+    collections = _names(place, values, "collections", check_collection, problems)
+    documents = _names(place, values, "documents", Address.parse, problems)
+    if len(problems.found) > before or digest is None:
+        return None
+    return Grant(digest, str(name), _ACCESS[str(access)], workspaces, collections, documents)
+
+
+def _digest(place: str, values: Mapping[str, Any], problems: _Problems) -> str | None:
+    if ("token" in values) == ("sha256" in values):
+        problems.add(place, "write either token or sha256")
+        return None
+    if "token" in values:
+        token = values["token"]
+        if isinstance(token, str) and _TOKEN.fullmatch(token):
+            return hashlib.sha256(token.encode()).hexdigest()
+        problems.add(
+            place,
+            f"token: it is no text of 1 to {MAX_TOKEN} visible ASCII characters without spaces",
+        )
+        return None
+    digest = values["sha256"]
+    if isinstance(digest, str) and _DIGEST.fullmatch(digest.lower()):
+        return digest.lower()
+    problems.add(place, "sha256: it is no text of 64 hexadecimal digits")
+    return None
+
+
+def _names(
+    place: str,
+    values: Mapping[str, Any],
+    key: str,
+    check: Callable[[str], N],
+    problems: _Problems,
+) -> frozenset[N] | None:
+    if key not in values:
+        return None
+    listed = values[key]
+    if not isinstance(listed, list) or not listed:
+        problems.add(place, f"{key}: it is no list of at least one; leave it out to allow all")
+        return None
+    names: set[N] = set()
+    for number, name in enumerate(cast("list[object]", listed), start=1):
+        try:
+            names.add(check(name if isinstance(name, str) else ""))
+        except InvalidName as error:
+            problems.add(f"{place}, {key}, number {number}", error.hint.rstrip("."))
+    return frozenset(names)
+
+
+def _meant(key: str, known: Sequence[str]) -> str:
+    """What to write instead of an unknown key, which is not quoted."""
+    close = get_close_matches(key, known, 1)
+    return f", perhaps meant as {close[0]}" if close else f"; known are {', '.join(known)}"

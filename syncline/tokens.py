@@ -1,0 +1,146 @@
+"""Tokens in a file: who may connect to a relay, and what each may do.
+
+::
+
+    [[token]]
+    name = "ada's laptop"
+    token = "…"                     # or sha256 = "…", the hex digest of it
+    access = "write"                # or "read"
+    workspaces = ["crm"]            # all, if it is left out
+    collections = ["contacts"]      # these and the documents, or all if both are left out
+    documents = ["pages/welcome"]
+
+Only digests of the tokens are kept, and a token is looked up by its digest: how long that takes
+tells nothing about the tokens that there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from syncline.engine.errors import NotAuthenticated, UsageError
+from syncline.engine.names import Address
+
+from .access import Access, Credentials, Principal
+from .token_table import Grant, read_grants
+
+logger = logging.getLogger("syncline.relay")
+
+RELOAD_SECONDS = 1.0
+"""How often, at most, the file is looked at again."""
+MAX_TOKEN_FILE_BYTES = 4 << 20
+"""Largest token file."""
+_GRANT = "grant"
+
+_OWNER_ONLY = 0o077
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What tells one version of the file from another."""
+
+    changed_ns: int
+    size: int
+    inode: int
+
+
+class TokenFile:
+    """Knows who connects by the tokens in a file, and what each may do: an Authenticator and an
+    Authorizer.
+
+    ``Relay(…, authenticator=TokenFile("tokens.toml"))``. The file is read again when it has
+    changed, within RELOAD_SECONDS of being asked: a token that is taken back, or whose rights have
+    changed, is of no more use to the connections that were opened with it. A new version that is
+    wrong is logged, and the one before stays. ``now`` gives seconds. Raises UsageError, with all
+    that is wrong in the file.
+    """
+
+    def __init__(self, path: str | Path, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._path = Path(path)
+        self._now = now
+        self._looked_at = now()
+        self._version, self._grants = self._load()
+
+    async def authenticate(self, credentials: Credentials) -> Principal:
+        """Who brings the token. Raises NotAuthenticated."""
+        self._refresh()
+        if credentials.token is None:
+            raise NotAuthenticated(
+                "This relay asks for a token, and there was none.",
+                hint="Pass it with token=…; who runs the relay hands them out.",
+            )
+        digest = hashlib.sha256(credentials.token.encode("utf-8", "replace")).hexdigest()
+        grant = self._grants.get(digest)
+        if grant is None:
+            raise NotAuthenticated(
+                "This relay does not know the token.",
+                hint="Ask who runs the relay for one: it may have been replaced.",
+            )
+        return Principal(grant.name, {_GRANT: grant}, grant.scope)
+
+    def access(self, principal: Principal, workspace: str, address: Address | None) -> Access:
+        """What ``principal`` may do; nothing once its token was taken back or has other rights."""
+        self._refresh()
+        grant = principal.claims.get(_GRANT)
+        if not isinstance(grant, Grant) or self._grants.get(grant.digest) != grant:
+            return Access.NONE
+        return grant.access_to(workspace, address)
+
+    def _refresh(self) -> None:
+        now = self._now()
+        if now - self._looked_at < RELOAD_SECONDS:
+            return
+        self._looked_at = now
+        try:
+            version = self._version_there()
+        except OSError as error:
+            if self._version is not None:
+                self._version = None  # said once
+                logger.error("%s Its last version stays in use.", _unreadable(self._path, error))
+            return
+        if version == self._version:
+            return
+        self._version = version  # a wrong one is not read twice
+        try:
+            self._version, self._grants = self._load()
+        except UsageError as error:
+            logger.error("The last version of the token file stays in use. %s", error)
+        else:
+            logger.info("The token file was read again: %d tokens.", len(self._grants))
+
+    def _version_there(self) -> _Version:
+        status = self._path.stat()
+        return _Version(status.st_mtime_ns, status.st_size, status.st_ino)
+
+    def _load(self) -> tuple[_Version | None, Mapping[str, Grant]]:
+        try:
+            version = self._version_there()  # before reading: what changes meanwhile is seen later
+            with self._path.open("rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                data = file.read(MAX_TOKEN_FILE_BYTES + 1)
+        except OSError as error:
+            raise UsageError(
+                _unreadable(self._path, error), hint="Give the path of a TOML file with tokens."
+            ) from None
+        if len(data) > MAX_TOKEN_FILE_BYTES:
+            raise UsageError(
+                f"The token file {self._path} has more than {MAX_TOKEN_FILE_BYTES:,} bytes.",
+                hint="Keep so many tokens in a database, behind an Authenticator of your own.",
+            )
+        grants = read_grants(str(self._path), data)
+        if os.name == "posix" and mode & _OWNER_ONLY:
+            logger.warning(
+                "Others than its owner can read or change the token file %s: chmod 600 it.",
+                self._path,
+            )
+        return version, grants
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"The token file {path} cannot be read: {error.strerror or type(error).__name__}."

@@ -1,0 +1,119 @@
+"""What of an update is news to a store, and what a client lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from syncline import document_reader
+from syncline.document_reader import DocumentReader
+from syncline.engine.document import EMPTY_UPDATE, Document
+from syncline.engine.errors import InvalidUpdate
+from syncline.engine.names import Address
+from syncline.engine.updates import encode_state_vector
+from syncline.stores import DocumentWrite, MemoryStore, Write
+from tests.relay.clients import Author, text_of
+
+PAGE = Address("pages", "a")
+
+
+class Shelf:
+    """A store with documents, and its reader."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.store.open()
+        self.reader = DocumentReader(self.store)
+        self._held: dict[Address, Document] = {}
+
+    def write(self, *updates: bytes, address: Address = PAGE) -> None:
+        held = self._held.setdefault(address, Document(1))
+        for update in updates:
+            held.apply(update)
+        vector = encode_state_vector(held.state_vector())
+        self.store.write([Write("crm", (DocumentWrite(address, updates, state_vector=vector),))])
+
+    def news(self, update: bytes) -> bytes:
+        return self.reader.news("crm", PAGE, 0, update)
+
+    def lacks(self, address: Address = PAGE) -> bytes:
+        return self.reader.difference("crm", address, 0, {}).update
+
+
+@pytest.fixture
+def shelf() -> Generator[Shelf]:
+    shelf = Shelf()
+    yield shelf
+    shelf.reader.close()
+
+
+def test_everything_is_news_to_an_empty_store(shelf: Shelf) -> None:
+    update = Author().type("x")
+    assert shelf.news(update) == update
+    assert shelf.lacks() == EMPTY_UPDATE
+
+
+def test_what_is_stored_is_no_news(shelf: Shelf) -> None:
+    ada = Author()
+    shelf.write(ada.type("hello"))
+    assert shelf.news(ada.everything()) == EMPTY_UPDATE
+    shelf.write(ada.delete(0, 2))
+    assert shelf.news(ada.everything()) == EMPTY_UPDATE
+    assert shelf.news(EMPTY_UPDATE) == EMPTY_UPDATE
+
+
+def test_a_deletion_alone_is_news(shelf: Shelf) -> None:
+    ada = Author()
+    shelf.write(ada.type("hello"))
+    deletion = ada.delete(0, 2)
+    assert shelf.news(ada.everything()) == deletion
+
+
+def test_news_are_news_until_they_are_stored(shelf: Shelf) -> None:
+    # The commit may fail, and the client connect again.
+    ada = Author()
+    shelf.write(ada.type("hello"), ada.delete(0, 1))
+    ada.type("!")
+    news = shelf.news(ada.everything())
+    assert news != EMPTY_UPDATE
+    assert shelf.news(ada.everything()) == news
+    assert text_of(shelf.lacks()) == "ello"
+    shelf.write(news)
+    assert shelf.news(ada.everything()) == EMPTY_UPDATE
+    assert text_of(shelf.lacks()) == "ello!"
+
+
+def test_what_builds_on_something_unknown_is_left_to_the_commit(shelf: Shelf) -> None:
+    ada = Author()
+    shelf.write(ada.type("hello"))
+    ada.type("lost")
+    late = ada.type("late")
+    assert shelf.news(late) == late
+
+
+def test_an_update_that_is_none_is_refused(shelf: Shelf) -> None:
+    with pytest.raises(InvalidUpdate):
+        shelf.news(b"\7nonsense")
+
+
+def test_documents_are_let_go_beyond_the_bound(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Address] = []
+    load = shelf.store.load
+
+    def counted(workspace: str, address: Address) -> object:
+        loads.append(address)
+        return load(workspace, address)
+
+    monkeypatch.setattr(shelf.store, "load", counted)
+    monkeypatch.setattr(document_reader, "MAX_DOCUMENTS", 2)
+    places = [Address("pages", name) for name in "abc"]
+    for number, place in enumerate(places):
+        shelf.write(Author(2**40 + number).type("x"), address=place)
+        for _ in range(2):
+            assert text_of(shelf.lacks(place)) == "x"
+    assert loads == places  # each once
+    shelf.lacks(places[0])
+    assert loads == [*places, places[0]]
