@@ -61,8 +61,8 @@ async def test_2_what_is_not_stored_is_not_counted_down(
 ) -> None:
     rules = Rules({"bob": {"*": Access.READ}})
     async with Relay(tmp_path / "r.db", port=0, authenticator=rules, authorizer=rules) as relay:
-        bob = await editors.open(kind, f"{relay.url}/crm", token="bob")  # noqa: S106
-        await bob.until(0, "unsynced")
+        bob = await editors.open(kind, f"{relay.url}/crm", token="bob")
+        await bob.saved()
         await bob.append("mine")
         await bob.received(NOT_STORED)
         assert await bob.do("unsynced") == 1
@@ -171,7 +171,7 @@ async def test_8_a_refusal_comes_behind_the_upgrade(
 ) -> None:
     rules = Rules({})
     async with Relay(tmp_path / "r.db", port=0, authenticator=rules, authorizer=rules) as relay:
-        ada = await editors.open(kind, f"{relay.url}/crm", token="no")  # noqa: S106
+        ada = await editors.open(kind, f"{relay.url}/crm", token="no")
         if kind == Y_WEBSOCKET:
             await ada.heard("closed")
             assert ada.told("ended")[0][0] == 4401  # before the upgrade a browser shows but 1006
