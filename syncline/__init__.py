@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .replica import Replica, ReplicaStatus
     from .shared_document import SharedDocument
     from .stateless import StatelessMessage
+    from .tokens import TokenFile
 
 __version__ = version("syncline")
 
@@ -47,6 +48,7 @@ __all__ = [
     "StatelessMessage",
     "SynclineError",
     "Text",
+    "TokenFile",
     "col",
     "field",
 ]
@@ -76,6 +78,7 @@ _HOMES = {
     "StatelessMessage": "syncline.stateless",
     "SynclineError": "syncline.engine.errors",
     "Text": "syncline.engine.fields",
+    "TokenFile": "syncline.tokens",
     "col": "syncline.record",
     "field": "syncline.record",
 }

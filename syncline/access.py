@@ -85,7 +85,8 @@ class Authorizer(Protocol):
         do anywhere in ``workspace``. Called for every frame and for every document in it, in the
         event loop: it must answer at once.
 
-        A connection whose principal may no longer do anything ends, and may connect again."""
+        A replica that may no longer do anything in its workspace is told to connect again. That is
+        also what to answer with ``address`` None to a principal whose scope has changed since."""
         ...
 
 
@@ -158,12 +159,10 @@ class Permit:
     def check_read(self, address: Address) -> None:
         """Raises NotAllowed."""
         if not self.may_read(address):
-            self.check_entry()
             raise NotAllowed(
                 f"{self.principal.name} may not read {address}.",
                 hint="Ask who runs the relay for access to this document.",
             )
-        self._entered = True
 
     def _access(self, address: Address | None) -> Access:
         return self._authorizer.access(self.principal, self.workspace, address)

@@ -37,7 +37,7 @@ _HINT = (
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What the bearer of one token may do. None narrows nothing; with both ``collections`` and
-    ``documents``, what is in either."""
+    ``documents``, what is in either. ``scope`` is that of the Principal."""
 
     digest: str
     name: str
@@ -45,6 +45,7 @@ class Grant:
     workspaces: frozenset[str] | None = None
     collections: frozenset[str] | None = None
     documents: frozenset[Address] | None = None
+    scope: str = ""
 
     def access_to(self, workspace: str, address: Address | None) -> Access:
         """What is allowed with a document; with None, the most in the workspace."""
@@ -57,13 +58,15 @@ class Grant:
         )
         return self.access if named else Access.NONE
 
-    @property
-    def scope(self) -> str:
-        """What a principal's scope is; empty for one that may do everything in its workspaces."""
-        if self.access is Access.WRITE and self.collections is None and self.documents is None:
-            return ""
-        parts = [self.access.name, *sorted(self.collections or ())]
-        return "\n".join([*parts, *sorted(map(str, self.documents or ()))])
+
+def _scope(
+    access: Access, collections: frozenset[str] | None, documents: frozenset[Address] | None
+) -> str:
+    """What stands for these rights; nothing for all rights."""
+    if access is Access.WRITE and collections is None and documents is None:
+        return ""
+    parts = [access.name, *sorted(collections or ()), *sorted(map(str, documents or ()))]
+    return "\n".join(parts)
 
 
 class _Problems:
@@ -147,7 +150,9 @@ def _grant(place: str, entry: object, problems: _Problems) -> Grant | None:
     documents = _names(place, values, "documents", Address.parse, problems)
     if len(problems.found) > before or digest is None:
         return None
-    return Grant(digest, str(name), _ACCESS[str(access)], workspaces, collections, documents)
+    allowed = _ACCESS[str(access)]
+    scope = _scope(allowed, collections, documents)
+    return Grant(digest, str(name), allowed, workspaces, collections, documents, scope)
 
 
 def _digest(place: str, values: Mapping[str, Any], problems: _Problems) -> str | None:

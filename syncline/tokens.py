@@ -36,9 +36,8 @@ RELOAD_SECONDS = 1.0
 """How often, at most, the file is looked at again."""
 MAX_TOKEN_FILE_BYTES = 4 << 20
 """Largest token file."""
-_GRANT = "grant"
-
-_OWNER_ONLY = 0o077
+_DIGEST = "sha256"
+_OTHERS = 0o077  # the bits of a file's mode that are not its owner's
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +54,9 @@ class TokenFile:
     Authorizer.
 
     ``Relay(…, authenticator=TokenFile("tokens.toml"))``. The file is read again when it has
-    changed, within RELOAD_SECONDS of being asked: a token that is taken back, or whose rights have
-    changed, is of no more use to the connections that were opened with it. A new version that is
-    wrong is logged, and the one before stays. ``now`` gives seconds. Raises UsageError, with all
+    changed, when it is asked and RELOAD_SECONDS have gone by: what it says then holds for the
+    connections that are open, too. A new version that is wrong is logged, and the one before
+    stays. ``now`` gives seconds. Raises UsageError, with all
     that is wrong in the file.
     """
 
@@ -82,13 +81,13 @@ class TokenFile:
                 "This relay does not know the token.",
                 hint="Ask who runs the relay for one: it may have been replaced.",
             )
-        return Principal(grant.name, {_GRANT: grant}, grant.scope)
+        return Principal(grant.name, {_DIGEST: digest}, grant.scope)
 
     def access(self, principal: Principal, workspace: str, address: Address | None) -> Access:
-        """What ``principal`` may do; nothing once its token was taken back or has other rights."""
+        """What ``principal`` may do, as the file says now; nothing once its token is taken back."""
         self._refresh()
-        grant = principal.claims.get(_GRANT)
-        if not isinstance(grant, Grant) or self._grants.get(grant.digest) != grant:
+        grant = self._grants.get(str(principal.claims.get(_DIGEST)))
+        if grant is None or (address is None and grant.scope != principal.scope):
             return Access.NONE
         return grant.access_to(workspace, address)
 
@@ -134,7 +133,7 @@ class TokenFile:
                 hint="Keep so many tokens in a database, behind an Authenticator of your own.",
             )
         grants = read_grants(str(self._path), data)
-        if os.name == "posix" and mode & _OWNER_ONLY:
+        if os.name == "posix" and mode & _OTHERS:
             logger.warning(
                 "Others than its owner can read or change the token file %s: chmod 600 it.",
                 self._path,

@@ -37,13 +37,14 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(store: Path, port: int = 0) -> AsyncGenerator[Served]:
+async def serving(store: Path, port: int = 0, *options: str) -> AsyncGenerator[Served]:
     """Run ``syncline serve`` until the block ends; killed if it still runs then."""
     process = await asyncio.create_subprocess_exec(
         *SYNCLINE,
         "serve",
         *("--store", f"sqlite:///{store}"),
         *("--port", str(port)),
+        *options,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

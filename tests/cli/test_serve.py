@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 from syncline import Replica
+from syncline.engine.errors import NotAuthenticated
 from syncline.page import connect_snippet
+from tests.access.tokens import ADMIN, token_file
 from tests.cli.processes import PATIENCE, run, serving
 from tests.replica.models import Contact
+from tests.transports.raw_client import handshake, http
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -120,3 +125,88 @@ async def test_errors_are_sentences(tmp_path: Path) -> None:
     assert "Error (invalid-url)" in err
     for text in (err,):
         assert "Traceback" not in text
+
+
+async def test_serve_with_tokens(tmp_path: Path) -> None:
+    options = ("--token-file", str(token_file(tmp_path)), "--host", "0.0.0.0")  # noqa: S104
+    async with serving(tmp_path / "relay.db", 0, *options) as relay:
+        assert connect_snippet(relay.url, token=True).rstrip() in relay.output
+        assert "token=TOKEN" in relay.output
+        assert ADMIN not in relay.output
+        url = f"{relay.url}/crm"
+        async with Replica.open(tmp_path / "a.db", models=[Contact]) as replica:
+            with pytest.raises(NotAuthenticated):
+                await replica.connect(url)
+            await replica.connect(url, token=ADMIN)
+            replica.collection(Contact).create(key="x", name="kept")
+            async with asyncio.timeout(PATIENCE):
+                await replica.synced()
+        _, rest = await relay.end(signal.SIGTERM)
+        assert ADMIN not in rest
+
+
+async def test_the_snippets_run(tmp_path: Path) -> None:
+    options = ("--token-file", str(token_file(tmp_path)))
+    for more, token in (((), False), (options, True)):
+        async with serving(tmp_path / f"{token}.db", 0, *more) as relay:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                connect_snippet(relay.url, token=token),
+                cwd=tmp_path,
+                env={**os.environ, "SYNCLINE_TOKEN": ADMIN},
+            )
+            async with asyncio.timeout(PATIENCE):
+                assert await process.wait() == 0
+        (tmp_path / "phone.db").unlink()
+
+
+async def test_serve_refuses_to_be_reached_by_others_without_tokens(tmp_path: Path) -> None:
+    store = tmp_path / "relay.db"
+    for host in ("0.0.0.0", "::", "192.0.2.7"):  # noqa: S104
+        code, out, err = await run("serve", "--store", str(store), "--host", host)
+        assert (code, out) == (1, "")
+        assert "others could reach this relay" in err.replace("\n", " ")
+        assert "--token-file" in err
+        assert "--allow-anonymous" in err
+    assert not store.exists()
+    options = ("--host", "0.0.0.0", "--allow-anonymous")  # noqa: S104
+    async with serving(store, 0, *options) as relay:
+        assert "token=" not in relay.output
+        async with Replica.open(tmp_path / "a.db", relay=f"{relay.url}/crm") as replica:
+            async with asyncio.timeout(PATIENCE):
+                await replica.synced()
+
+
+async def test_serve_tells_what_is_wrong_with_its_options(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text('[[token]]\ntoken = "s3cret"\naccess = "all"\n')
+    for options, sentence in [
+        (("--token-file", str(wrong)), "has 2 problems."),
+        (("--token-file", str(tmp_path / "none.toml")), "cannot be read: No such file"),
+        (("--token-file", str(token_file(tmp_path)), "--allow-anonymous"), "nobody is anonymous"),
+        (("--static", str(tmp_path / "none")), "cannot be read: No such file"),
+        (("--allow-origin", "*"), "is no origin of web pages"),
+    ]:
+        code, _, err = await run("serve", "--store", str(tmp_path / "r.db"), *options)
+        assert code == 1
+        assert sentence in " ".join(err.split())
+        assert "Hint:" in err
+        assert "s3cret" not in err
+        assert "Traceback" not in err
+
+
+async def test_serve_with_pages_and_origins(tmp_path: Path) -> None:
+    site = tmp_path / "dist"
+    site.mkdir()
+    (site / "index.html").write_text("<p>my page")
+    options = ("--static", str(site), "--allow-origin", "https://app.example.com")
+    async with serving(tmp_path / "relay.db", 0, *options, "--allow-origin", "http://b.x") as relay:
+        assert (await http(relay.port, "GET", "/")).body == b"<p>my page"
+        for origin, status in [
+            ("https://app.example.com", 101),
+            ("http://b.x", 101),
+            ("http://c.x", 403),
+        ]:
+            answer = await handshake(relay.port, "Host: localhost", f"Origin: {origin}")
+            assert answer[0] == status

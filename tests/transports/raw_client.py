@@ -79,6 +79,25 @@ async def raw_websocket(
         yield raw
 
 
+async def handshake(port: int, *headers: str, subprotocol: str = "syncline") -> tuple[int, str]:
+    """Ask for a websocket; the status and, if it is refused, the text."""
+    async with raw_stream(port) as (reader, writer):
+        lines = [
+            "GET /crm HTTP/1.1",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Protocol: {subprotocol}",
+            *headers,
+        ]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        async with asyncio.timeout(10):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            status = int(head.split()[1])
+            return status, "" if status == 101 else (await reader.read()).decode()
+
+
 def frame(opcode: int, payload: bytes) -> bytes:
     """A short frame as a client sends it (RFC 6455, 5.2), masked with zeros."""
     assert len(payload) < 126
