@@ -12,6 +12,7 @@ from syncline.engine.updates import StateVector, encode_state_vector
 from syncline.engine.yjs.messages import (
     Awareness,
     Message,
+    QueryAwareness,
     Stateless,
     SyncStep1,
     SyncStep2,
@@ -80,6 +81,7 @@ class Channel:
         self._synced = False  # it was sent what there was: from then on it gets each change
         self._position = 0  # in the document's changes
         self._news: set[int] = set()  # clients whose awareness it has not been sent
+        self._recalled: set[int] = set()  # clients of its own that are to raise their clocks
         self._stateless: deque[str] = deque(maxlen=MAX_STATELESS_QUEUED)
         self.document = room.open(address, self)
         self.noticed(self.document.presence.present())
@@ -109,6 +111,10 @@ class Channel:
 
     def noticed(self, ids: Iterable[int]) -> None:
         self._news.update(ids)
+        self._wake(self)
+
+    def recall(self, id_: int) -> None:
+        self._recalled.add(id_)
         self._wake(self)
 
     def told(self, payload: str) -> None:
@@ -144,6 +150,7 @@ class Channel:
         return (
             self._asked is not None
             or bool(self._news)
+            or bool(self._recalled)
             or bool(self._stateless)
             or (self._synced and self._position < self.document.head)
         )
@@ -158,6 +165,8 @@ class Channel:
             await self._answer(self._asked, tell)
         elif self._synced and self._position < self.document.head:
             await self._send_change(tell)
+        if self._recalled:
+            await self._recall(tell)
         news, self._news = sorted(self._news), set()
         for start in range(0, len(news), _AWARENESS_PAGE):
             page = news[start : start + _AWARENESS_PAGE]
@@ -166,6 +175,13 @@ class Channel:
                 await tell(Awareness(clients))
         while self._stateless:
             await tell(Stateless(self._stateless.popleft()))
+
+    async def _recall(self, tell: Callable[[Message], Awaitable[None]]) -> None:
+        """A client that hears that it has gone raises its clock; asked, it says so."""
+        ids, self._recalled = sorted(self._recalled), set()
+        clients = self.document.presence.clients(ids, besides=None)
+        await tell(Awareness(tuple(client._replace(state=None) for client in clients)))
+        await tell(QueryAwareness())
 
     async def _answer(self, have: StateVector, tell: Callable[[Message], Awaitable[None]]) -> None:
         """Send what the editor asked for, and ask it what it has in turn."""

@@ -291,11 +291,6 @@ class Editor(ABC):
         now = asyncio.get_running_loop().time()
         introduction = introduction and len(clients) == 1
         channel.document.hear(channel, clients, now, introduction=introduction)
-        if introduction and clients[0].state is not None:
-            # Others may know this clock from before and ignore it. A client that hears that it has
-            # gone raises its clock, and then says so.
-            self.say(channel, Awareness((clients[0]._replace(state=None),)))
-            self.say(channel, QueryAwareness())
 
     async def _stateless(self, channel: Channel, payload: str) -> None:
         message = StatelessMessage(

@@ -30,6 +30,10 @@ class Follower(Protocol):
         """There is news of these clients in the document's presence."""
         ...
 
+    def recall(self, id_: int) -> None:
+        """This client, which is there through you, is to raise its clock."""
+        ...
+
     def told(self, payload: str) -> None:
         """A stateless message for everybody."""
         ...
@@ -87,8 +91,23 @@ class OpenDocument:
         self, follower: Follower, clients: Iterable[Client], now: float, *, introduction: bool
     ) -> None:
         """Take in the awareness that came through ``follower``. Raises LimitExceeded."""
+        if introduction:
+            for client in clients:
+                self._introduce(follower, client)
         news = self.presence.update(follower, clients, now, introduction=introduction)
         self._notice(news, besides=follower)
+
+    def _introduce(self, newcomer: Follower, client: Client) -> None:
+        """Let a client that connects be seen by who may know its clock from before, and see them:
+        at a clock that one knows, one ignores."""
+        if client.state is not None:
+            newcomer.recall(client.id)
+        invisible: dict[object, list[int]] = {}
+        for channel, id_ in self.presence.invisible_to(client.id):
+            invisible.setdefault(channel, []).append(id_)
+        for follower in self._followers:
+            for id_ in invisible.get(follower, ()):
+                follower.recall(id_)
 
     def expire(self, now: float) -> None:
         """Let go of clients that have not been heard of for long."""

@@ -6,6 +6,9 @@ does: through which channel each one speaks. A client that is known to be at one
 heard through another (clients send on what they hear), unless it introduces itself there, having
 lost its connection before the relay noticed.
 
+A client that loses its connection forgets who was there, but not their clocks, and ignores what it
+is told of them when it is back, until they raise those. So whoever it may have known is asked to.
+
 Times are seconds of any clock that does not go back.
 """
 
@@ -32,6 +35,7 @@ class _Known:
     clock: int
     state: str | None
     renewed: float
+    told: int  # when others were last told of it, or it left: a count of such events
 
 
 class Presence:
@@ -39,6 +43,7 @@ class Presence:
 
     def __init__(self) -> None:
         self._clients: dict[int, _Known] = {}
+        self._told = 0
 
     def __len__(self) -> int:
         """How many clients are present."""
@@ -77,7 +82,7 @@ class Presence:
                     self._admit(channel, client, now)
                     news.append(client.id)
             elif self._is_news(known, channel, client, introduction=introduction):
-                self._clients[client.id] = _Known(channel, client.clock, client.state, now)
+                self._set(channel, client, now)
                 news.append(client.id)
         return news
 
@@ -110,7 +115,22 @@ class Presence:
                 "which is the most.",
                 hint="Give every client a connection.",
             )
-        self._clients[client.id] = _Known(channel, client.clock, client.state, now)
+        self._set(channel, client, now)
+
+    def _set(self, channel: object, client: Client, renewed: float) -> None:
+        self._told += 1
+        self._clients[client.id] = _Known(channel, client.clock, client.state, renewed, self._told)
+
+    def invisible_to(self, id_: int) -> Iterator[tuple[object, int]]:
+        """Who is at a clock that the client ``id_``, which is about to introduce itself, may know
+        from before: their channels and ids."""
+        known = self._clients.get(id_)
+        if known is not None:
+            # Of a client that is back before it was missed nobody knows when it went.
+            went = self._told if known.state is not None else known.told
+            for other, there in self._clients.items():
+                if there.state is not None and there.told <= went and other != id_:
+                    yield there.channel, other
 
     def leave(self, channel: object) -> list[int]:
         """``channel`` has closed; return the ids of the clients that have gone with it."""
@@ -134,7 +154,7 @@ class Presence:
         for id_ in gone:
             known = self._clients[id_]
             # At the same clock, so that it may come back at the next.
-            self._clients[id_] = _Known(None, known.clock, None, known.renewed)
+            self._set(None, Client(id_, known.clock, None), known.renewed)
         return gone
 
     def _forget(self, now: float) -> None:

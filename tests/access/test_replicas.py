@@ -97,7 +97,7 @@ async def test_who_may_not_enter_is_told(
         assert replica.status.link == "failed"
         assert replica.pending == 1  # nothing is lost
         # With another token it goes on where it was.
-        await replica.connect(f"{relay.url}/crm", token="ada")  # noqa: S106
+        await replica.connect(f"{relay.url}/crm", token="ada")
         await synced(replica)
         assert replica.pending == 0
 
@@ -245,10 +245,10 @@ async def test_what_may_not_be_read_is_in_no_answer(tmp_path: Path, rules: Rules
         connected(relay.url, "a" * 32) as ada,
         connected(relay.url, "c" * 32) as cleo,
     ):
-        await ada.greet(token="ada")  # noqa: S106
+        await ada.greet(token="ada")
         await ada.push(1, Author().type("x"), address=pages)
         await ada.hear(Ack)
-        await cleo.greet(token="cleo")  # noqa: S106
+        await cleo.greet(token="cleo")
         await cleo.hear(CaughtUp)
         for whoever in (ada, cleo):
             await whoever.say(Compare(None))

@@ -47,6 +47,21 @@ def test_only_a_higher_clock_is_news() -> None:
     assert told(presence, "another") == {ADA: (4, THERE)}
 
 
+def test_who_is_invisible_to_a_client_that_is_back() -> None:
+    presence = Presence()
+    arrive(presence, "ada's", ADA, 3)
+    arrive(presence, "bob's", BOB, 5)
+    assert list(presence.invisible_to(9)) == []  # it has not met anybody
+    # Back before it was missed: it may know every clock there is.
+    assert list(presence.invisible_to(ADA)) == [("bob's", BOB)]
+    assert presence.leave("ada's") == [ADA]
+    assert list(presence.invisible_to(ADA)) == [("bob's", BOB)]
+    # Who has raised the clock since is seen, and who came since.
+    assert presence.update("bob's", [Client(BOB, 6, HERE)], 1) == [BOB]
+    arrive(presence, "carol's", 10, 1)
+    assert list(presence.invisible_to(ADA)) == []
+
+
 def test_what_others_send_on_counts_for_nothing() -> None:
     # y-websocket sends on whatever it hears.
     presence = Presence()

@@ -1,0 +1,130 @@
+"""Who may do what, as the editors are told it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from syncline import Relay
+from syncline.access import Access
+from tests.access.rules import Rules
+from tests.interop.editors import HOCUSPOCUS, Y_WEBSOCKET, Editor, Node
+
+
+@pytest.fixture
+def rules() -> Rules:
+    return Rules({"ada": {"*": Access.WRITE}, "bob": {"pages": Access.READ, "drafts": Access.READ}})
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path, rules: Rules) -> AsyncGenerator[str]:
+    """The workspace of a relay that asks who comes."""
+    path = tmp_path / "relay.db"
+    async with Relay(path, port=0, authenticator=rules, authorizer=rules) as relay:
+        yield f"{relay.url}/crm"
+
+
+async def denied(editors: Node, editor: Editor, *, code: int, after: int = 0) -> str:
+    """Wait until an editor's document is denied; returns what the person is told."""
+    if editor.kind == Y_WEBSOCKET:
+        closed = await editor.heard("closed", after=after)
+        assert closed["code"] == code
+        (warning,) = [line for line in editors.console() if "Permission denied" in line][-1:]
+        assert closed["reason"] in warning
+        return warning
+    reason: str = (await editor.heard("authenticationFailed", after=after))["reason"]
+    return reason
+
+
+async def test_who_may_only_read_sees_all_and_changes_nothing(
+    editors: Node, guarded: str, kind: str
+) -> None:
+    ada = await editors.open(kind, guarded, token="ada")
+    await ada.insert("one ")
+    bob = await editors.open(kind, guarded, token="bob")
+    await bob.shows("one ")
+    await bob.append("of Bob")
+    await ada.append("two ")
+    await bob.until(True, "includes", "body", "two ")
+    if kind == Y_WEBSOCKET:
+        (warning,) = [line for line in editors.console() if "Permission denied" in line]
+        assert "pages/a is read-only" in warning
+    else:
+        assert await bob.do("scope") == "readonly"
+        assert await ada.do("scope") == "read-write"
+        assert await bob.do("hasUnsynced") is True
+        assert bob.told("authenticationFailed") == []
+    assert bob.told("ended") == []
+    # Its awareness is seen all the same.
+    await bob.present({"name": "Bob"})
+    await ada.sees({"name": "Bob"})
+    assert await ada.text() == "one two "
+    fresh = await editors.open(kind, guarded, token="ada")
+    await fresh.shows("one two ")
+
+
+@pytest.mark.parametrize("token", ["mallory", "", None])
+async def test_a_denied_token_is_told_why_and_another_may_follow(
+    editors: Node, guarded: str, kind: str, token: str | None
+) -> None:
+    editor = await editors.open(kind, guarded, token=token)
+    await editor.insert("mine")
+    assert "This token is not known. Sign in again." in await denied(editors, editor, code=4401)
+    await editor.do("retry", "ada")
+    await editor.synced()
+    witness = await editors.open(kind, guarded, token="ada")
+    await witness.shows("mine")
+
+
+async def test_a_document_that_may_not_be_read_is_denied(
+    editors: Node, guarded: str, kind: str
+) -> None:
+    ada = await editors.open(kind, guarded, "notes/a", token="ada")
+    await ada.insert("secret")
+    await ada.synced()
+    bob = await editors.open(kind, guarded, "notes/a", token="bob")
+    assert "bob may not read notes/a." in await denied(editors, bob, code=4403)
+    assert await bob.text() == ""
+
+
+@pytest.mark.parametrize("name", ["pages/a/b", "Pages/a", "pages/a*"])
+async def test_an_invalid_name_is_denied_with_a_sentence(
+    editors: Node, url: str, kind: str, name: str
+) -> None:
+    editor = await editors.open(kind, url, name)
+    sentence = await denied(editors, editor, code=4400)
+    wrong = {
+        "pages/a/b": "contains '/'",
+        "Pages/a": "cannot name a collection",
+        "pages/a*": "contains '*'",
+    }
+    assert wrong[name] in sentence
+
+
+@pytest.mark.parametrize("kind", HOCUSPOCUS)
+async def test_one_document_is_denied_beside_another_on_one_connection(
+    editors: Node, guarded: str, kind: str
+) -> None:
+    works = await editors.open(kind, guarded, "pages/a", token="bob")
+    await works.synced()
+    refused = await editors.open(kind, guarded, "notes/a", token="bob", beside=works)
+    assert "bob may not read notes/a." in await denied(editors, refused, code=4403)
+    ada = await editors.open(kind, guarded, "pages/a", token="ada")
+    await ada.insert("for Bob")
+    await works.shows("for Bob")
+    assert works.told("ended") == []
+
+
+async def test_access_that_is_withdrawn_ends_the_document(
+    editors: Node, guarded: str, kind: str, rules: Rules
+) -> None:
+    ada = await editors.open(kind, guarded, token="ada")
+    bob = await editors.open(kind, guarded, token="bob")
+    await bob.synced()
+    mark = bob.mark()
+    del rules.rules["bob"]["pages"]
+    await ada.insert("not for Bob")
+    assert "bob may not read pages/a." in await denied(editors, bob, code=4403, after=mark)
+    assert await bob.text() == ""
