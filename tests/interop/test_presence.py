@@ -109,16 +109,22 @@ async def test_awareness_returns_when_the_relay_restarts(
         await bob.sees(ADA)
 
 
-async def test_awareness_is_renewed(editors: Node, url: str, kind: str) -> None:
-    ada, bob = await met(editors, kind, url)
-    clock, mark = await ada.do("clock"), bob.mark()
+async def test_awareness_is_renewed(editors: Node, url: str) -> None:
+    everybody = [await editors.open(kind, url) for kind in KINDS]
+    for editor in everybody:
+        await editor.present({"name": editor.kind})
+    for editor in everybody:
+        await editor.sees(*({"name": kind} for kind in KINDS if kind != editor.kind))
+    ids = {editor.kind: await editor.do("clientId") for editor in everybody}
+    mark = everybody[0].mark()
     # The clients look at the time every 3 s; theirs is put forward to when they renew.
-    await ada.do("later", 16)
-    await ada.until(clock + 1, "clock")
-    id_ = await ada.do("clientId")
+    await everybody[0].do("later", 16)
+    for editor in everybody:
+        others = {id_ for kind, id_ in ids.items() if kind != editor.kind}
 
-    async def renewed() -> bool:
-        return any(id_ in change["updated"] for change in bob.told("awareness", after=mark))
+        async def renewed(editor: Editor = editor, others: set[int] = others) -> bool:
+            heard: list[dict[str, list[int]]] = editor.told("awareness", after=mark)
+            return others <= {id_ for change in heard for id_ in change["updated"]}
 
-    await editors.wait(bob.name, "it does not hear that Ada is still there", renewed)
-    await bob.sees(ADA)
+        await editors.wait(editor.name, "it does not hear that the others are there", renewed)
+        await editor.sees(*({"name": kind} for kind in KINDS if kind != editor.kind))

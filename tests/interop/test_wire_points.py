@@ -87,23 +87,26 @@ async def test_2_the_acknowledgement_waits_for_the_commit(
     assert ada.told("ended") == []
 
 
-async def test_3_a_quiet_client_without_awareness_gets_signs_of_life(
-    editors: Node, url: str, kind: str, monkeypatch: pytest.MonkeyPatch
+async def test_3_quiet_clients_without_awareness_get_signs_of_life(
+    editors: Node, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(editor, "KEEP_ALIVE_SECONDS", 0.2)
-    ada = await editors.open(kind, url)
-    await ada.synced()
-    await ada.present(None)
-    for _ in range(20):  # the watchdogs look every 3 s, and give up after 30 s of silence
-        mark = ada.mark()
-        await ada.heard("received", after=mark)
-        await ada.do("later", 20)
-    pings = ada.frames("received").count(PING)
-    assert (pings > 0) == (kind == "hocuspocus-v4")  # others would stumble over one
-    assert ada.told("ended") == []
-    await ada.append("alive")
-    bob = await editors.open(kind, url)
-    await bob.shows("alive")
+    quiet = [await editors.open(kind, url) for kind in KINDS]
+    for client in quiet:
+        await client.synced()
+        await client.present(None)
+    for _ in range(17):  # the watchdogs look every 3 s, and give up after 30 s of silence
+        mark = quiet[0].mark()
+        for client in quiet:
+            await client.heard("received", after=mark)
+        await quiet[0].do("later", 20)
+    for client in quiet:
+        pinged = PING in client.frames("received")
+        assert pinged == (client.kind == "hocuspocus-v4")  # others would stumble over one
+        assert client.told("ended") == []
+    await quiet[0].append("alive")
+    for client in quiet:
+        await client.shows("alive")
 
 
 async def test_4_a_pong_is_taken_for_what_it_is(
