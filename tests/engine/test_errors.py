@@ -50,6 +50,7 @@ GROUP_CODES = {
     "StoreError": "store",
     "TransportError": "transport",
     "ProtocolError": "protocol",
+    "AccessError": "access",
     "UpdateRefused": "update-refused",
 }
 NAMES = sorted(CLASSES)
