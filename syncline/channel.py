@@ -69,8 +69,14 @@ class Channel:
         self.greeting = False
         """Whether the frame before asked for the document for the first time: then comes the
         editor's own awareness."""
-        self.repairing = False
-        """Whether the editor was asked for changes that it had sent and the relay lacks."""
+        self.expecting = True
+        """Whether the editor was asked, or is about to be asked, for what the relay lacks. Its
+        answer, a step 2, has all that it sent before."""
+        self.unanswered = 0
+        """Updates of the editor that build on what the relay lacks: that answer brings them, and
+        is then acknowledged for them too."""
+        self.asked_again = False
+        """Whether such an answer was itself not enough, and was asked for again."""
         self.warned = False
         """Whether it was told that it may only read."""
         self.closed = False

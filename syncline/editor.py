@@ -229,9 +229,9 @@ class Editor(ABC):
                 case SyncStep1(state_vector):
                     channel.ask(decode_state_vector(state_vector))
                 case SyncStep2(update):
-                    await self._write(channel, await self._news(channel, update))
+                    await self._write(channel, await self._news(channel, update), whole=True)
                 case Update(update):
-                    await self._write(channel, update)
+                    await self._write(channel, update, whole=False)
                 case Awareness(clients):
                     self._hear(channel, clients, introduction=introduction)
                 case QueryAwareness():
@@ -251,10 +251,11 @@ class Editor(ABC):
             service.documents.news, self._workspace, channel.address, channel.epoch, update
         )
 
-    async def _write(self, channel: Channel, update: bytes) -> None:
+    async def _write(self, channel: Channel, update: bytes, *, whole: bool) -> None:
+        """``whole``: it is the answer to a step 1, all that the relay lacks."""
         channel.check_read()
         if update == EMPTY_UPDATE:
-            self.say(channel, SyncStatus(stored=True))
+            self._acknowledge(channel, whole=whole)
         elif channel.read_only:
             self.refuse_writing(channel)
         else:
@@ -262,10 +263,19 @@ class Editor(ABC):
             submission = Submission(self._workspace, channel.author, (entry,))
             self._committing += 1
             await self._service.committer.submit(
-                Waiting(submission, lambda outcome: self._settle(channel, outcome))
+                Waiting(submission, lambda outcome: self._settle(channel, outcome, whole=whole))
             )
 
-    def _settle(self, channel: Channel, outcome: Settled | SynclineError) -> None:
+    def _acknowledge(self, channel: Channel, *, whole: bool) -> None:
+        count = 1
+        if whole:
+            count += channel.unanswered
+            channel.expecting = channel.asked_again = False
+            channel.unanswered = 0
+        for _ in range(count):
+            self.say(channel, SyncStatus(stored=True))
+
+    def _settle(self, channel: Channel, outcome: Settled | SynclineError, *, whole: bool) -> None:
         """Called by the committer, which must not wait: the sender does the sending."""
         self._committing -= 1
         self._eased.set()
@@ -274,18 +284,20 @@ class Editor(ABC):
         elif channel.closed:
             pass
         elif not outcome.refusals:
-            channel.repairing = False
-            self.say(channel, SyncStatus(stored=True))
+            self._acknowledge(channel, whole=whole)
         else:
-            self._refused(channel, outcome.refusals[0])
+            self._refused(channel, outcome.refusals[0], whole=whole)
 
-    def _refused(self, channel: Channel, refusal: Refusal) -> None:
+    def _refused(self, channel: Channel, refusal: Refusal, *, whole: bool) -> None:
         if refusal.code == EPOCH_CHANGED:
             self.deny(channel, channel.former())
-        elif refusal.code == MISSING_DEPENDENCIES and not channel.repairing:
-            # The answer, a step 2, brings all that is missing, and is acknowledged in its place.
-            channel.repairing = True
-            self.say(channel, SyncStep1(refusal.state_vector or encode_state_vector({})))
+        elif refusal.code == MISSING_DEPENDENCIES and not (whole and channel.asked_again):
+            # An editor that wrote offline goes on typing before it is asked for what it wrote.
+            channel.unanswered += 1
+            channel.asked_again = channel.asked_again or whole
+            if whole or not channel.expecting:
+                channel.expecting = True
+                self.say(channel, SyncStep1(refusal.state_vector or encode_state_vector({})))
         else:
             self.deny(channel, PeerError(refusal.code, refusal.message, hint=refusal.hint))
 

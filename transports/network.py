@@ -135,10 +135,13 @@ class MemoryNetwork:
         """Take no more connections to ``name``; those that are open stay."""
         del self._handlers[name]
 
-    async def connect(self, url: str, *, client: str = "client") -> MemoryTransport:
+    async def connect(
+        self, url: str, *, client: str = "client", request: Request | None = None
+    ) -> MemoryTransport:
         """Connect to who listens at ``url``. Raises RelayUnreachable, InvalidUrl.
 
-        ``client`` names this end, for ``partition`` and ``drop_connections``.
+        ``client`` names this end, for ``partition`` and ``drop_connections``; ``request`` is what
+        it asks for, if not what a replica asks for at this URL.
         """
         parse_relay_url(url)
         parts = urlsplit(url)
@@ -153,7 +156,7 @@ class MemoryNetwork:
                 retry_after=_RETRY_SECONDS,
             )
         ours, theirs = connection.ends
-        request = Request(parts.path, subprotocol=SUBPROTOCOL)
+        request = request or Request(parts.path, subprotocol=SUBPROTOCOL)
         connection.task = asyncio.create_task(serve_transport(handler, theirs, request))
         self._connections = [other for other in self._connections if not other.finished]
         self._connections.append(connection)

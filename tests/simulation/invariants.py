@@ -17,6 +17,7 @@ from .marks import check
 
 if TYPE_CHECKING:
     from .device import Device
+    from .page import Page
 
 WORKSPACE = "crm"
 
@@ -114,10 +115,28 @@ def state_of(store: Store, workspace: str, address: Address) -> StateVector:
     return decode_state_vector(stored.state_vector) if stored else {}
 
 
-def check_the_end(devices: Sequence[Device], relay: Store) -> None:
+def check_presence(pages: Sequence[Page], *, exactly: bool) -> None:
+    """Each page sees all others at its documents, ``exactly`` if it sees nobody else."""
+    for page in pages:
+        for tab in page.tabs:
+            there = {
+                other.client for each in pages for other in each.tabs if other.name == tab.name
+            }
+            seen = set(tab.awareness.states)
+            assert there <= seen, f"{page.name} does not see {there - seen} at {tab.name}"
+            assert not exactly or seen == there, f"{page.name} sees {seen - there} at {tab.name}"
+
+
+def check_the_end(devices: Sequence[Device], relay: Store, pages: Sequence[Page]) -> None:
     """Everyone has everything, the same everywhere, and nothing waits."""
     expected = rebuilt(relay, WORKSPACE)
     first = devices[0].content()
+    for page in pages:
+        for tab in page.tabs:
+            held = (dict(tab.document.state_vector()), tab.document.to_dict())
+            assert held == expected[tab.address], f"{page.name} shows something else than the relay"
+    marks = [*(device.marks for device in devices)]
+    marks += [tab.marks for page in pages for tab in page.tabs]
     for device in devices:
         name = device.name
         assert device.content() == first, f"{name} shows something else than {devices[0].name}"
@@ -132,7 +151,7 @@ def check_the_end(devices: Sequence[Device], relay: Store) -> None:
         assert status.refused == 0, f"{name}: {device.disk.refused(LOCAL)}"
         assert status.cursor == relay.head(WORKSPACE), f"{name} is at {status.cursor}"
         assert (status.link, status.error) == ("online", None), f"{name}: {status}"
-        check([other.marks for other in devices], present(replica))
+        check(marks, present(replica))
 
 
 def rebuilt(store: Store, workspace: str) -> dict[Address, tuple[StateVector, dict[str, Any]]]:

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias, cast
 from syncline.engine.errors import PeerError, StoreFailed, TransportError
 from syncline.engine.handshake import lineage
 from syncline.environment import Environment
+from syncline.ledger import EPOCH_CHANGED
 from syncline.rebuilding import rebuild_document
 from syncline.relay import RelayCore
 from syncline.snapshots import SnapshotThread
@@ -21,14 +22,18 @@ from syncline.transports import Faults, MemoryNetwork, MemoryTransport, Request
 from .device import COMPACTION, EPOCH_MS, Device
 from .disk import Disk, DiskFaults, SlowRun
 from .handshake import RelayTransport
-from .invariants import WORKSPACE, Watch, check_the_end
+from .invariants import WORKSPACE, Watch, check_presence, check_the_end
 from .loop import PROCESS, Process, VirtualLoop
+from .page import Page
 
 RELAY = "ws://relay"
 NAMES = ("ada", "bob", "eve")
+PAGES = ("page one", "page two", "page three")
 Calamity: TypeAlias = Literal["none", "restore", "rebuild"]
 PATIENCE = 600.0
 """Virtual seconds in which everything has to come together once nothing goes wrong any more."""
+SEEN_SECONDS = 2.0
+GONE_SECONDS = 35.0
 
 
 class World:
@@ -65,6 +70,8 @@ class World:
         self._calamities = calamities[calamity or chosen]
         self.watch = Watch(self.relay_disk, loop.fail)
         self.devices = [self._new_device(name) for name in NAMES]
+        # A browser's websocket loses nothing but its end.
+        self.pages = [] if self.lossy else [self._new_page(name) for name in PAGES]
         self._calm = False
         self._backup = MemoryStore()
         self._backup.open()
@@ -122,6 +129,14 @@ class World:
                 device.replica = None
                 device.marks.died()
 
+    async def _keep_page(self, page: Page) -> None:
+        while not page.resting.is_set():
+            await asyncio.sleep(self.rng.expovariate(2.0))
+            edits = 0 if self._calm else self.rng.randrange(30)
+            process = page.process = Process(page.name)
+            if not await self._incarnation(process, partial(page.live, edits)):
+                page.reload()
+
     async def _keep_relay(self) -> None:
         while True:
             process = self._relay_process = Process("relay")
@@ -146,7 +161,8 @@ class World:
             PROCESS.set(process)
             serving.append(transport)
             try:
-                await core.serve(RelayTransport(transport), request)
+                of_replica = request.subprotocol is not None
+                await core.serve(RelayTransport(transport) if of_replica else transport, request)
             finally:
                 serving.remove(transport)
 
@@ -187,10 +203,12 @@ class World:
     async def _nemesis(self) -> None:
         mischief: list[Callable[[], None]] = [
             lambda: self._die(self._relay_process),
-            lambda: self._die(self.rng.choice(self.devices).process),
+            lambda: self._die(self.rng.choice(self._people()).process),
             self._stop_relay.set,
             self._partition,
-            lambda: self._network.drop_connections(*self.rng.choice([(), (RELAY,), NAMES[:1]])),
+            lambda: self._network.drop_connections(
+                *self.rng.choice([(), (RELAY,), NAMES[:1], PAGES[:2]])
+            ),
             self._change_weather,
             self._change_disk,
             self._change_clock,
@@ -225,6 +243,8 @@ class World:
         rotated = f"{lineage(identity)}.{self._restores}"
         MemoryStore.write(self.relay_disk, [Write("", meta={"relay": rotated})])
         self.watch.restored()
+        for page in self.pages:
+            page.restored = True
 
     def _rebuild_document(self) -> None:
         """The operator stops the relay and rebuilds a document."""
@@ -255,13 +275,18 @@ class World:
         self._keepers.create_task(self._keep_device(twin))
 
     def _partition(self) -> None:
-        self._network.partition(self.rng.choice([RELAY, *NAMES, *NAMES]))
+        self._network.partition(self.rng.choice([RELAY, *NAMES, *NAMES, *PAGES]))
         self.loop.call_later(self.rng.uniform(0.1, 4), self._heal)
 
     def _heal(self) -> None:
         self._network.heal()
         if not self.lossy:  # a stream that has lost something ends
             self._network.drop_connections()
+
+    def _drop_connections(self) -> None:
+        self._network.drop_connections(
+            *self.rng.choice([(), (RELAY,), NAMES[:1], PAGES[:1], PAGES[:2]])
+        )
 
     def _change_weather(self) -> None:
         self._network.faults = self._weather()
@@ -283,20 +308,25 @@ class World:
             relay = keepers.create_task(self._keep_relay())
             for device in self.devices:
                 keepers.create_task(self._keep_device(device))
+            for page in self.pages:
+                keepers.create_task(self._keep_page(page))
             await self._nemesis()
             self._calm_down()
             async with asyncio.timeout(PATIENCE):
+                await self._settle_pages()
                 await self._settle(self.devices)
                 # A replica that comes fresh to it gets everything too.
                 fresh = self._new_device("new")
                 fresh.calm.set()
                 keepers.create_task(self._keep_device(fresh))
                 await self._settle([fresh])
+                await self._settle_pages()
+                await self._check_presence()
             everyone = [*self.devices, fresh]
-            check_the_end(everyone, self.relay_disk)
+            check_the_end(everyone, self.relay_disk, self.pages)
             shown = fresh.content()
-            for device in everyone:
-                device.leave.set()
+            for each in self._people(fresh):
+                each.leave.set()
             relay.cancel()
         for device in everyone:
             on_disk = await device.content_of_disk()
@@ -309,6 +339,36 @@ class World:
         for _ in range(2):  # what one sends, the others fetch
             for device in devices:
                 await self.loop.spawn(device.process, device.settle)
+
+    async def _settle_pages(self) -> None:
+        for page in self.pages:
+            await page.resting.wait()
+        while not all(page.settled() for page in self.pages):  # noqa: ASYNC110  virtual time
+            await asyncio.sleep(0.1)
+        for page in self.pages:
+            page.rest()
+
+    async def _check_presence(self) -> None:
+        """Everybody is seen soon, though nobody has renewed anything; and nobody else, for long."""
+        await asyncio.sleep(SEEN_SECONDS)
+        check_presence(self.pages, exactly=False)
+        await asyncio.sleep(GONE_SECONDS)
+        check_presence(self.pages, exactly=True)
+
+    def _people(self, *more: Device) -> list[Device | Page]:
+        return [*self.devices, *more, *self.pages]
+
+    def _new_page(self, name: str) -> Page:
+        return Page(
+            name,
+            self._seed,
+            self._network,
+            self.relay_disk,
+            self.loop.fail,
+            marks_texts=self._rebuild_document not in self._calamities,
+            # What a page alone had, and a relay that is restored has lost, is lost.
+            persistent=self._restore_relay in self._calamities,
+        )
 
     def _new_device(self, name: str) -> Device:
         return Device(
@@ -330,14 +390,16 @@ class World:
             device.disk.faults = DiskFaults(latency=0.005)
         # Slow, so that batches of several devices share a transaction.
         self.relay_disk.faults = DiskFaults(latency=self.rng.choice([0.01, 0.2]))
-        for device in self.devices:
-            device.calm.set()
+        for each in self._people():
+            each.calm.set()
 
 
 def _is_expected(error: BaseException) -> bool:
     """What a background task may end with: connections break, and disks are full for a while."""
-    refused_for_now = isinstance(error, PeerError) and error.retry_after is not None
-    return refused_for_now or isinstance(error, TransportError | StoreFailed)
+    known = isinstance(error, PeerError) and (
+        error.retry_after is not None or error.code == EPOCH_CHANGED
+    )
+    return known or isinstance(error, TransportError | StoreFailed)
 
 
 class Complaints(logging.Handler):
