@@ -2,6 +2,8 @@
 # versions and hashes of uv.lock. ARGS passes options on: make serve ARGS="--port 9000".
 
 VENV := .venv
+# A process to a core; `make test PARALLEL=` runs all in one, for example with ARGS="--pdb".
+PARALLEL := -n auto --dist worksteal
 BIN := $(VENV)/bin
 
 # The first interpreter that is new enough; `make PYTHON=/path/to/python3` overrides.
@@ -31,7 +33,7 @@ serve: $(RUNTIME) ## start a relay
 	$(BIN)/syncline serve $(ARGS)
 
 test: $(DEV) ## run the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: lint types imports packaging ## format, lint, types, layers, and the wheel
 
@@ -50,10 +52,10 @@ packaging: $(DEV) ## the lock, the wheel and the sdist
 	$(BIN)/python -m pytest tests/test_packaging.py
 
 coverage: $(DEV) ## the engine's coverage by its own tests
-	$(BIN)/python -m pytest tests/engine --cov=engine --cov-fail-under=95
+	$(BIN)/python -m pytest $(PARALLEL) tests/engine --cov=engine --cov-fail-under=95
 
 simulate: $(DEV) ## seeded faults against a whole system: SEEDS=10000, or SEED=123 for one
-	SYNCLINE_SEEDS=$(or $(SEEDS),300) $(if $(SEED),SYNCLINE_SEED=$(SEED)) $(BIN)/python -m pytest tests/simulation
+	SYNCLINE_SEEDS=$(or $(SEEDS),300) $(if $(SEED),SYNCLINE_SEED=$(SEED)) $(BIN)/python -m pytest $(PARALLEL) tests/simulation
 
 kill9: $(DEV) ## kill -9 of real relays at random moments: ROUNDS=1000
 	SYNCLINE_KILL9_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/faults/test_kill9.py $(ARGS)

@@ -40,7 +40,7 @@ UPDATES = 20
 CURSOR_SECONDS = 5.0
 MOVES_PER_SECOND = 10
 STORED = hocuspocus.encode(NAME, SyncStatus(stored=True))
-_HEAD = len(hocuspocus.encode(NAME, SyncStep1(b"\0"))) - 3  # address, up to the type
+_HEAD = len(hocuspocus.encode(NAME, SyncStep1(b"\0"))) - 4  # address, up to the type
 
 HOCUSPOCUS = """
 import {{ Server }} from '@hocuspocus/server'

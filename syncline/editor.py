@@ -52,8 +52,9 @@ from .submission import Settled, Submission
 
 logger = logging.getLogger("syncline.relay")
 
-FIRST_FRAME_SECONDS = 60.0
-"""How long an editor's connection may take to say anything."""
+IDLE_SECONDS = 60.0
+"""How long an editor's connection may take for its first frame, and be without an open document:
+nobody holds a connection who is let into nothing."""
 KEEP_ALIVE_SECONDS = 15.0
 """Quiet after which an editor is sent something: it gives up a connection after 30 s, and pings of
 the websocket do not count."""
@@ -100,7 +101,7 @@ class Editor(ABC):
         self._frames: deque[bytes] = deque()  # answers, to be sent first
         self._ready: dict[Channel, None] = {}  # channels with something to be sent, in order
         self._committing = 0
-        self._sent_at = asyncio.get_running_loop().time()
+        self._sent_at = self._emptied_at = asyncio.get_running_loop().time()
         self._identity: tuple[str | None, Principal] | None = None
 
     # The protocol
@@ -174,6 +175,7 @@ class Editor(ABC):
         self._service.tidy(channel.room)
         self._ready.pop(channel, None)
         self.channels.pop(channel.key, None)
+        self._emptied_at = asyncio.get_running_loop().time()
 
     async def _identify(self, token: str | None) -> Principal:
         if self._identity is None or self._identity[0] != token:
@@ -330,7 +332,18 @@ class Editor(ABC):
                     async with asyncio.timeout_at(self._sent_at + KEEP_ALIVE_SECONDS):
                         await self._wake.wait()
                 except TimeoutError:
+                    self._check_idle()
                     await self._transmit(self.sign_of_life())
+
+    def _check_idle(self) -> None:
+        idle = asyncio.get_running_loop().time() - self._emptied_at
+        if not self.channels and idle >= IDLE_SECONDS:
+            raise PeerError(
+                "idle",
+                f"No document was open for {IDLE_SECONDS:g} seconds.",
+                hint="Connect again to open one.",
+                retry_after=1.0,
+            )
 
     async def _transmit(self, frame: bytes | None) -> None:
         if frame is not None:

@@ -31,7 +31,7 @@ from syncline.engine.yjs.messages import (
 from syncline.transports import Request, Transport
 
 from .channel import Channel
-from .editor import FIRST_FRAME_SECONDS, Editor, EditorService
+from .editor import IDLE_SECONDS, Editor, EditorService
 
 logger = logging.getLogger("syncline.relay")
 
@@ -215,10 +215,10 @@ async def serve_editor(
     TransportClosed.
     """
     try:
-        async with asyncio.timeout(FIRST_FRAME_SECONDS):
+        async with asyncio.timeout(IDLE_SECONDS):
             first = await transport.receive()
     except TimeoutError:
-        await transport.close(1008, f"there was no frame within {FIRST_FRAME_SECONDS:g} seconds")
+        await transport.close(1008, f"there was no frame within {IDLE_SECONDS:g} seconds")
         return
     if isinstance(first, str):
         # RFC 6455, 7.4.1: 1002 is a protocol error. Refusing the handshake instead would hide the

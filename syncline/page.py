@@ -34,6 +34,9 @@ code {{ font-family: ui-monospace, monospace; font-size: .92rem; }}
 <p>Records written on one device arrive on every other. Connect from Python; the last part of the
 address names the workspace:</p>
 <pre><code>{snippet}</code></pre>
+<p>Browser editors that speak Yjs connect to the same address, with y-websocket or Hocuspocus:</p>
+<pre><code>new WebsocketProvider("{url}/crm", "pages/welcome", doc)
+new HocuspocusProvider({{ url: "{url}/crm", name: "pages/welcome", document: doc }})</code></pre>
 <p><code>GET /healthz</code> answers 200 while the relay takes connections.</p>
 </body>
 </html>

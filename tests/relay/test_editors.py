@@ -441,6 +441,22 @@ async def test_a_quiet_editor_gets_a_sign_of_life(
             pass
 
 
+async def test_who_is_let_into_nothing_holds_no_connection(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(editor, "KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(editor, "IDLE_SECONDS", 0.2)
+    async with hocuspocus_at(f"{relay.url}/crm") as idle, hocuspocus_at(f"{relay.url}/crm") as busy:
+        await idle.authenticate("no/such/name")
+        await busy.authenticate(A)
+        code, reason, _ = await idle.ended()
+        assert (code, reason) == (1013, "No document was open for 0.2 seconds.")
+        while await busy.hear() != about(A, Awareness(())):
+            pass
+        await busy.say(A, Close())
+        assert (await busy.ended())[0] == 1013
+
+
 # Stateless messages
 
 
