@@ -127,3 +127,15 @@ async def test_access_that_is_withdrawn_ends_the_document(
     await ada.insert("not for Bob")
     assert "bob may not read pages/a." in await denied(editors, bob, code=4403, after=mark)
     assert await bob.text() == ""
+
+
+async def test_an_update_that_is_too_large_is_denied_with_a_sentence(
+    editors: Node, url: str, kind: str
+) -> None:
+    editor, other = await editors.open(kind, url), await editors.open(kind, url)
+    await editor.synced()
+    await editor.do("fill", "body", 9 << 20)
+    assert "8388608 are allowed" in await denied(editors, editor, code=4403)
+    await other.append("unharmed")
+    witness = await editors.open(kind, url)
+    await witness.shows("unharmed")

@@ -104,9 +104,11 @@ async def test_awareness_returns_when_the_relay_restarts(
     for editor in (ada, bob):
         await editor.heard("ended", after=mark)
         await editor.sees()
+    clocks = [await editor.do("clock") for editor in (ada, bob)]
     async with Relay(location, port=port):
         await ada.sees(BOB)
         await bob.sees(ADA)
+        assert [await editor.do("clock") for editor in (ada, bob)] == [c + 1 for c in clocks]
 
 
 async def test_awareness_is_renewed(editors: Node, url: str) -> None:
