@@ -354,6 +354,10 @@ class World:
         check_presence(self.pages, exactly=False)
         await asyncio.sleep(GONE_SECONDS)
         check_presence(self.pages, exactly=True)
+        for page in self.pages[:1]:
+            page.leave.set()
+            await asyncio.sleep(SEEN_SECONDS)
+            check_presence([each for each in self.pages if each is not page], exactly=True)
 
     def _people(self, *more: Device) -> list[Device | Page]:
         return [*self.devices, *more, *self.pages]

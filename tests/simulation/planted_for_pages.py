@@ -1,0 +1,145 @@
+"""Bugs planted into what the relay does for Yjs clients, to prove that pages find them."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from syncline.channel import Channel
+from syncline.editor import Editor
+from syncline.engine.document import EMPTY_UPDATE
+from syncline.engine.messages import Entry, Refusal
+from syncline.engine.updates import StateVector, encode_state_vector
+from syncline.engine.yjs.messages import Client, Message, SyncStatus, SyncStep1, SyncStep2
+from syncline.engine.yjs.presence import Presence
+from syncline.open_document import Follower, OpenDocument
+
+from .planted import Plant
+
+Tell = Callable[[Message], Awaitable[None]]
+
+
+def acknowledged_to_editors_before_commit(patch: pytest.MonkeyPatch) -> None:
+    """An editor's update is acknowledged when it is queued."""
+
+    async def write(self: Editor, channel: Channel, update: bytes, *, whole: bool) -> None:
+        self._acknowledge(channel, whole=whole)
+        if update != EMPTY_UPDATE:
+            patch.setattr(Editor, "_acknowledge", lambda *_, **__: None)
+            await original(self, channel, update, whole=whole)
+            patch.setattr(Editor, "_acknowledge", acknowledge)
+
+    original, acknowledge = Editor._write, Editor._acknowledge
+    patch.setattr(Editor, "_write", write)
+
+
+def an_editors_position_read_too_late(patch: pytest.MonkeyPatch) -> None:
+    """What is committed while an answer is read from the store is in neither."""
+
+    async def answer(self: Channel, have: StateVector, tell: Tell) -> None:
+        self._asked = None
+        state_vector, update = await self._difference(have)
+        await tell(SyncStep1(encode_state_vector(state_vector)))
+        await tell(SyncStep2(update))
+        self._position = self.document.head
+        self._synced = True
+
+    patch.setattr(Channel, "_answer", answer)
+
+
+def the_answer_of_an_editor_thrown_away(patch: pytest.MonkeyPatch) -> None:
+    """What an editor wrote offline is acknowledged and not stored."""
+
+    async def news(self: Editor, channel: Channel, update: bytes) -> bytes:
+        await asyncio.sleep(0)
+        return EMPTY_UPDATE
+
+    patch.setattr(Editor, "_news", news)
+
+
+def an_editor_that_types_on_denied(patch: pytest.MonkeyPatch) -> None:
+    """Who wrote offline and types on before the relay has asked for it is denied the document."""
+    original = Editor._refused
+
+    def refused(self: Editor, channel: Channel, refusal: Refusal, *, whole: bool) -> None:
+        channel.asked_again = True
+        original(self, channel, refusal, whole=True)
+
+    patch.setattr(Editor, "_refused", refused)
+
+
+def an_acknowledgement_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Updates that a later answer brings are never acknowledged."""
+
+    def acknowledge(self: Editor, channel: Channel, *, whole: bool) -> None:
+        channel.expecting = channel.expecting and not whole
+        self.say(channel, SyncStatus(stored=True))
+
+    patch.setattr(Editor, "_acknowledge", acknowledge)
+
+
+def cursors_of_a_dropped_connection_kept(patch: pytest.MonkeyPatch) -> None:
+    """Who loses the connection stays in sight of the others."""
+
+    def leave(self: OpenDocument, follower: Follower) -> None:
+        self._followers.discard(follower)
+
+    patch.setattr(OpenDocument, "leave", leave)
+    patch.setattr(Presence, "expire", lambda *_: [])
+
+
+def a_returning_client_unseen(patch: pytest.MonkeyPatch) -> None:
+    """Who comes back at the clock that it had is not asked to raise it."""
+    patch.setattr(OpenDocument, "_introduce", lambda *_: None)
+
+
+def what_clients_send_on_believed(patch: pytest.MonkeyPatch) -> None:
+    """Whoever tells of a client counts as the connection of that client."""
+    original = Presence._is_news
+
+    def is_news(known: Any, channel: object, client: Client, *, introduction: bool) -> bool:
+        known.channel = channel
+        return original(known, channel, client, introduction=introduction)
+
+    patch.setattr(Presence, "_is_news", staticmethod(is_news))
+
+
+def updates_shown_to_editors_before_commit(patch: pytest.MonkeyPatch) -> None:
+    """An editor's update goes to the others at the document while it is committed."""
+    original = Editor._write
+
+    async def write(self: Editor, channel: Channel, update: bytes, *, whole: bool) -> None:
+        if update != EMPTY_UPDATE:
+            channel.document.publish(Entry(channel.address, update, channel.epoch), channel.author)
+        await original(self, channel, update, whole=whole)
+
+    patch.setattr(Editor, "_write", write)
+
+
+def nobody_told_of_changes(patch: pytest.MonkeyPatch) -> None:
+    """A slow editor that is too far behind is told nothing more."""
+
+    async def send_change(self: Channel, tell: Tell) -> None:
+        self._position = self.document.head
+
+    patch.setattr(Channel, "_send_change", send_change)
+
+
+ON_PAGES: list[Plant] = [
+    acknowledged_to_editors_before_commit,
+    updates_shown_to_editors_before_commit,
+    an_editors_position_read_too_late,
+    the_answer_of_an_editor_thrown_away,
+    an_editor_that_types_on_denied,
+    an_acknowledgement_forgotten,
+    nobody_told_of_changes,
+    cursors_of_a_dropped_connection_kept,
+    a_returning_client_unseen,
+    what_clients_send_on_believed,
+]
+"""These show only where there are pages, which is where connections lose nothing but their end."""
