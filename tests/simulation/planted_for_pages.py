@@ -24,13 +24,20 @@ from .planted import Plant
 Tell = Callable[[Message], Awaitable[None]]
 
 
+def _nothing(*_: object, **__: object) -> None: ...
+
+
+def _nobody(*_: object) -> list[int]:
+    return []
+
+
 def acknowledged_to_editors_before_commit(patch: pytest.MonkeyPatch) -> None:
     """An editor's update is acknowledged when it is queued."""
 
     async def write(self: Editor, channel: Channel, update: bytes, *, whole: bool) -> None:
         self._acknowledge(channel, whole=whole)
         if update != EMPTY_UPDATE:
-            patch.setattr(Editor, "_acknowledge", lambda *_, **__: None)
+            patch.setattr(Editor, "_acknowledge", _nothing)
             await original(self, channel, update, whole=whole)
             patch.setattr(Editor, "_acknowledge", acknowledge)
 
@@ -90,12 +97,12 @@ def cursors_of_a_dropped_connection_kept(patch: pytest.MonkeyPatch) -> None:
         self._followers.discard(follower)
 
     patch.setattr(OpenDocument, "leave", leave)
-    patch.setattr(Presence, "expire", lambda *_: [])
+    patch.setattr(Presence, "expire", _nobody)
 
 
 def a_returning_client_unseen(patch: pytest.MonkeyPatch) -> None:
     """Who comes back at the clock that it had is not asked to raise it."""
-    patch.setattr(OpenDocument, "_introduce", lambda *_: None)
+    patch.setattr(OpenDocument, "_introduce", _nothing)
 
 
 def what_clients_send_on_believed(patch: pytest.MonkeyPatch) -> None:
