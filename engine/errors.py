@@ -243,9 +243,15 @@ class InvalidValue(SynclineError):
     code = "invalid-value"
 
     def __init__(
-        self, message: str, *, hint: str, rule: str = "", suggestion: object = None
+        self,
+        message: str,
+        *,
+        hint: str,
+        rule: str = "",
+        suggestion: object = None,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, retry_after=retry_after)
         self.rule = rule
         self.suggestion = suggestion
 

@@ -77,10 +77,9 @@ class OneOf(Check):
             not strange, self.name, f"takes no {strange[:1]}", "Values are texts and whole numbers."
         )
         self.values = values
-        self._exact = {(type(value), value) for value in values}
         self._folded: dict[str, str | int] = {}
         for spelling, value in [*((value, value) for value in values), *synonyms.items()]:
-            known = (type(value), value) in self._exact
+            known = self._knows(value)
             check_option(
                 known,
                 self.name,
@@ -97,7 +96,7 @@ class OneOf(Check):
                 )
 
     def apply(self, value: Any, row: Row) -> Any:
-        if value is None or (type(value), value) in self._exact:
+        if value is None or self._knows(value):
             return value
         folded = value.strip().casefold() if isinstance(value, str) else None
         if folded in self._folded:
@@ -109,6 +108,9 @@ class OneOf(Check):
             hint="Correct it, or add a synonym.",
             suggestion=self._folded[close[0]] if close else None,
         )
+
+    def _knows(self, value: object) -> bool:
+        return any(type(value) is type(each) and value == each for each in self.values)
 
     def _spelled(self) -> str:
         return ", ".join(str(value) for value in self.values)

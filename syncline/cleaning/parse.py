@@ -97,9 +97,10 @@ def _text(value: object) -> str:
 
 
 def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
     entries = _list(value)
-    entries = [value] if entries is None else entries
-    if not all(isinstance(entry, str) for entry in entries):
+    if entries is None or not all(isinstance(entry, str) for entry in entries):
         raise _refuse(value, "a text or a list of texts")
     return tuple(entries)
 
