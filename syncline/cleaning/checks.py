@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from .rule import Row, Rule, check_option
+from .rule import Row, Rule, Stage, check_option
 
 
 class Check(Rule):
-    stage: ClassVar[Literal["text", "type", "check"]] = "check"
+    stage: ClassVar[Stage] = "check"
 
 
 class MaxLength(Check):

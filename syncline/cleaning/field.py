@@ -8,13 +8,12 @@ from typing import Any, Literal, TypeAlias
 from syncline.engine.errors import InvalidRule
 
 from .checks import MaxLength, OneOf, Pattern, Required
-from .rule import Row, Rule, settle
+from .rule import STAGES, Row, Rule, settle
 from .text import TEXT_RULES, Casefold, Lowercase, Uppercase
 
 OnInvalid: TypeAlias = Literal["keep-old", "blank", "quarantine", "stop"]
 ON_INVALID: tuple[OnInvalid, ...] = ("keep-old", "blank", "quarantine", "stop")
 
-_STAGES = ("text", "type", "check")
 _CASES = (Lowercase, Uppercase, Casefold)
 
 
@@ -26,7 +25,7 @@ class FieldCleaner:
     """
 
     def __init__(self, rules: Iterable[Rule], on_invalid: OnInvalid = "quarantine") -> None:
-        self.rules = tuple(sorted(rules, key=lambda rule: _STAGES.index(rule.stage)))
+        self.rules = tuple(sorted(rules, key=lambda rule: STAGES.index(rule.stage)))
         self.on_invalid = on_invalid
         for message, hint in contradictions(self.rules, on_invalid):
             raise InvalidRule(message, hint=hint)

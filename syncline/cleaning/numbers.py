@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from .rule import Row, Rule, check_option, library
+from .rule import Row, Rule, Stage, check_option, library
 
 Rounding: TypeAlias = Literal["half-even", "half-up", "down", "refuse"]
 
@@ -34,7 +34,7 @@ class Number(Rule):
     """
 
     name: ClassVar[str] = "Decimal"
-    stage: ClassVar[Literal["text", "type", "check"]] = "type"
+    stage: ClassVar[Stage] = "type"
     gives: ClassVar[type] = Decimal
 
     def __init__(
@@ -113,7 +113,7 @@ class Integer(Rule):
     """An int, from digits with or without a sign, or from a number without a fraction."""
 
     name: ClassVar[str] = "Integer"
-    stage: ClassVar[Literal["text", "type", "check"]] = "type"
+    stage: ClassVar[Stage] = "type"
     gives: ClassVar[type] = int
 
     def apply(self, value: Any, row: Row) -> Any:
@@ -137,7 +137,7 @@ class Boolean(Rule):
     """A bool, from ``true``, ``false``, 1 and 0, and from ``words``, whatever their case."""
 
     name: ClassVar[str] = "Boolean"
-    stage: ClassVar[Literal["text", "type", "check"]] = "type"
+    stage: ClassVar[Stage] = "type"
     gives: ClassVar[type] = bool
 
     def __init__(self, words: Mapping[str, bool] | None = None) -> None:

@@ -9,16 +9,19 @@ because the last pass was a pass over the result. A value that does not come to 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from syncline.engine.errors import InvalidRule, InvalidValue, MissingLibrary
 
 MAX_PASSES = 16
 """How often a value goes through its rules to come to rest; real ones take two or three."""
 
-Row = Mapping[str, Any]
+Row: TypeAlias = Mapping[str, Any]
 """The other fields of the value's row or record, by name."""
+Stage: TypeAlias = Literal["text", "type", "check"]
+STAGES: tuple[Stage, ...] = ("text", "type", "check")
 
 
 class Rule:
@@ -29,7 +32,7 @@ class Rule:
     """
 
     name: ClassVar[str]
-    stage: ClassVar[Literal["text", "type", "check"]] = "text"
+    stage: ClassVar[Stage] = "text"
     gives: ClassVar[type] = str
     """The type of the values that come out; of a rule of the stage ``type``."""
 
@@ -72,7 +75,7 @@ class TextRule(Rule):
 class TypedText(Rule):
     """A rule that reads text, without the white space around it, as a type, and gives text."""
 
-    stage: ClassVar[Literal["text", "type", "check"]] = "type"
+    stage: ClassVar[Stage] = "type"
 
     def apply(self, value: Any, row: Row) -> Any:
         if not isinstance(value, str):
@@ -91,18 +94,34 @@ class TypedText(Rule):
         raise NotImplementedError
 
 
-def settle(value: Any, row: Row, rules: Iterable[Rule]) -> Any:
+def settle(value: Any, row: Row, rules: Sequence[Rule]) -> Any:
     """``value`` after as many passes through ``rules`` as it takes to come to rest.
 
-    Raises InvalidValue if a rule refuses it, or if it does not come to rest in 16 passes.
+    Each stage comes to rest before the next one acts, so that a check does not refuse what is half
+    repaired. Raises InvalidValue if a rule refuses the value, or if it does not come to rest in 16
+    passes.
     """
-    rules = tuple(rules)
+    stages = [[rule for rule in rules if rule.stage == stage] for stage in STAGES]
+    stages = [stage for stage in stages if stage]
+    if len(stages) > 1:
+        return _repeat(
+            value, rules, lambda value: reduce(partial(_settle_stage, row), stages, value)
+        )
+    return _settle_stage(row, value, rules)
+
+
+def _settle_stage(row: Row, value: Any, rules: Sequence[Rule]) -> Any:
+    return _repeat(value, rules, lambda value: reduce(partial(_apply, row), rules, value))
+
+
+def _apply(row: Row, value: Any, rule: Rule) -> Any:
+    return value if value is None and rule.stage != "check" else rule.apply(value, row)
+
+
+def _repeat(value: Any, rules: Sequence[Rule], step: Callable[[Any], Any]) -> Any:
     before = value
     for _ in range(MAX_PASSES):
-        after = before
-        for rule in rules:
-            if after is not None or rule.stage == "check":
-                after = rule.apply(after, row)
+        after = step(before)
         if _same(before, after):
             return after
         before = after
@@ -139,6 +158,11 @@ def _same(before: Any, after: Any) -> bool:
 
 
 def _shorten(value: object) -> str:
-    text = f'"{value}"' if isinstance(value, str) else repr(value)
-    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    try:
+        text = f'"{value}"' if isinstance(value, str) else str(value)
+    except ValueError:  # Python writes no int of more than 4,300 digits
+        text = "A number of thousands of digits"
+    text = "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:60]
+    )
+    return text if len(text) < 60 else f"{text[:57]}..."

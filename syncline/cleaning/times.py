@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
 
-from .rule import Row, Rule, check_option
+from .rule import Row, Rule, Stage, check_option
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Date(Rule):
     read as two dates is refused."""
 
     name: ClassVar[str] = "Date"
-    stage: ClassVar[Literal["text", "type", "check"]] = "type"
+    stage: ClassVar[Stage] = "type"
     gives: ClassVar[type] = date
 
     def __init__(self, *formats: str) -> None:
@@ -60,7 +60,7 @@ class DateTime(Rule):
     """
 
     name: ClassVar[str] = "DateTime"
-    stage: ClassVar[Literal["text", "type", "check"]] = "type"
+    stage: ClassVar[Stage] = "type"
     gives: ClassVar[type] = datetime
 
     def __init__(self, *formats: str, zone: str | None = None) -> None:
