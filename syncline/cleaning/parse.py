@@ -197,7 +197,7 @@ def _clean(entries: Any, where: str, problems: list[Problem]) -> list[Rule]:
         if isinstance(entry, dict):
             known = [rule.name for rule in TEXT_RULES]
             rules += _from_table(cast("dict[str, Any]", entry), at, _CLEAN_TABLES, known, problems)
-        elif entry in _CLEAN_TABLES and entry not in {rule.name for rule in TEXT_RULES}:
+        elif str(entry) in _CLEAN_TABLES.keys() - {rule.name for rule in TEXT_RULES}:
             message = f"The rule {entry!r} needs an option."
             problems.append(Problem(at, message, f"Write {{ {entry} = … }}."))
         else:
@@ -210,7 +210,7 @@ def _type(spec: Any, where: str, problems: list[Problem]) -> list[Rule]:
         return []
     if isinstance(spec, dict):
         return _from_table(cast("dict[str, Any]", spec), where, _TYPE_TABLES, (), problems)
-    if spec not in _TYPES:
+    if not isinstance(spec, str) or spec not in _TYPES:
         hint = meant(str(spec), _TYPES)
         problems.append(Problem(where, f"There is no type {spec!r}.", hint))
         return []
