@@ -40,10 +40,15 @@ def test_a_field_that_one_of_them_lacks_says_nothing() -> None:
     assert similar(rows, ["email"]) == []
 
 
-def test_a_typing_error_at_the_beginning_of_a_word() -> None:
-    rows = [person("Alan Zuring"), person("Alan Turing"), person("Blan Turing")]
-    pairs = {(pair.first, pair.second) for pair in similar(rows, ["name"])}
+def test_a_typing_error_at_the_beginning_or_the_end_of_a_word() -> None:
+    rows = [person("Namilton"), person("Hamilton"), person("Hamiltoe")]
+    pairs = {(pair.first, pair.second) for pair in similar(rows, ["name"], 85)}
     assert pairs == {(0, 1), (1, 2)}
+
+
+def test_a_typing_error_that_moves_a_word_in_the_alphabet() -> None:
+    rows = [person("Alan Turing"), person("Zlan Turing")]
+    assert [pair.score for pair in similar(rows, ["name"])] == [90.9]
 
 
 @pytest.mark.parametrize(("fields", "threshold"), [([], 90), (["name"], 0), (["name"], 101)])

@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
     def rules(self) -> tuple[FieldCleaner, Rule]:
         """The rule twice: as the file says it, and as the record does."""
-        written: Rule = eval(self.written, vars(cleaning))  # noqa: S307  # the page is ours
+        written: Rule = eval(self.written, dict(vars(cleaning)))  # noqa: S307  # the page is ours
         key, value = (
             ("type", self.stated) if written.stage == "type" else ("clean", f"[{self.stated}]")
         )
