@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from email.utils import parseaddr
 from ipaddress import IPv6Address
 from typing import ClassVar
 from urllib.parse import SplitResult, urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from .rule import Row, TypedText, check_option, library
 
 _LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")
+_ANGLED = re.compile(r"<([^<>]*)>")
 _PORTS = {"http": 80, "https": 443, "ftp": 21}
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 
@@ -101,7 +101,10 @@ def _inner_address(text: str) -> str | None:
     """The address in ``Ada <ada@example.com>`` or ``mailto:ada@example.com``."""
     from email_validator import EmailNotValidError
 
-    for candidate in (parseaddr(text)[1], text.removeprefix("mailto:"), "".join(text.split())):
+    # Not email.utils.parseaddr: it recurses once per dot, and long text exhausts the stack.
+    angled = _ANGLED.search(text)
+    inside = angled[1] if angled else text.removeprefix("mailto:")
+    for candidate in (inside, "".join(inside.split())):
         try:
             return _address(candidate)
         except EmailNotValidError:

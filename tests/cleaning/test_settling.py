@@ -154,6 +154,14 @@ def test_each_rule(rule: Rule) -> None:
     assert any(taken)
 
 
+@pytest.mark.parametrize(
+    "rule", RULES, ids=[f"{place}-{rule.name}" for place, rule in enumerate(RULES)]
+)
+def test_long_text_is_cleaned_or_refused_like_any_other(rule: Rule) -> None:
+    for piece in ("a", "1.", "&amp;", "Ã¼", "क\u200d", "(", "<", "a@b.c ", "http://a.", "\n"):
+        check_settled(rule, piece * (30_000 // len(piece)), {}, {})
+
+
 @settings(max_examples=EXAMPLES * 10, deadline=None)
 @given(SPECS, VALUES, ROWS, ROWS)
 @example({"clean": ["collapse-space", "strip-control"]}, "a \u200b b", {}, {})
