@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ from syncline.engine.schema import (
 )
 from syncline.engine.types import ValueType
 
-from .record_rules import check_default, check_reads, cleaning_of
+from .record_rules import OtherFields, check_default, check_reads, cleaning_of
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -311,24 +311,6 @@ class _Field:
             raise AssertionError("a register has no view")
         collection = record.__schema__.collection
         return self.spec.view(_host_of(record), collection, self.spec.name, self.spec.value)
-
-
-class OtherFields(Mapping[str, Any]):
-    """The fields of a record as a mapping that reads them when asked."""
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._record.__schema__.fields:
-            raise KeyError(name)
-        return getattr(self._record, name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._record.__schema__.fields)
-
-    def __len__(self) -> int:
-        return len(self._record.__schema__.fields)
 
 
 def _host_of(record: Record) -> Host:
