@@ -13,6 +13,8 @@
     │   ├── OutOfRange          out-of-range        (also an IndexError)
     │   ├── InvalidName         invalid-name        (also a ValueError)
     │   ├── InvalidUrl          invalid-url         (also a ValueError)
+    │   ├── InvalidRule         invalid-rule        a cleaning rule that cannot be made
+    │   ├── MissingLibrary      missing-library     an extra of the package is not installed
     │   ├── RecordExists        record-exists
     │   ├── RecordNotFound      record-not-found    (also a KeyError)
     │   ├── TransactionConflict transaction-conflict
@@ -34,6 +36,7 @@
     ├── AccessError             who may do what at a relay
     │   ├── NotAuthenticated    not-authenticated   no credentials, or none that the relay knows
     │   └── NotAllowed          not-allowed         the principal may not read or write this
+    ├── InvalidValue            invalid-value       a cleaning rule found no valid form of a value
     ├── UpdateRefused           one update of one document
     │   ├── InvalidUpdate       invalid-update
     │   └── MissingDependencies missing-dependencies
@@ -119,6 +122,14 @@ class InvalidName(UsageError, ValueError):
 
 class InvalidUrl(UsageError, ValueError):
     code = "invalid-url"
+
+
+class InvalidRule(UsageError):
+    code = "invalid-rule"
+
+
+class MissingLibrary(UsageError):
+    code = "missing-library"
 
 
 class RecordExists(UsageError):
@@ -223,6 +234,26 @@ class NotAuthenticated(AccessError):
 
 class NotAllowed(AccessError):
     code = "not-allowed"
+
+
+class InvalidValue(SynclineError):
+    """A value has no form that the cleaning rule called ``rule`` takes. ``suggestion`` is the value
+    that may have been meant, or None."""
+
+    code = "invalid-value"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str,
+        rule: str = "",
+        suggestion: object = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after=retry_after)
+        self.rule = rule
+        self.suggestion = suggestion
 
 
 class UpdateRefused(SynclineError):

@@ -9,10 +9,13 @@ from typing import Any, Literal, TypeAlias
 
 from .cells import Cell, Cells
 from .document import Document
-from .errors import SchemaMismatch, UnknownField
+from .errors import InvalidValue, SchemaMismatch, UnknownField, ValueRefused
 from .fields import FieldView, Text
 from .types import ValueType
 
+Cleaner: TypeAlias = Callable[[Any, Mapping[str, Any]], Any]
+"""Gives the form of a value that is stored, by the other fields of its record. Raises
+InvalidValue."""
 OnConflict: TypeAlias = Literal["newest", "surface", "max", "min"]
 DeleteVsEdit: TypeAlias = Literal["delete-wins", "keep-edit"]
 
@@ -38,11 +41,29 @@ class FieldSpec:
     view: type[FieldView] | None = None
     default: Callable[[], Any] | None = None
     on_conflict: OnConflict = "newest"
+    clean: Cleaner | None = None
 
     @property
     def kind(self) -> str:
         """What decides the layout: ``register`` or the view's kind."""
         return REGISTER if self.view is None else self.view.kind
+
+    def encode(self, value: Any, others: Mapping[str, Any], owner: str, where: str) -> bytes:
+        """The encoded form of ``value``, cleaned by ``others``, the other fields of its record.
+
+        ``owner`` is the field in its collection, ``where`` the field of the very record. Raises
+        WrongType, ValueRefused.
+        """
+        if self.clean is None:
+            return self.value.encode(value, owner)
+        try:
+            cleaned = self.clean(value, others)
+        except InvalidValue as error:
+            self.value.encode(value, owner)  # WrongType says more than that a rule refused it
+            raise ValueRefused(
+                f"{where}: {error.message.removesuffix('.')} (rule {error.rule}).", hint=error.hint
+            ) from error
+        return self.value.encode(cleaned, owner)
 
     def choose(self, cells: Cells) -> Cell | None:
         """The cell that this field shows, by its policy."""

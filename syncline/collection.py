@@ -48,10 +48,11 @@ class Collection(Generic[R]):
                 hint="Get it with collection.get(key) and change its fields.",
             )
         self._check_fields(fields)
+        registers = self._encode_registers(address, fields)
         record, host = self._attach(address)
         with self._workspace.transaction(f"create {address}"):
             with self._workspace.writing(address) as document:
-                self._write_registers(document, host, fields)
+                self._write_registers(document, host, registers)
             for name, value in fields.items():
                 if self._schema.fields[name].view is not None:
                     getattr(record, name).fill(value)
@@ -67,16 +68,23 @@ class Collection(Generic[R]):
                     hint=f"Give it: create({name}=…), or declare a default for it.",
                 )
 
+    def _encode_registers(self, address: Address, fields: dict[str, Any]) -> dict[str, bytes]:
+        """The encoded registers by stored name."""
+        specs = self._schema.fields
+        defaults = {name: spec.default() for name, spec in specs.items() if spec.default}
+        others = defaults | fields
+        return {
+            specs[name].name: specs[name].encode(
+                value, others, f"{self.name}.{name}", f"{address}.{name}"
+            )
+            for name, value in fields.items()
+            if specs[name].view is None
+        }
+
     def _write_registers(
-        self, document: Document, host: RecordHost, fields: dict[str, Any]
+        self, document: Document, host: RecordHost, registers: dict[str, bytes]
     ) -> None:
         cells = cells_of(document, REGISTERS)
-        specs = [(self._schema.fields[name], name, value) for name, value in fields.items()]
-        registers = {
-            spec.name: spec.value.encode(value, f"{self.name}.{name}")
-            for spec, name, value in specs
-            if spec.view is None
-        }
         write_live(document, True, self._schema.delete_vs_edit, host.tick(cells.stamp(LIVE)))
         for name, encoded in registers.items():
             cells.write(name, encoded, host.tick(cells.stamp(name)))

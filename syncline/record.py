@@ -42,9 +42,12 @@ from syncline.engine.schema import (
 )
 from syncline.engine.types import ValueType
 
+from .record_rules import OtherFields, check_default, check_reads, cleaning_of
+
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
+    from .cleaning.field import FieldCleaner
     from .workspace import Workspace
 
 T = TypeVar("T")
@@ -186,7 +189,13 @@ class Record:
                 f"The record class {cls.__name__} names no collection.",
                 hint=f'Write `class {cls.__name__}(Record, collection="…")`.',
             )
-        fields = {name: _field_spec(cls, collection, name, hint) for name, hint in _hints(cls)}
+        hints = _hints(cls)
+        typed = {name: cleaning_of(hint, f"{collection}.{name}") for name, hint in hints}
+        check_reads(collection, {name: rules for name, (_, rules) in typed.items()})
+        fields = {
+            name: _field_spec(cls, collection, name, hint, rules)
+            for name, (hint, rules) in typed.items()
+        }
         _check_stored_names(collection, fields)
         cls.__schema__ = Schema(check_collection(collection), fields, delete_vs_edit)
         check_projectable(cls.__schema__)
@@ -290,8 +299,9 @@ class _Field:
                 f"{where} is a {self.spec.view.__name__}, which is edited, not assigned.",
                 hint="Use its methods, for example append, add, insert or +=.",
             )
-        encoded = self.spec.value.encode(value, where)
         host = _host_of(record)
+        precisely = f"{_address_of(record)}.{self.name}"
+        encoded = self.spec.encode(value, OtherFields(record), where, precisely)
         with host.writing() as document:
             cells = cells_of(document, REGISTERS)
             cells.write(self.spec.name, encoded, host.tick(cells.stamp(self.spec.name)))
@@ -391,7 +401,9 @@ def _hints(cls: type[Record]) -> list[tuple[str, Any]]:
     return [(name, hint) for name, hint in hints.items() if name not in inherited]
 
 
-def _field_spec(cls: type[Record], collection: str, name: str, annotation: Any) -> FieldSpec:
+def _field_spec(
+    cls: type[Record], collection: str, name: str, annotation: Any, rules: FieldCleaner | None
+) -> FieldSpec:
     owner = f"{collection}.{name}"
     declared: Any = cls.__dict__.get(name, _REQUIRED)
     if not isinstance(declared, _Declaration):
@@ -406,9 +418,17 @@ def _field_spec(cls: type[Record], collection: str, name: str, annotation: Any) 
                 f"{owner} is a {view.__name__}, which takes no default and no conflict policy.",
                 hint="It starts empty and merges by itself.",
             )
+        if rules is not None:
+            raise SchemaError(
+                f"{owner} is a {view.__name__}, which takes no cleaning rules.",
+                hint="Rules clean values that are assigned, such as those of a str field.",
+            )
         item = get_args(annotation) or (Any,)
         return FieldSpec(stored, ValueType(item[0], owner), view)
     value = ValueType(annotation, owner)
     if declared.default is not None:
         value.encode(declared.default(), owner)
-    return FieldSpec(stored, value, None, declared.default, declared.on_conflict)
+        if rules is not None:
+            check_default(rules, declared.default(), owner)
+    clean = None if rules is None else rules.clean
+    return FieldSpec(stored, value, None, declared.default, declared.on_conflict, clean)
