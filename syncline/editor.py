@@ -292,11 +292,13 @@ class Editor(ABC):
         if refusal.code == EPOCH_CHANGED:
             self.deny(channel, channel.former())
         elif refusal.code == MISSING_DEPENDENCIES and not (whole and channel.asked_again):
-            # An editor that wrote offline goes on typing before it is asked for what it wrote.
-            channel.unanswered += 1
-            channel.asked_again = channel.asked_again or whole
-            if whole or not channel.expecting:
+            if channel.expecting and not whole:
+                # An editor that wrote offline goes on typing before it is asked for what it wrote.
+                channel.unanswered += 1
+            else:
+                # The answer, a step 2, is acknowledged in the place of this.
                 channel.expecting = True
+                channel.asked_again = whole
                 self.say(channel, SyncStep1(refusal.state_vector or encode_state_vector({})))
         else:
             self.deny(channel, PeerError(refusal.code, refusal.message, hint=refusal.hint))

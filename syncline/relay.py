@@ -175,8 +175,8 @@ class RelayCore:
         name: str | None = None
         path = request.path.strip("/")
         if request.subprotocol != SUBPROTOCOL:
-            path, slash, rest = unquote(path).partition("/")
-            name = rest if slash else None
+            path, _, rest = unquote(request.path.removeprefix("/")).partition("/")
+            name = rest or None
         try:
             workspace = check_workspace(path)
         except InvalidName as error:

@@ -41,6 +41,8 @@ BACKLOG = 1024
 """Connections that the system takes while the relay is busy: one that finds no room is not refused
 but tried again by the client's system, a second later and then ever more slowly. Linux cuts this to
 ``net.core.somaxconn``."""
+FRAME_TOO_LARGE = 4413
+"""The close code for a client that is no replica and sends a frame beyond the limit."""
 _RETRY_SECONDS = 5  # in the answer to who finds no room
 _UNSENT_MARGIN = 1 << 20  # for the answers to pings, beyond the frame that is being sent
 _SOCKET_SECONDS = 1.0  # for the sockets to go away once they are aborted
@@ -250,9 +252,17 @@ def _bounded_connection(
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
+            setattr(self.protocol, "fail", self.fail)  # noqa: B010  mypy knows no method as a slot
             sockets.add(self)
             if len(sockets) > max_sockets:  # most of them have not asked for anything yet
                 self.transport.abort()
+
+        def fail(self, code: int, reason: str = "") -> None:
+            # y-websocket would send a frame that is too large again and again after 1009; what
+            # begins with 44 it takes for final.
+            if code == 1009 and self.protocol.subprotocol != SUBPROTOCOL:
+                code, reason = FRAME_TOO_LARGE, "the change is too large to be sent at once"
+            type(self.protocol).fail(self.protocol, code, reason)
 
         def connection_lost(self, exc: Exception | None) -> None:
             sockets.discard(self)

@@ -85,6 +85,7 @@ async def opened(editor: Hocuspocus, name: str, token: str = "") -> bytes:
         ("/crm/", b"\0\0\1\0", 4400, "the URL names no document"),
         ("/C%20R%20M/pages/a", b"\0\0\1\0", 4400, "cannot name a workspace"),
         ("/crm/pages/a%2Fb", b"\0\0\1\0", 4400, "contains '/'"),
+        ("/crm/pages/", b"\0\0\1\0", 4400, "is empty"),
         ("/crm/Pages/a", b"\0\0\1\0", 4400, "cannot name a collection"),
         ("/crm/pages/a%FF", b"\0\0\1\0", 4400, "contains"),
         ("/crm/pages/a", b"\0\3", 4400, "unknown type 3"),

@@ -122,7 +122,9 @@ def check_the_end(devices: Sequence[Device], relay: Store, pages: Sequence[Page]
     for page in pages:
         for tab in page.tabs:
             held = (dict(tab.document.state_vector()), tab.document.to_dict())
-            assert held == expected[tab.address], f"{page.name} shows something else than the relay"
+            assert held == expected.get(tab.address, ({}, {})), (
+                f"{page.name} shows something else than the relay"
+            )
     marks = [*(device.marks for device in devices)]
     marks += [tab.marks for page in pages for tab in page.tabs]
     for device in devices:

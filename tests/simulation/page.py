@@ -14,6 +14,7 @@ from syncline.engine.document import Document
 from syncline.engine.errors import TransportClosed, TransportError
 from syncline.engine.lib0 import Reader, write_string
 from syncline.engine.names import Address
+from syncline.engine.schema import LIVE, REGISTERS
 from syncline.engine.updates import covers, decode_state_vector, encode_state_vector, parse_update
 from syncline.engine.yjs import hocuspocus, y_websocket
 from syncline.engine.yjs.messages import (
@@ -44,8 +45,8 @@ BACKOFF_SECONDS = 2.5
 BEAT_SECONDS = 3.0
 WATCHDOG_SECONDS = 30.0
 """Quiet after which a provider gives its connection up."""
-LINGER_SECONDS = 0.5
-"""How long a machine goes on delivering for a program that has quit."""
+LAST_FRAMES_SECONDS = 0.5
+"""In which what was sent leaves: a process that has ended sends nothing more."""
 GARBLED = b"\xff"
 
 
@@ -146,12 +147,15 @@ class Page:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.sleep(LINGER_SECONDS)
+            await asyncio.sleep(LAST_FRAMES_SECONDS)
 
     def _edit(self) -> None:
         tab = self.rng.choice(self.tabs)
         if self.rng.random() < 0.3:
             self._aware(tab, tab.awareness.say(f'{{"at":{self._count}}}', self._now()), local=True)
+        fields = tab.document.map(REGISTERS).items()
+        if tab.name == NOTES and not any(key.startswith(f"{LIVE}/") for key in fields):
+            return  # a form shows no record that does not exist
         root = tab.document.text(ROOTS[tab.name])
         content = root.content()
         self._count += 1

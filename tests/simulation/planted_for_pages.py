@@ -28,6 +28,13 @@ from .planted import Plant
 Tell = Callable[[Message], Awaitable[None]]
 
 
+def _nothing(*_: object, **__: object) -> None: ...
+
+
+def _nobody(*_: object) -> list[int]:
+    return []
+
+
 def acknowledged_to_editors_before_commit(patch: pytest.MonkeyPatch) -> None:
     """An editor's update is acknowledged when it is queued."""
     submit = Committer.submit
@@ -110,8 +117,8 @@ def a_former_history_let_in(patch: pytest.MonkeyPatch) -> None:
 
 def a_quiet_connection_left_alone(patch: pytest.MonkeyPatch) -> None:
     """Who hears nothing from others hears nothing at all."""
-    patch.setattr(YWebsocketEditor, "sign_of_life", lambda _self: None)
-    patch.setattr(HocuspocusEditor, "sign_of_life", lambda _self: None)
+    patch.setattr(YWebsocketEditor, "sign_of_life", _nothing)
+    patch.setattr(HocuspocusEditor, "sign_of_life", _nothing)
 
 
 def cursors_of_a_dropped_connection_kept(patch: pytest.MonkeyPatch) -> None:
@@ -125,7 +132,7 @@ def cursors_of_a_dropped_connection_kept(patch: pytest.MonkeyPatch) -> None:
 
 def nobody_expires(patch: pytest.MonkeyPatch) -> None:
     """Who goes without a word stays, told anew to everybody who comes."""
-    patch.setattr(Presence, "expire", lambda *_: [])
+    patch.setattr(Presence, "expire", _nobody)
 
 
 def an_introduction_no_news(patch: pytest.MonkeyPatch) -> None:
@@ -140,7 +147,7 @@ def an_introduction_no_news(patch: pytest.MonkeyPatch) -> None:
 
 def a_returning_client_unseen(patch: pytest.MonkeyPatch) -> None:
     """Who comes back at the clock that it had is not asked to raise it."""
-    patch.setattr(OpenDocument, "_introduce", lambda *_: None)
+    patch.setattr(OpenDocument, "_introduce", _nothing)
 
 
 def what_clients_send_on_believed(patch: pytest.MonkeyPatch) -> None:

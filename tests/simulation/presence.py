@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
-from .page import LINGER_SECONDS, Page
+from .page import LAST_FRAMES_SECONDS, Page
 
 SEEN_SECONDS = 2.0
 """Who comes or goes is noticed within this time, though nobody renews anything so soon."""
@@ -38,7 +38,7 @@ async def check_presence(
 
     leaving, dying, staying = rng.sample(pages, 3)
     leaving.leave.set()
-    await asyncio.sleep(LINGER_SECONDS + SEEN_SECONDS)
+    await asyncio.sleep(LAST_FRAMES_SECONDS + SEEN_SECONDS)
     _check([dying, staying], exactly=True)
     die(dying)
     given_up = [staying.given_up]

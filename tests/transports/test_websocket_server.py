@@ -22,6 +22,7 @@ from syncline.transports import (
 )
 from tests.transports.endpoints import closed, hung_up, until_closed
 from tests.transports.raw_client import (
+    BINARY,
     CLOSE,
     PING,
     TEXT,
@@ -265,3 +266,21 @@ async def test_a_peer_that_leaves_without_a_word() -> None:
             await asyncio.get_running_loop().sock_sendall(raw, frame(CLOSE, b""))
             async with asyncio.timeout(5):  # although the peer holds the socket
                 assert (await ends.get()).close_code == 1005  # a close frame without a code
+
+
+@pytest.mark.parametrize(
+    ("subprotocol", "code"),
+    # y-websocket tries again after all codes but those from 4400 to 4499.
+    [("syncline", 1009), (None, 4413), ("yjs", 4413)],
+)
+async def test_a_frame_that_is_too_large_ends_the_connection(
+    subprotocol: str | None, code: int
+) -> None:
+    async with (
+        WebSocketServer(until_closed, max_frame=1000) as server,
+        raw_websocket(server.port, subprotocol=subprotocol) as raw,
+        asyncio.timeout(10),
+    ):
+        announced = bytes([0x80 | BINARY, 0x80 | 126]) + (1001).to_bytes(2) + bytes(4)
+        await asyncio.get_running_loop().sock_sendall(raw, announced)
+        assert (await read_close(raw))[0] == code
