@@ -15,25 +15,23 @@ GONE_SECONDS = 35.0
 
 
 async def check_presence(
-    pages: Sequence[Page], rng: random.Random, die: Callable[[Page], None]
+    pages: Sequence[Page],
+    rng: random.Random,
+    die: Callable[[Page], None],
+    come: Callable[[], Page],
 ) -> None:
-    """Let pages come back, leave and die, one at a time, and look each time at what all see.
+    """Let pages come back, leave, die and come, one at a time, and look each time at what all see.
 
-    ``die`` kills a page so that the relay is not told.
+    ``die`` kills a page so that the relay is not told; ``come`` opens a new one.
     """
     await asyncio.sleep(SEEN_SECONDS)
     _check(pages, exactly=False)
-    given_up = [page.given_up for page in pages]
-    await asyncio.sleep(GONE_SECONDS)
-    _check(pages, exactly=True)
-    assert [page.given_up for page in pages] == given_up, "a connection was quiet for too long"
+    await _forget_the_gone(pages)
 
     for silently in (False, True):
         returning = rng.choice(pages)
         returning.lose_connection(silently=silently)
-        while not returning.settled():  # noqa: ASYNC110  the time is virtual
-            await asyncio.sleep(0.1)
-        await asyncio.sleep(SEEN_SECONDS)
+        await _settled(returning)
         _check(pages, exactly=True)
 
     leaving, dying, staying = rng.sample(pages, 3)
@@ -41,10 +39,26 @@ async def check_presence(
     await asyncio.sleep(LAST_FRAMES_SECONDS + SEEN_SECONDS)
     _check([dying, staying], exactly=True)
     die(dying)
-    given_up = [staying.given_up]
+    await _forget_the_gone([staying])
+    newcomer = come()
+    await newcomer.resting.wait()
+    await _settled(newcomer)
+    _check([staying, newcomer], exactly=True)
+
+
+async def _settled(page: Page) -> None:
+    """Wait until ``page`` has connected, and then as long as it may take to be seen."""
+    while not page.settled():  # noqa: ASYNC110  the time is virtual
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(SEEN_SECONDS)
+
+
+async def _forget_the_gone(pages: Sequence[Page]) -> None:
+    """Wait until nobody can be in sight any more who has gone. No connection breaks over it."""
+    given_up = [page.given_up for page in pages]
     await asyncio.sleep(GONE_SECONDS)
-    _check([staying], exactly=True)
-    assert [staying.given_up] == given_up, "a connection was quiet for too long"
+    _check(pages, exactly=True)
+    assert [page.given_up for page in pages] == given_up, "a connection was quiet for too long"
 
 
 def _check(pages: Sequence[Page], *, exactly: bool) -> None:

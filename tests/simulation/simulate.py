@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from typing import cast
 
+from syncline.engine.errors import InvalidUpdate, PeerError, StoreFailed, TransportError
+from syncline.ledger import EPOCH_CHANGED
+
 from .loop import VirtualLoop
 from .world import Calamity, World
 
@@ -39,6 +42,7 @@ def simulate(
 
     async def main() -> None:
         await World(str(seed), loop, lossy=lossy, calamity=calamity, pages=pages).run()
+        assert not (defects := loop.defects(_is_expected)), "\n".join(defects)
         assert not complaints.found, "\n".join(complaints.found)
 
     try:
@@ -48,6 +52,15 @@ def simulate(
     finally:
         logger.removeHandler(complaints)
     return loop.trace
+
+
+def _is_expected(error: BaseException) -> bool:
+    """What a background task may end with: connections break, disks are full for a while, and pages
+    are denied what is rebuilt, or for what is no update."""
+    known = isinstance(error, PeerError) and (
+        error.retry_after is not None or error.code in (EPOCH_CHANGED, InvalidUpdate.code)
+    )
+    return known or isinstance(error, TransportError | StoreFailed)
 
 
 def _first(error: BaseException) -> BaseException:
