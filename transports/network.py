@@ -56,8 +56,11 @@ class Faults:
 class _Connection:
     """One connection, and the route of its frames."""
 
-    def __init__(self, network: MemoryNetwork, client: str, listener: str) -> None:
+    def __init__(
+        self, network: MemoryNetwork, client: str, listener: str, *, reliable: bool
+    ) -> None:
         self.names = (client, listener)
+        self._reliable = reliable
         self._network = network
         self.ends = connect_pair(self, network.capacity, peers=(listener, client))
         self.task: asyncio.Task[None] | None = None
@@ -72,10 +75,12 @@ class _Connection:
 
     @property
     def ordered(self) -> bool:
-        return not self._network.faults.reorder
+        return self._reliable or not self._network.faults.reorder
 
     def delays(self) -> Sequence[float]:
         faults, rng = self._network.faults, self._network.rng
+        if self._reliable:
+            return (self.delay(),)
         if rng.random() < faults.drop:
             return ()
         copies = 2 if rng.random() < faults.duplicate else 1
@@ -136,17 +141,23 @@ class MemoryNetwork:
         del self._handlers[name]
 
     async def connect(
-        self, url: str, *, client: str = "client", request: Request | None = None
+        self,
+        url: str,
+        *,
+        client: str = "client",
+        request: Request | None = None,
+        reliable: bool = False,
     ) -> MemoryTransport:
         """Connect to who listens at ``url``. Raises RelayUnreachable, InvalidUrl.
 
         ``client`` names this end, for ``partition`` and ``drop_connections``; ``request`` is what
-        it asks for, if not what a replica asks for at this URL.
+        it asks for, if not what a replica asks for at this URL. The frames of a ``reliable``
+        connection are only delayed, and lost only while one end is cut off.
         """
         parse_relay_url(url)
         parts = urlsplit(url)
         listener = f"{parts.scheme}://{parts.netloc}"
-        connection = _Connection(self, client, listener)
+        connection = _Connection(self, client, listener, reliable=reliable)
         await asyncio.sleep(connection.delay())
         handler = self._handlers.get(listener)
         if handler is None or connection.cut:

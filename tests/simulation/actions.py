@@ -76,7 +76,7 @@ class Editor:
         self._marks.fresh.append(Edit(mark, removes=True))
 
     def _text(self, text: Any) -> None:
-        spans = [match.span() for match in _MARK.finditer(str(text))]
+        spans = mark_spans(str(text))
         if spans and self._rng.random() < 0.15:
             start, end = self._rng.choice(spans)
             mark = str(text)[start:end]
@@ -226,6 +226,11 @@ def present(replica: Replica) -> list[str]:
     if seeded is not None:
         assert (str(seeded.notes), int(seeded.visits)) == ("Welcome", 1), f"seeded twice: {seeded}"
     return found
+
+
+def mark_spans(text: str) -> list[tuple[int, int]]:
+    """Where the marks in ``text`` begin and end."""
+    return [match.span() for match in _MARK.finditer(text)]
 
 
 def _marks_in(text: str) -> list[str]:

@@ -115,18 +115,6 @@ def state_of(store: Store, workspace: str, address: Address) -> StateVector:
     return decode_state_vector(stored.state_vector) if stored else {}
 
 
-def check_presence(pages: Sequence[Page], *, exactly: bool) -> None:
-    """Each page sees all others at its documents, ``exactly`` if it sees nobody else."""
-    for page in pages:
-        for tab in page.tabs:
-            there = {
-                other.client for each in pages for other in each.tabs if other.name == tab.name
-            }
-            seen = set(tab.awareness.states)
-            assert there <= seen, f"{page.name} does not see {there - seen} at {tab.name}"
-            assert not exactly or seen == there, f"{page.name} sees {seen - there} at {tab.name}"
-
-
 def check_the_end(devices: Sequence[Device], relay: Store, pages: Sequence[Page]) -> None:
     """Everyone has everything, the same everywhere, and nothing waits."""
     expected = rebuilt(relay, WORKSPACE)

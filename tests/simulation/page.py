@@ -32,7 +32,7 @@ from syncline.ledger import EPOCH_CHANGED
 from syncline.stores import Store
 from syncline.transports import MemoryNetwork, Request, Transport
 
-from .actions import WIKI
+from .actions import WIKI, mark_spans
 from .awareness import TabAwareness
 from .invariants import WORKSPACE, state_of
 from .loop import Process
@@ -43,8 +43,11 @@ NOTES = "contacts/x"
 ROOTS = {WIKI: "page", NOTES: "text:notes"}
 BACKOFF_SECONDS = 2.5
 BEAT_SECONDS = 3.0
+WATCHDOG_SECONDS = 30.0
+"""Quiet after which a provider gives its connection up."""
 LAST_FRAMES_SECONDS = 0.5
 """In which what was sent leaves: a process that has ended sends nothing more."""
+GARBLED = b"\xff"
 
 
 class Tab:
@@ -59,6 +62,8 @@ class Tab:
         self.unsynced = 0
         self.synced = False
         self.denied = ""
+        self.garbled = False
+        """It has sent what is no update, over this connection."""
         self.epoch = 0
 
     @property
@@ -95,11 +100,14 @@ class Page:
         self.leave = asyncio.Event()
         self.restored = False
         """The relay has lost what came after a backup."""
+        self.given_up = 0
+        """Connections over which nothing came for too long."""
         self._network = network
         self._relay = relay
         self._fail = fail
         self._count = 0
         self._out: asyncio.Queue[bytes] | None = None  # while connected
+        self._watchdog: asyncio.Timeout | None = None
         self.tabs = [Tab(each, self._draw_client(), 0.0, []) for each in names]
 
     def _draw_client(self) -> int:
@@ -116,7 +124,7 @@ class Page:
         now = asyncio.get_running_loop().time()
         self._out = None
         for index, tab in enumerate(self.tabs):
-            keeps = self.persistent and not tab.denied
+            keeps = self.persistent and not _is_former(tab.denied)
             log = [tab.document.diff({})] if keeps else []
             self.tabs[index] = fresh = Tab(tab.name, self._draw_client(), now, log)
             fresh.marks = tab.marks
@@ -152,16 +160,29 @@ class Page:
         content = root.content()
         self._count += 1
         if tab.name == NOTES:
-            mark = f"<{self.name}{self._count}>"
-            tab.marks.fresh.append(Edit(mark))
-            root.insert(len(content), mark)
+            self._edit_notes(tab)
         elif content and self.rng.random() < 0.2:
             root.delete(self.rng.randrange(len(content)), 1)
         else:
             root.insert(self.rng.randrange(len(content) + 1), self.rng.choice("abé😀"))
         for update in tab.document.take_captured():
             tab.unsynced += 1
-            self._say(tab, Update(update))
+            garbled = self._out is not None and self.rng.random() < 0.01
+            tab.garbled = tab.garbled or garbled
+            self._say(tab, Update(GARBLED if garbled else update))
+
+    def _edit_notes(self, tab: Tab) -> None:
+        root = tab.document.text(ROOTS[NOTES])
+        content = root.content()
+        spans = mark_spans(content)
+        if spans and self.rng.random() < 0.15:
+            start, end = self.rng.choice(spans)
+            tab.marks.fresh.append(Edit(content[start:end], removes=True))
+            root.delete(start, end - start)
+        else:
+            mark = f"<{self.name}{self._count}>"
+            tab.marks.fresh.append(Edit(mark))
+            root.insert(self.rng.choice([0, *(end for _, end in spans)]), mark)
 
     @staticmethod
     def _now() -> float:
@@ -183,31 +204,54 @@ class Page:
 
     def _deny(self, tab: Tab) -> None:
         """The person was told, and loads the page anew."""
-        self._expect(EPOCH_CHANGED in tab.denied or "was rebuilt" in tab.denied, tab.denied)
+        self._expect(tab.garbled or _is_former(tab.denied), tab.denied)
         self.reload()
+
+    def lose_connection(self, *, silently: bool) -> None:
+        """Lose the connection, ``silently`` without the relay's noticing, as when a laptop changes
+        networks."""
+        for tab in self.tabs:
+            tab.synced = False
+        if not silently:
+            self._network.drop_connections(self.name)
+        elif self._watchdog is not None:
+            self._watchdog.reschedule(self._now())
 
     async def _converse(self) -> None:
         path = "/crm" if self.speaks_hocuspocus else f"/crm/{self.tabs[0].name}"
-        transport = await self._network.connect(RELAY_URL, client=self.name, request=Request(path))
+        transport = await self._network.connect(
+            RELAY_URL, client=self.name, request=Request(path), reliable=True
+        )
         out = self._out = asyncio.Queue()
         for tab in self.tabs:
             self._open(tab)
         sending = asyncio.create_task(self._send(transport, out))
+        reachable = True
         try:
-            while True:
-                frame = await transport.receive()
-                assert isinstance(frame, bytes)
-                self._take(frame)
-                if any(tab.denied for tab in self.tabs):
-                    return
+            await self._listen(transport)
         except TransportClosed as closed:
             if closed.close_code in range(4400, 4500):
                 self.tabs[0].denied = str(closed)
             raise
+        except TimeoutError:
+            self.given_up += 1
+            reachable = False
         finally:
+            self._watchdog = None
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-            await transport.close()
+            if reachable:
+                await transport.close()
+
+    async def _listen(self, transport: Transport) -> None:
+        """Take what comes, until a document is denied. Raises TransportClosed, and TimeoutError if
+        nothing comes for too long."""
+        async with asyncio.timeout(WATCHDOG_SECONDS) as self._watchdog:
+            while not any(tab.denied for tab in self.tabs):
+                frame = await transport.receive()
+                self._watchdog.reschedule(self._now() + WATCHDOG_SECONDS)
+                assert isinstance(frame, bytes)
+                self._take(frame)
 
     @staticmethod
     async def _send(transport: Transport, out: asyncio.Queue[bytes]) -> None:
@@ -219,6 +263,7 @@ class Page:
         state = self._relay.state(WORKSPACE, tab.address)
         tab.epoch = state.epoch if state else 0
         tab.unsynced = 1
+        tab.garbled = False
         if self.speaks_hocuspocus:
             frame = bytearray()
             write_string(frame, tab.name)
@@ -324,6 +369,11 @@ class Page:
             if self.speaks_hocuspocus and tab.unsynced:
                 return False
         return True
+
+
+def _is_former(reason: str) -> bool:
+    """Whether a document was denied because it was rebuilt."""
+    return EPOCH_CHANGED in reason or "was rebuilt" in reason
 
 
 def _from_server(frame: bytes, reader: Reader) -> Message | None:

@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 
 from syncline.channel import Channel
+from syncline.committer import Committer, Waiting
 from syncline.editor import Editor
+from syncline.editor_protocols import HocuspocusEditor, YWebsocketEditor
 from syncline.engine.document import EMPTY_UPDATE
+from syncline.engine.errors import InvalidUpdate
 from syncline.engine.messages import Entry, Refusal
 from syncline.engine.updates import StateVector, encode_state_vector
 from syncline.engine.yjs.messages import Client, Message, SyncStatus, SyncStep1, SyncStep2
 from syncline.engine.yjs.presence import Presence
 from syncline.open_document import Follower, OpenDocument
+from syncline.submission import PushedBatch, Settled
 
 from .planted import Plant
 
@@ -33,16 +37,15 @@ def _nobody(*_: object) -> list[int]:
 
 def acknowledged_to_editors_before_commit(patch: pytest.MonkeyPatch) -> None:
     """An editor's update is acknowledged when it is queued."""
+    submit = Committer.submit
 
-    async def write(self: Editor, channel: Channel, update: bytes, *, whole: bool) -> None:
-        self._acknowledge(channel, whole=whole)
-        if update != EMPTY_UPDATE:
-            patch.setattr(Editor, "_acknowledge", _nothing)
-            await original(self, channel, update, whole=whole)
-            patch.setattr(Editor, "_acknowledge", acknowledge)
+    async def acknowledge_and_submit(self: Committer, waiting: Waiting) -> None:
+        if not isinstance(waiting.submitted, PushedBatch):
+            waiting.settle(Settled(1))
+            waiting = Waiting(waiting.submitted, lambda _outcome: None)
+        await submit(self, waiting)
 
-    original, acknowledge = Editor._write, Editor._acknowledge
-    patch.setattr(Editor, "_write", write)
+    patch.setattr(Committer, "submit", acknowledge_and_submit)
 
 
 def an_editors_position_read_too_late(patch: pytest.MonkeyPatch) -> None:
@@ -90,14 +93,56 @@ def an_acknowledgement_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Editor, "_acknowledge", acknowledge)
 
 
+def a_refused_update_passed_over(patch: pytest.MonkeyPatch) -> None:
+    """An update that is no update is dropped, and the document stays open."""
+    original = Editor._refused
+
+    def refused(self: Editor, channel: Channel, refusal: Refusal, *, whole: bool) -> None:
+        if refusal.code != InvalidUpdate.code:
+            original(self, channel, refusal, whole=whole)
+
+    patch.setattr(Editor, "_refused", refused)
+
+
+def a_former_history_let_in(patch: pytest.MonkeyPatch) -> None:
+    """Who has what a document was before it was rebuilt is not denied."""
+    original = Channel.ask
+
+    def ask(self: Channel, have: StateVector) -> None:
+        self._rebuilt = False
+        original(self, have)
+
+    patch.setattr(Channel, "ask", ask)
+
+
+def a_quiet_connection_left_alone(patch: pytest.MonkeyPatch) -> None:
+    """Who hears nothing from others hears nothing at all."""
+    patch.setattr(YWebsocketEditor, "sign_of_life", _nothing)
+    patch.setattr(HocuspocusEditor, "sign_of_life", _nothing)
+
+
 def cursors_of_a_dropped_connection_kept(patch: pytest.MonkeyPatch) -> None:
-    """Who loses the connection stays in sight of the others."""
+    """Who loses the connection stays in sight of the others until it would have renewed."""
 
     def leave(self: OpenDocument, follower: Follower) -> None:
         self._followers.discard(follower)
 
     patch.setattr(OpenDocument, "leave", leave)
+
+
+def nobody_expires(patch: pytest.MonkeyPatch) -> None:
+    """Who goes without a word stays, told anew to everybody who comes."""
     patch.setattr(Presence, "expire", _nobody)
+
+
+def an_introduction_no_news(patch: pytest.MonkeyPatch) -> None:
+    """Who comes back at the clock that it had counts as known."""
+    original = Presence._is_news
+
+    def is_news(known: Any, channel: object, client: Client, *, introduction: bool) -> bool:
+        return original(known, channel, client, introduction=False)
+
+    patch.setattr(Presence, "_is_news", staticmethod(is_news))
 
 
 def a_returning_client_unseen(patch: pytest.MonkeyPatch) -> None:
@@ -145,8 +190,13 @@ ON_PAGES: list[Plant] = [
     an_editor_that_types_on_denied,
     an_acknowledgement_forgotten,
     nobody_told_of_changes,
+    a_refused_update_passed_over,
+    a_quiet_connection_left_alone,
     cursors_of_a_dropped_connection_kept,
+    nobody_expires,
     a_returning_client_unseen,
+    an_introduction_no_news,
     what_clients_send_on_believed,
 ]
-"""These show only where there are pages, which is where connections lose nothing but their end."""
+"""These show only where there are pages."""
+ON_PAGES_IN_REBUILT_WORLDS: list[Plant] = [a_former_history_let_in]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
-from syncline.engine.errors import PeerError, StoreFailed, TransportError
+from syncline.engine.errors import StoreFailed
 from syncline.engine.handshake import lineage
 from syncline.environment import Environment
-from syncline.ledger import EPOCH_CHANGED
 from syncline.rebuilding import rebuild_document
 from syncline.relay import RelayCore
 from syncline.snapshots import SnapshotThread
@@ -22,9 +20,10 @@ from syncline.transports import Faults, MemoryNetwork, MemoryTransport, Request
 from .device import COMPACTION, EPOCH_MS, Device
 from .disk import Disk, DiskFaults, SlowRun
 from .handshake import RelayTransport
-from .invariants import WORKSPACE, Watch, check_presence, check_the_end
+from .invariants import WORKSPACE, Watch, check_the_end
 from .loop import PROCESS, Process, VirtualLoop
 from .page import Page
+from .presence import check_presence
 
 RELAY = "ws://relay"
 NAMES = ("ada", "bob", "eve")
@@ -32,14 +31,12 @@ PAGES = ("page one", "page two", "page three")
 Calamity: TypeAlias = Literal["none", "restore", "rebuild"]
 PATIENCE = 600.0
 """Virtual seconds in which everything has to come together once nothing goes wrong any more."""
-SEEN_SECONDS = 2.0
-GONE_SECONDS = 35.0
 
 
 class World:
     """One simulation. The network of every other world is worse than a websocket ever is: it loses,
     repeats and reorders single frames. The others lose frames only with their connection, or while
-    one side is cut off."""
+    one side is cut off, as browsers do in every world. They are in every third."""
 
     def __init__(
         self,
@@ -48,6 +45,7 @@ class World:
         *,
         lossy: bool | None = None,
         calamity: Calamity | None = None,
+        pages: bool | None = None,
     ) -> None:
         self._seed = seed
         self.rng = random.Random(f"{seed} world")
@@ -70,8 +68,8 @@ class World:
         self._calamities = calamities[calamity or chosen]
         self.watch = Watch(self.relay_disk, loop.fail)
         self.devices = [self._new_device(name) for name in NAMES]
-        # A browser's websocket loses nothing but its end.
-        self.pages = [] if self.lossy else [self._new_page(name) for name in PAGES]
+        has_pages = self.rng.random() < 1 / 3 if pages is None else pages
+        self.pages = [self._new_page(name) for name in PAGES] if has_pages else []
         self._calm = False
         self._backup = MemoryStore()
         self._backup.open()
@@ -107,7 +105,7 @@ class World:
             return False
         return True
 
-    def _die(self, process: Process) -> None:
+    def _die(self, process: Process, *, silently: bool | None = None) -> None:
         """Kill -9, or, when nobody is told that the connections are gone, a power cut."""
         died = self._deaths.get(process)
         if died is None or died.done():
@@ -116,7 +114,9 @@ class World:
         process.alive = False
         if process.name == "relay":
             self._stop_listening(process)
-        if self.rng.random() < 0.8:
+        if silently is None:
+            silently = self.rng.random() < 0.2
+        if not silently:
             self._network.drop_connections(RELAY if process.name == "relay" else process.name)
         died.set_result(None)
 
@@ -134,7 +134,8 @@ class World:
             await asyncio.sleep(self.rng.expovariate(2.0))
             edits = 0 if self._calm else self.rng.randrange(30)
             process = page.process = Process(page.name)
-            if not await self._incarnation(process, partial(page.live, edits)):
+            ended = await self._incarnation(process, partial(page.live, edits))
+            if not ended or (not page.resting.is_set() and self.rng.random() < 0.5):
                 page.reload()
 
     async def _keep_relay(self) -> None:
@@ -213,6 +214,8 @@ class World:
             self._change_disk,
             self._change_clock,
         ]
+        if self.pages:
+            mischief.append(lambda: self.rng.choice(self.pages).lose_connection(silently=True))
         # Not everything in every world: what goes wrong often would hide what goes wrong beside it.
         mischief = self.rng.sample(mischief, self.rng.randrange(1, len(mischief)))
         for _ in range(self.rng.randrange(3, 11)):
@@ -280,13 +283,8 @@ class World:
 
     def _heal(self) -> None:
         self._network.heal()
-        if not self.lossy:  # a stream that has lost something ends
-            self._network.drop_connections()
-
-    def _drop_connections(self) -> None:
-        self._network.drop_connections(
-            *self.rng.choice([(), (RELAY,), NAMES[:1], PAGES[:1], PAGES[:2]])
-        )
+        # A stream that has lost something ends.
+        self._network.drop_connections(*(PAGES if self.lossy else ()))
 
     def _change_weather(self) -> None:
         self._network.faults = self._weather()
@@ -321,17 +319,17 @@ class World:
                 keepers.create_task(self._keep_device(fresh))
                 await self._settle([fresh])
                 await self._settle_pages()
-                await self._check_presence()
             everyone = [*self.devices, fresh]
             check_the_end(everyone, self.relay_disk, self.pages)
             shown = fresh.content()
+            if self.pages:
+                await check_presence(self.pages, self.rng, self._kill_silently, self._open_page)
             for each in self._people(fresh):
                 each.leave.set()
             relay.cancel()
         for device in everyone:
             on_disk = await device.content_of_disk()
             assert on_disk == shown, f"{device.name} shows what is not on its disk"
-        assert not (defects := self.loop.defects(_is_expected)), "\n".join(defects)
 
     async def _settle(self, devices: list[Device]) -> None:
         for device in devices:
@@ -348,16 +346,15 @@ class World:
         for page in self.pages:
             page.rest()
 
-    async def _check_presence(self) -> None:
-        """Everybody is seen soon, though nobody has renewed anything; and nobody else, for long."""
-        await asyncio.sleep(SEEN_SECONDS)
-        check_presence(self.pages, exactly=False)
-        await asyncio.sleep(GONE_SECONDS)
-        check_presence(self.pages, exactly=True)
-        for page in self.pages[:1]:
-            page.leave.set()
-            await asyncio.sleep(SEEN_SECONDS)
-            check_presence([each for each in self.pages if each is not page], exactly=True)
+    def _open_page(self) -> Page:
+        page = self._new_page("page new")
+        self.pages.append(page)
+        page.calm.set()
+        self._keepers.create_task(self._keep_page(page))
+        return page
+
+    def _kill_silently(self, page: Page) -> None:
+        self._die(page.process, silently=True)
 
     def _people(self, *more: Device) -> list[Device | Page]:
         return [*self.devices, *more, *self.pages]
@@ -396,52 +393,3 @@ class World:
         self.relay_disk.faults = DiskFaults(latency=self.rng.choice([0.01, 0.2]))
         for each in self._people():
             each.calm.set()
-
-
-def _is_expected(error: BaseException) -> bool:
-    """What a background task may end with: connections break, and disks are full for a while."""
-    known = isinstance(error, PeerError) and (
-        error.retry_after is not None or error.code == EPOCH_CHANGED
-    )
-    return known or isinstance(error, TransportError | StoreFailed)
-
-
-class Complaints(logging.Handler):
-    """Collects what the product logs as a defect of its own."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.found: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info:
-            self.found.append(f"{record.getMessage()} {record.exc_info[1]!r}")
-
-
-def simulate(seed: int, *, lossy: bool | None = None, calamity: Calamity | None = None) -> str:
-    """Run the world of ``seed``; returns its trace. Raises AssertionError, or what went wrong.
-
-    ``lossy`` decides what kind of network it is, and ``calamity`` what happens beside the daily
-    faults, which otherwise the seed does.
-    """
-    loop = VirtualLoop(f"{seed} loop")
-    logger, complaints = logging.getLogger("syncline"), Complaints()
-    logger.addHandler(complaints)
-
-    async def main() -> None:
-        await World(str(seed), loop, lossy=lossy, calamity=calamity).run()
-        assert not complaints.found, "\n".join(complaints.found)
-
-    try:
-        loop.simulate(main())
-    except BaseExceptionGroup as group:
-        raise _first(group) from None
-    finally:
-        logger.removeHandler(complaints)
-    return loop.trace
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error

@@ -23,11 +23,11 @@ class Listener:
 
     def __init__(self, network: MemoryNetwork, name: str = RELAY) -> None:
         self.accepted: asyncio.Queue[MemoryTransport] = asyncio.Queue()
-        self.paths: list[str] = []
+        self.requests: list[Request] = []
         network.listen(name, self._handle)
 
     async def _handle(self, transport: MemoryTransport, request: Request) -> None:
-        self.paths.append(request.path)
+        self.requests.append(request)
         self.accepted.put_nowait(transport)
         await asyncio.get_running_loop().create_future()  # until it is cancelled
 

@@ -141,11 +141,36 @@ async def test_the_handler_gets_the_path_and_both_ends_a_name(
     network: MemoryNetwork, listener: Listener
 ) -> None:
     ours, theirs = await connect(network, listener, "phone")
-    assert listener.paths == ["/crm"]
+    assert [request.path for request in listener.requests] == ["/crm"]
     assert (ours.peer, theirs.peer) == (RELAY, "phone")
     other = await network.connector("laptop")(URL)
     assert (await listener.accepted.get()).peer == "laptop"
     await other.close()
+
+
+@in_network
+async def test_a_connection_may_ask_for_what_no_replica_asks_for(
+    network: MemoryNetwork, listener: Listener
+) -> None:
+    request = Request("/crm/pages/welcome")
+    await network.connect(URL, request=request)
+    await listener.accepted.get()
+    assert listener.requests == [request]
+
+
+@in_network
+async def test_a_reliable_connection_bears_no_fault_but_delay(
+    network: MemoryNetwork, listener: Listener
+) -> None:
+    network.faults = Faults(drop=0.5, duplicate=0.5, max_delay=0.1, reorder=True)
+    ours = await network.connect(URL, reliable=True)
+    theirs = await listener.accepted.get()
+    for frame in SENT:
+        await ours.send(frame)
+        assert await theirs.receive() == frame
+    for frame in SENT[:10]:
+        await theirs.send(frame)
+    assert frames(await received(ours, seconds=1.0)) == SENT[:10]
 
 
 @in_network
