@@ -176,7 +176,7 @@ class Compactor:
         self._held = held
         self._growth: OrderedDict[tuple[str, Address], _Growth] = OrderedDict()
         self._due: OrderedDict[tuple[str, Address], None] = OrderedDict()
-        self._put_off: set[tuple[str, Address]] = set()
+        self._put_off: dict[tuple[str, Address], None] = {}  # first come, first served
         self._wake = asyncio.Event()
 
     def note(self, workspace: str, address: Address, size: int) -> None:
@@ -195,7 +195,7 @@ class Compactor:
 
     def retry(self) -> None:
         """Look again at what was put off."""
-        self._due.update(dict.fromkeys(self._put_off))
+        self._due.update(self._put_off)
         self._put_off.clear()
         self._wake.set()
 
@@ -237,7 +237,7 @@ class Compactor:
             return self._policy.room(log)
         if await self._read(self._held, workspace, address):
             if len(self._put_off) < MAX_DUE:
-                self._put_off.add((workspace, address))
+                self._put_off[workspace, address] = None
             return self._policy.room(log)
         try:
             done = await compact_document(
