@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar, cast
@@ -84,7 +84,7 @@ def read_grants(where: str, data: bytes) -> Mapping[str, Grant]:
     problems = _Problems()
     grants: dict[str, Grant] = {}
     text, entries = _parse(data, problems)
-    lines = [text.count("\n", 0, found.start()) + 1 for found in _HEADER.finditer(text)]
+    lines = list(_header_lines(text))
     for index, entry in enumerate(entries):
         place = f"token {index + 1}"
         if len(lines) == len(entries):
@@ -105,6 +105,15 @@ def read_grants(where: str, data: bytes) -> Mapping[str, Grant]:
     return grants
 
 
+def _header_lines(text: str) -> Iterator[int]:
+    """The line of each [[token]]."""
+    line, counted = 1, 0
+    for found in _HEADER.finditer(text):
+        line += text.count("\n", counted, found.start())
+        counted = found.start()
+        yield line
+
+
 def _parse(data: bytes, problems: _Problems) -> tuple[str, list[object]]:
     try:
         text = data.decode()
@@ -112,8 +121,9 @@ def _parse(data: bytes, problems: _Problems) -> tuple[str, list[object]]:
     except UnicodeDecodeError:
         problems.add("the file", "it is no UTF-8 text")
         return "", []
-    except tomllib.TOMLDecodeError as error:
-        # Not the parser's own words: they may quote what stands there.
+    except (ValueError, RecursionError) as error:
+        # Beside its own error the parser lets out those of numbers too long and lists too deep.
+        # Not in its words: they may quote what stands there.
         place = _PLACE.search(str(error))
         problems.add(place.group(1) if place else "the file", "this is no TOML")
         return "", []

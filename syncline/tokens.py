@@ -44,9 +44,14 @@ _OTHERS = 0o077  # the bits of a file's mode that are not its owner's
 class _Version:
     """What tells one version of the file from another."""
 
-    changed_ns: int
+    modified_ns: int
+    changed_ns: int  # unlike the time of modification no program can set it back
     size: int
     inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> _Version:
+        return cls(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
 class TokenFile:
@@ -56,15 +61,21 @@ class TokenFile:
     ``Relay(…, authenticator=TokenFile("tokens.toml"))``. The file is read again when it has
     changed, when it is asked and RELOAD_SECONDS have gone by: what it says then holds for the
     connections that are open, too. A new version that is wrong is logged, and the one before
-    stays. ``now`` gives seconds. Raises UsageError, with all
-    that is wrong in the file.
+    stays. ``now`` gives seconds. Raises UsageError, with all that is wrong in the file.
     """
 
     def __init__(self, path: str | Path, *, now: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(path)
         self._now = now
         self._looked_at = now()
-        self._version, self._grants = self._load()
+        self._version: _Version | None  # None while the file cannot be read
+        try:
+            self._version, data = self._read()
+        except OSError as error:
+            raise UsageError(
+                _unreadable(self._path, error), hint="Give the path of a TOML file with tokens."
+            ) from None
+        self._grants = self._parse(data)
 
     async def authenticate(self, credentials: Credentials) -> Principal:
         """Who brings the token. Raises NotAuthenticated."""
@@ -97,48 +108,43 @@ class TokenFile:
             return
         self._looked_at = now
         try:
-            version = self._version_there()
+            if _Version.of(self._path.stat()) == self._version:
+                return
+            version, data = self._read()
         except OSError as error:
+            # It is tried again, though the file may stay the same: perhaps the relay had no file
+            # descriptor left.
             if self._version is not None:
-                self._version = None  # said once
+                self._version = None
                 logger.error("%s Its last version stays in use.", _unreadable(self._path, error))
-            return
-        if version == self._version:
             return
         self._version = version  # a wrong one is not read twice
         try:
-            self._version, self._grants = self._load()
+            self._grants = self._parse(data)
         except UsageError as error:
             logger.error("The last version of the token file stays in use. %s", error)
         else:
             logger.info("The token file was read again: %d tokens.", len(self._grants))
 
-    def _version_there(self) -> _Version:
-        status = self._path.stat()
-        return _Version(status.st_mtime_ns, status.st_size, status.st_ino)
+    def _read(self) -> tuple[_Version, bytes]:
+        """Raises OSError."""
+        with self._path.open("rb") as file:
+            status = os.fstat(file.fileno())  # before reading: what changes meanwhile is seen later
+            data = file.read(MAX_TOKEN_FILE_BYTES + 1)
+        if os.name == "posix" and status.st_mode & _OTHERS:
+            logger.warning(
+                "Others than its owner can read or change the token file %s: chmod 600 it.",
+                self._path,
+            )
+        return _Version.of(status), data
 
-    def _load(self) -> tuple[_Version | None, Mapping[str, Grant]]:
-        try:
-            version = self._version_there()  # before reading: what changes meanwhile is seen later
-            with self._path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                data = file.read(MAX_TOKEN_FILE_BYTES + 1)
-        except OSError as error:
-            raise UsageError(
-                _unreadable(self._path, error), hint="Give the path of a TOML file with tokens."
-            ) from None
+    def _parse(self, data: bytes) -> Mapping[str, Grant]:
         if len(data) > MAX_TOKEN_FILE_BYTES:
             raise UsageError(
                 f"The token file {self._path} has more than {MAX_TOKEN_FILE_BYTES:,} bytes.",
                 hint="Keep so many tokens in a database, behind an Authenticator of your own.",
             )
-        grants = read_grants(str(self._path), data)
-        if os.name == "posix" and mode & _OTHERS:
-            logger.warning(
-                "Others than its owner can read or change the token file %s: chmod 600 it.",
-                self._path,
-            )
-        return version, grants
+        return read_grants(str(self._path), data)
 
 
 def _unreadable(path: Path, error: OSError) -> str:

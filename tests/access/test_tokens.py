@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import resource
+import time
 from pathlib import Path
 
 import pytest
@@ -143,6 +146,9 @@ access = "read"
         ('[token]\ntoken = "s3cret"', "the file: write [[token]], with two brackets, above each"),
         ('token = ["s3cret"]', "token 1: it is no table; begin it with a line [[token]]."),
         ("\udcff", "the file: it is no UTF-8 text."),
+        # The parser fails on these, and not with its own error.
+        ("x = " + "[" * 5000, "the file: this is no TOML."),
+        ("x = " + "9" * 5000, "the file: this is no TOML."),
     ],
 )
 def test_what_is_no_table_of_tokens(tmp_path: Path, text: str, problem: str) -> None:
@@ -161,6 +167,17 @@ def test_a_file_that_is_not_there_or_far_too_large(tmp_path: Path) -> None:
     large.write_bytes(b"#" * ((4 << 20) + 1))
     with pytest.raises(UsageError, match="more than 4,194,304 bytes"):
         TokenFile(large)
+
+
+def test_a_large_file_is_read_in_one_pass(tmp_path: Path) -> None:
+    """The event loop waits for this. Counting lines from the top for each token took 40 s."""
+    path = tmp_path / "t.toml"
+    table = '[[token]]\nname = "a"\naccess = "read"\ntoken = "t{}"\n' + "#" * 270 + "\n"
+    path.write_text("".join(map(table.format, range(12_000))) + "[[token]]\n")
+    started = time.process_time()
+    with pytest.raises(UsageError, match=r"token 12001 \(line 60001\)"):
+        TokenFile(path)
+    assert time.process_time() - started < 5  # 0.5 s
 
 
 async def test_a_token_taken_back_is_of_no_use_from_then_on(tmp_path: Path) -> None:
@@ -201,7 +218,7 @@ async def test_another_name_is_nothing_to_connect_again_for(tmp_path: Path) -> N
     assert tokens.access(before, "hr", None) is NONE
 
 
-@pytest.mark.parametrize("wrong", ["[[token]]\n", None])
+@pytest.mark.parametrize("wrong", ["[[token]]\n", "x = " + "[" * 5000, None])
 async def test_a_broken_new_version_leaves_the_old_one(
     tmp_path: Path, wrong: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -219,6 +236,44 @@ async def test_a_broken_new_version_leaves_the_old_one(
     token_file(tmp_path, {ADMIN: TABLES[ADMIN]})
     clock.now += RELOAD_SECONDS
     assert tokens.access(principal, "crm", NOTES) is NONE
+
+
+async def test_a_file_that_could_not_be_opened_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A relay may have no file descriptor left just when a token is taken back."""
+    clock = Clock()
+    tokens = TokenFile(token_file(tmp_path), now=clock)
+    principal = await tokens.authenticate(Credentials(READER))
+    token_file(tmp_path, {ADMIN: TABLES[ADMIN]})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        for second in (1, 2):
+            clock.now = second * RELOAD_SECONDS
+            assert tokens.access(principal, "crm", NOTES) is READ
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [each.levelno for each in caplog.records] == [logging.ERROR]  # said once
+    clock.now += RELOAD_SECONDS
+    assert tokens.access(principal, "crm", NOTES) is NONE
+
+
+async def test_a_change_that_keeps_time_and_size_is_seen(tmp_path: Path) -> None:
+    """As by a tool that copies a file with its times."""
+    clock = Clock()
+    path = token_file(tmp_path, {"token-1": TABLES[ADMIN]})
+    tokens = TokenFile(path, now=clock)
+    principal = await tokens.authenticate(Credentials("token-1"))
+    before = path.stat()
+    path.write_text(path.read_text().replace("token-1", "token-2"))
+    times = (before.st_atime_ns, before.st_mtime_ns)
+    os.utime(path, ns=times)
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # the system's clock is coarse
+        os.utime(path, ns=times)
+    clock.now = RELOAD_SECONDS
+    assert tokens.access(principal, "crm", NOTES) is NONE
+    await tokens.authenticate(Credentials("token-2"))
 
 
 def test_a_file_that_others_can_read_is_warned_of(
