@@ -1,7 +1,9 @@
-"""The parts of messages that both protocols share: y-sync and awareness (y-protocols 1.0.7).
+"""The messages that both protocols share, under the same numbers: y-sync and awareness
+(y-protocols 1.0.7).
 
 ::
 
+    shared     = 0, sync | 1, awareness | 3
     sync       = 0, buf(state vector) | 1, buf(update) | 2, buf(update)
     awareness  = buf(count, (client, clock, JSON text)*)
 """
@@ -14,7 +16,15 @@ from typing import Any
 from syncline.engine.errors import MalformedFrame
 from syncline.engine.lib0 import Reader, write_buf, write_string, write_uint
 
-from .messages import Awareness, Client, SyncStep1, SyncStep2, Update
+from .messages import (
+    Awareness,
+    Client,
+    Message,
+    QueryAwareness,
+    SyncStep1,
+    SyncStep2,
+    Update,
+)
 
 MAX_AWARENESS_CLIENTS = 10_000
 """Most clients in one awareness message."""
@@ -23,10 +33,44 @@ MAX_AWARENESS_STATE = 64 << 10
 MAX_STATE_VECTOR = 4 << 20
 """Largest encoded state vector, in bytes: a Yjs document gets a writer with every page load."""
 
+SYNC = 0
+AWARENESS = 1
+QUERY_AWARENESS = 3
+
 _STEP_1 = 0
 _STEP_2 = 1
 _UPDATE = 2
 _GONE = "null"
+
+
+def read_shared(kind: int, reader: Reader) -> Message | None:
+    """Read a message of this number; None for one that the two do not share. Raises
+    MalformedFrame."""
+    match kind:
+        case 0:
+            return read_sync(reader)
+        case 1:
+            return read_awareness(reader)
+        case 3:
+            return QueryAwareness()
+        case _:
+            return None
+
+
+def write_shared(out: bytearray, message: Message) -> bool:
+    """Append the number of a message, and the message; False for one that the two do not share."""
+    match message:
+        case SyncStep1() | SyncStep2() | Update():
+            write_uint(out, SYNC)
+            write_sync(out, message)
+        case Awareness():
+            write_uint(out, AWARENESS)
+            write_awareness(out, message)
+        case QueryAwareness():
+            write_uint(out, QUERY_AWARENESS)
+        case _:
+            return False
+    return True
 
 
 def read_sync(reader: Reader) -> SyncStep1 | SyncStep2 | Update:

@@ -17,23 +17,18 @@ from syncline.engine.errors import MalformedFrame
 from syncline.engine.lib0 import Reader, write_string, write_uint
 from syncline.engine.messages import MAX_TOKEN
 
-from .fields import read_awareness, read_sync, write_awareness, write_sync
+from .fields import SYNC, read_shared, write_shared
 from .messages import (
     Authenticate,
     Authenticated,
-    Awareness,
     Close,
     Denied,
     Message,
     Ping,
     Pong,
-    QueryAwareness,
     Stateless,
     SyncStatus,
-    SyncStep1,
-    SyncStep2,
     Unknown,
-    Update,
 )
 
 MAX_ADDRESS = 1024
@@ -42,11 +37,8 @@ MAX_STATELESS = 256 << 10
 """Longest stateless payload, in bytes."""
 _MAX_VERSION = 64
 
-_SYNC = 0
-_AWARENESS = 1
 _AUTH = 2
-_QUERY_AWARENESS = 3
-_SYNC_REPLY = 4
+_SYNC_REPLY = 4  # the server's own variant of Sync, which answers no step 1
 _STATELESS = 5
 _CLOSE = 7
 _SYNC_STATUS = 8
@@ -89,19 +81,20 @@ def read_message(reader: Reader) -> Message:
         return Ping()
     if reader.at_end and kind == _PONG[0]:
         return Pong()
-    message: Message
+    message = read_shared(SYNC if kind == _SYNC_REPLY else kind, reader)
+    if message is None:
+        message = _read_own(kind, reader)
+    if not isinstance(message, Unknown):
+        reader.expect_end()
+    return message
+
+
+def _read_own(kind: int, reader: Reader) -> Message:
     match kind:
-        # The server's own variant of Sync, which answers no step 1; from a client it is the same.
-        case 0 | 4:
-            message = read_sync(reader)
-        case 1:
-            message = read_awareness(reader)
         case 2:
-            message = _read_auth(reader)
-        case 3:
-            message = QueryAwareness()
+            return _read_auth(reader)
         case 5:
-            message = Stateless(reader.string(MAX_STATELESS))
+            return Stateless(reader.string(MAX_STATELESS))
         case 6:
             raise MalformedFrame(
                 "A client sent a message to be broadcast.",
@@ -109,11 +102,9 @@ def read_message(reader: Reader) -> Message:
             )
         case 7:
             # v2 writes nothing behind it.
-            message = Close("" if reader.at_end else reader.string(MAX_ADDRESS))
+            return Close("" if reader.at_end else reader.string(MAX_ADDRESS))
         case _:
             return Unknown(kind)
-    reader.expect_end()
-    return message
 
 
 def decode(frame: bytes) -> tuple[str, Message]:
@@ -143,18 +134,13 @@ def encode(address: str, message: Message) -> bytes:
         case _:
             out = bytearray()
             write_string(out, address)
-            _write_message(out, message)
+            if not write_shared(out, message):
+                _write_own(out, message)
             return bytes(out)
 
 
-def _write_message(out: bytearray, message: Message) -> None:
+def _write_own(out: bytearray, message: Message) -> None:
     match message:
-        case SyncStep1() | SyncStep2() | Update():
-            write_uint(out, _SYNC)
-            write_sync(out, message)
-        case Awareness():
-            write_uint(out, _AWARENESS)
-            write_awareness(out, message)
         case Authenticated(read_only):
             write_uint(out, _AUTH)
             write_uint(out, _AUTHENTICATED)
@@ -163,8 +149,6 @@ def _write_message(out: bytearray, message: Message) -> None:
             write_uint(out, _AUTH)
             write_uint(out, _PERMISSION_DENIED)
             write_string(out, reason)
-        case QueryAwareness():
-            write_uint(out, _QUERY_AWARENESS)
         case Stateless(payload):
             write_uint(out, _STATELESS)
             write_string(out, payload)

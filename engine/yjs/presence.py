@@ -45,10 +45,6 @@ class Presence:
         self._clients: dict[int, _Known] = {}
         self._told = 0
 
-    def __len__(self) -> int:
-        """How many clients are present."""
-        return sum(1 for known in self._clients.values() if known.state is not None)
-
     def present(self) -> Iterator[int]:
         """The ids of all clients that are present."""
         return (id_ for id_, known in self._clients.items() if known.state is not None)
