@@ -36,6 +36,10 @@
     ├── AccessError             who may do what at a relay
     │   ├── NotAuthenticated    not-authenticated   no credentials, or none that the relay knows
     │   └── NotAllowed          not-allowed         the principal may not read or write this
+    ├── ConnectorError          a database that a pipeline connects
+    │   ├── SystemUnavailable   system-unavailable  it cannot be reached (retryable)
+    │   ├── SystemRefused       system-refused      it does not allow, or have, what is needed
+    │   └── PipelineStopped     pipeline-stopped    a limit of the pipeline file was reached
     ├── InvalidValue            invalid-value       a cleaning rule found no valid form of a value
     ├── UpdateRefused           one update of one document
     │   ├── InvalidUpdate       invalid-update
@@ -234,6 +238,22 @@ class NotAuthenticated(AccessError):
 
 class NotAllowed(AccessError):
     code = "not-allowed"
+
+
+class ConnectorError(SynclineError):
+    code = "connector"
+
+
+class SystemUnavailable(ConnectorError):
+    code = "system-unavailable"
+
+
+class SystemRefused(ConnectorError):
+    code = "system-refused"
+
+
+class PipelineStopped(ConnectorError):
+    code = "pipeline-stopped"
 
 
 class InvalidValue(SynclineError):

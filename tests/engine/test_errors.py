@@ -51,6 +51,7 @@ GROUP_CODES = {
     "TransportError": "transport",
     "ProtocolError": "protocol",
     "AccessError": "access",
+    "ConnectorError": "connector",
     "UpdateRefused": "update-refused",
 }
 NAMES = sorted(CLASSES)

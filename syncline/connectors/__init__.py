@@ -1,0 +1,1 @@
+"""Connectors: SQL databases that take part in synchronization, one-way or two-way."""

@@ -1,0 +1,120 @@
+"""What one pass of a pipeline did, or would do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+Progress: TypeAlias = Callable[[str, int, int | None], None]
+"""Told of what is done: of what, how many rows, and of how many, if that is known."""
+
+
+def no_progress(what: str, done: int, total: int | None) -> None:
+    """A Progress that nobody looks at."""
+
+
+EXAMPLES = 20
+"""How many conflicts, merges and refused rows a report names; the numbers are of all."""
+
+
+@dataclass(slots=True)
+class Flow:
+    """What went from one system to another, in rows, and in fields of changed rows."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    fields: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.inserted + self.updated + self.deleted
+
+
+class Refusal(NamedTuple):
+    """Why a value or a row does not go on: ``field`` is "" for a whole row, ``rule`` the cleaning
+    rule, or ``type``, ``database``, ``parent`` (its foreign key names a row that is not there)."""
+
+    field: str
+    rule: str
+    message: str
+    hint: str
+    original: Any = None
+    suggested: Any = None
+
+
+class RefusedRow(NamedTuple):
+    """A row that is in quarantine since this pass."""
+
+    system: str
+    table: str
+    key: str
+    refusal: Refusal
+
+
+class MergedField(NamedTuple):
+    """A conflict of one field: what each system has, by its name, and what was chosen by what
+    policy (None: nothing yet)."""
+
+    record: str
+    rid: str
+    label: str
+    field: str
+    values: dict[str, Any]
+    chosen: Any
+    policy: str
+
+
+class MergedRecord(NamedTuple):
+    """A record of which several systems changed different fields: which field came from where."""
+
+    record: str
+    label: str
+    fields: dict[str, str]
+
+
+@dataclass(slots=True)
+class PassReport:
+    """``flows`` by (from, to); ``cleaned`` counts values that rules changed, by rule; ``waiting``
+    says by system why it was left out; ``more`` that changes are left for the next pass; ``tables``
+    are the rows by (system, table) that were looked at."""
+
+    pipeline: str
+    dry_run: bool = False
+    flows: dict[tuple[str, str], Flow] = field(default_factory=dict[tuple[str, str], Flow])
+    cleaned: Counter[str] = field(default_factory=Counter[str])
+    conflicts: list[MergedField] = field(default_factory=list[MergedField])
+    conflict_count: int = 0
+    merged: list[MergedRecord] = field(default_factory=list[MergedRecord])
+    merged_count: int = 0
+    refused: list[RefusedRow] = field(default_factory=list[RefusedRow])
+    refused_count: int = 0
+    notices: list[str] = field(default_factory=list[str])
+    waiting: dict[str, str] = field(default_factory=dict[str, str])
+    more: bool = False
+    looked_at: int = 0
+
+    def flow(self, source: str, target: str) -> Flow:
+        return self.flows.setdefault((source, target), Flow())
+
+    @property
+    def changed(self) -> int:
+        """Rows written, in all systems."""
+        return sum(flow.rows for flow in self.flows.values())
+
+    def refuse(self, row: RefusedRow) -> None:
+        self.refused_count += 1
+        if len(self.refused) < EXAMPLES:
+            self.refused.append(row)
+
+    def conflict(self, conflict: MergedField) -> None:
+        self.conflict_count += 1
+        if len(self.conflicts) < EXAMPLES:
+            self.conflicts.append(conflict)
+
+    def merge(self, merged: MergedRecord) -> None:
+        self.merged_count += 1
+        if len(self.merged) < EXAMPLES:
+            self.merged.append(merged)

@@ -1,0 +1,190 @@
+"""A system: one database that takes part in a pipeline, and transactions in it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+
+from syncline.engine.errors import ConnectorError, SystemRefused, SystemUnavailable
+
+from .pipeline import SystemSpec
+
+RETRY_SECONDS = 5.0
+"""When a system that could not be reached is tried again."""
+LOCK_SECONDS = 30
+"""How long a statement waits for a row that somebody else changes."""
+CONNECT_SECONDS = 10
+
+_EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+_DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
+
+
+class System:
+    """One database. Transactions see the last commit at each statement (READ COMMITTED; in SQLite
+    one moment), times are UTC, and what does not fit is refused.
+
+    Raises SystemRefused if the driver is missing or a SQLite file does not exist.
+    """
+
+    def __init__(self, spec: SystemSpec) -> None:
+        self.name = spec.name
+        url = sa.make_url(spec.url)
+        backend = url.get_backend_name()
+        if url.drivername in _DRIVERS:
+            url = url.set(drivername=f"{url.drivername}+{_DRIVERS[url.drivername]}")
+        self.label = f"{spec.name} ({backend})"
+        try:
+            self.engine = self._engine(url)
+        except (ImportError, NoSuchModuleError) as error:
+            raise SystemRefused(
+                f"{self.label} needs a driver that is not installed.",
+                hint=f'pip install "syncline[{_EXTRAS.get(backend, "postgres")}]"',
+            ) from error
+        self.dialect = self.engine.dialect.name
+        # mariadb is a dialect of its own by name; everything here is the same for both.
+        if self.dialect == "mariadb":
+            self.dialect = "mysql"
+
+    def _engine(self, url: sa.URL) -> sa.Engine:
+        match url.get_backend_name():
+            case "sqlite":
+                return _sqlite_engine(url, self.label)
+            case "postgresql":
+                engine = sa.create_engine(
+                    url,
+                    isolation_level="READ COMMITTED",
+                    pool_size=2,
+                    connect_args={"connect_timeout": CONNECT_SECONDS},
+                )
+                event.listen(engine, "connect", _prepare_postgresql)
+                return engine
+            case _:
+                engine = sa.create_engine(
+                    url,
+                    isolation_level="READ COMMITTED",
+                    pool_size=2,
+                    connect_args={"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4"},
+                )
+                event.listen(engine, "connect", _prepare_mariadb)
+                return engine
+
+    @contextmanager
+    def writing(self) -> Generator[sa.Connection]:
+        """A transaction that may write. Its changes are marked as Syncline's own, so that triggers
+        tell them from the user's. Raises SystemUnavailable, ConnectorError."""
+        with self.translated(), self.engine.begin() as connection:
+            match self.dialect:
+                case "postgresql":
+                    connection.exec_driver_sql("SELECT set_config('syncline.origin', 'own', true)")
+                case "mysql":
+                    connection.exec_driver_sql("SET @syncline_origin = 'own'")
+                case _:
+                    pass  # SQLite has no session variables, and one writer at a time
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Generator[sa.Connection]:
+        """A transaction that only reads. Raises as ``writing`` does."""
+        with self.translated(), self.engine.connect() as connection:
+            yield connection.execution_options(syncline_reading=True)
+
+    @contextmanager
+    def translated(self) -> Generator[None]:
+        """Turns what the database raises into ConnectorError, or SystemUnavailable when trying
+        again may help."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise self.error_of(error) from error
+
+    def error_of(self, error: DBAPIError) -> ConnectorError:
+        """What a failure of the database means. Neither values nor passwords are in it."""
+        reason = reason_of(error)
+        if error.connection_invalidated or is_passing(error):
+            return SystemUnavailable(
+                f"{self.label} cannot be used at the moment: {reason}.",
+                hint="It is tried again; its changes wait. Check that it runs if this goes on.",
+                retry_after=RETRY_SECONDS,
+            )
+        return SystemRefused(
+            f"{self.label} refused: {reason}.",
+            hint="Check the rights of the user in its URL, and its tables.",
+        )
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.engine.dispose()
+
+
+def reason_of(error: DBAPIError) -> str:
+    """The database's own first line about a failure."""
+    original: Any = error.orig
+    code_and_text = getattr(original, "args", ())
+    text = code_and_text[-1] if code_and_text and isinstance(code_and_text[-1], str) else original
+    return (str(text).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+
+
+_PASSING_MYSQL = {1205, 1213, 2002, 2003, 2006, 2013, 1040, 1053, 1927}
+_PASSING_SQLITE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_passing(error: DBAPIError) -> bool:
+    """Whether trying again may help: the server is away, or others hold what is needed."""
+    original: Any = error.orig
+    if isinstance(original, sqlite3.Error):
+        return getattr(original, "sqlite_errorcode", 0) & 0xFF in _PASSING_SQLITE
+    state = getattr(original, "sqlstate", None)
+    if state is not None:  # 08: connection; 40: deadlock; 53: resources; 55P03: lock; 57: shutdown
+        return str(state)[:2] in ("08", "40", "53", "57") or state == "55P03"
+    arguments = getattr(original, "args", ())
+    if arguments and arguments[0] in _PASSING_MYSQL:
+        return True
+    # psycopg has no state for a server that it could not connect to
+    kind = type(original)
+    return kind.__name__ == "OperationalError" and kind.__module__.startswith("psycopg")
+
+
+def _sqlite_engine(url: sa.URL, label: str) -> sa.Engine:
+    file = url.database or ""
+    if not file.startswith("file:") and not Path(file).is_file():
+        raise SystemRefused(
+            f"{label}: there is no file {file}.",
+            hint="Correct the URL; relative paths start from the working directory.",
+        )
+
+    engine = sa.create_engine(url, poolclass=NullPool)
+
+    def connect(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # no transaction but those begun below
+        connection.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    def begin(connection: sa.Connection) -> None:
+        reading = connection.get_execution_options().get("syncline_reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", connect)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def _prepare_postgresql(connection: Any, _: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET TIME ZONE 'UTC'; SET lock_timeout = '{LOCK_SECONDS}s'")
+    connection.commit()
+
+
+def _prepare_mariadb(connection: Any, _: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',"
+            f" time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_SECONDS}"
+        )
