@@ -19,6 +19,29 @@ EXAMPLES = 20
 """How many conflicts, merges and refused rows a report names; the numbers are of all."""
 
 
+class Finding(NamedTuple):
+    """What a look at the databases found about the pipeline file. A ``problem`` keeps it from
+    running; ``where`` is the key in the file."""
+
+    problem: bool
+    where: str
+    message: str
+    hint: str
+
+
+class Change(NamedTuple):
+    """A change that has been committed: ``name`` is that of the record or table, ``key`` what
+    names the row in its system, ``fields`` the new values of what changed (empty for a
+    deletion)."""
+
+    system: str
+    name: str
+    key: str
+    kind: str
+    fields: dict[str, Any]
+    at: int
+
+
 @dataclass(slots=True)
 class Flow:
     """What went from one system to another, in rows, and in fields of changed rows."""

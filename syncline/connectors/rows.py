@@ -13,7 +13,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from syncline.engine.values import decode_value, encode_value
 
 from .tables import Table
-from .values import NotOfKind, Unreadable, reader, writer
+from .values import NotOfKind, Unreadable, canonical, reader, writer
 
 Key: TypeAlias = tuple[Any, ...]
 """A primary key: the canonical values of its columns."""
@@ -186,7 +186,9 @@ class Rows:
         statement = sa.insert(self._sql).values(raws)
         if all(name in raws for name in self.table.key):
             connection.execute(statement)
-            return self.key_of(row)
+            return tuple(
+                canonical(row[name], self.table.columns[name].kind) for name in self.table.key
+            )
         if self._dialect == "mysql":
             made = connection.execute(statement).lastrowid
         else:

@@ -81,6 +81,7 @@ RECORDS = sa.Table(
     sa.Column("kind", sa.String(_PIPELINE), nullable=False),
     sa.Column("version", sa.BigInteger(), nullable=False),
     sa.Column("match", sa.String(64)),
+    sa.Column("live", sa.Boolean(), nullable=False),
     sa.Column("conflict", sa.Boolean(), nullable=False),
     sa.Column("document", _long_bytes(), nullable=False),
     sa.Index(f"{PREFIX}records_by_version", "pipeline", "version"),
@@ -229,6 +230,15 @@ class State:
         """Delete exactly these: a range would take along what was committed meanwhile."""
         for batch in batches(seqs):
             self.connection.execute(sa.delete(NOTES).where(NOTES.c.seq.in_(batch)))
+
+    def note_rows(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Note rows by (table, key as ``encode_key`` writes it)."""
+        for batch in batches(rows):
+            noted = [
+                {"pipeline": self.pipeline, "tbl": table, "pk": pk, "origin": "agreed"}
+                for table, pk in batch
+            ]
+            self.connection.execute(sa.insert(NOTES), noted)
 
     def note_all(self, rows: Rows) -> None:
         """Note every row that the table has, and every row that was agreed on: what has not changed

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 from syncline.engine.errors import ConnectorError, SystemRefused, SystemUnavailable
 
 from .pipeline import SystemSpec
+from .report import Refusal
 
 RETRY_SECONDS = 5.0
 """When a system that could not be reached is tried again."""
@@ -112,7 +113,7 @@ class System:
             return SystemUnavailable(
                 f"{self.label} cannot be used at the moment: {reason}.",
                 hint="It is tried again; its changes wait. Check that it runs if this goes on.",
-                retry_after=RETRY_SECONDS,
+                retry_after=RETRY_SECONDS if error.connection_invalidated else _wait(error),
             )
         return SystemRefused(
             f"{self.label} refused: {reason}.",
@@ -124,12 +125,37 @@ class System:
         self.engine.dispose()
 
 
+def refusal_of(error: DBAPIError, field: str = "") -> Refusal:
+    """Why the database did not take a row: the rule ``parent`` for a foreign key, else
+    ``database``."""
+    original: Any = error.orig
+    state = getattr(original, "sqlstate", "") or ""
+    number = getattr(original, "args", ("",))[0]
+    code = getattr(original, "sqlite_errorcode", 0)
+    reason = reason_of(error)
+    if state == "23503" or number in (1216, 1452, 1451) or code == _SQLITE_FOREIGN_KEY:
+        message = f"It refers to a row that is not there: {reason}."
+        return Refusal(field, "parent", message, "It goes on as soon as that row is there.")
+    message = f"The database did not take it: {reason}."
+    return Refusal(field, "database", message, "Correct the row, or the table that it goes to.")
+
+
+_SQLITE_FOREIGN_KEY = 787
+
+
 def reason_of(error: DBAPIError) -> str:
     """The database's own first line about a failure."""
     original: Any = error.orig
     code_and_text = getattr(original, "args", ())
     text = code_and_text[-1] if code_and_text and isinstance(code_and_text[-1], str) else original
     return (str(text).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+
+
+def _wait(error: DBAPIError) -> float:
+    """0 where the database gave up a transaction in favour of another: it may run at once."""
+    original: Any = error.orig
+    given_up = str(getattr(original, "sqlstate", None) or "")[:2] == "40"
+    return 0.0 if given_up or getattr(original, "args", ("",))[0] == 1213 else RETRY_SECONDS
 
 
 _PASSING_MYSQL = {1205, 1213, 2002, 2003, 2006, 2013, 1040, 1053, 1927}

@@ -40,14 +40,17 @@ class TriggerSet:
     def ensure(self, connection: sa.Connection) -> bool:
         """Make the triggers unless they are there; return whether they had to be made: then changes
         may have gone by unnoted. In MariaDB this ends a transaction that runs."""
-        present = self._present(connection)
-        if present == set(self._bodies):
+        if self.are_present(connection):
             return False
-        self._drop(connection, present)
+        self._drop(connection, self._present(connection))
         for name, body in self._bodies.items():
             for statement in body.replace("{name}", self._quote(name)).split("\n;;\n"):
                 _execute(connection, statement)
         return True
+
+    def are_present(self, connection: sa.Connection) -> bool:
+        """Whether the triggers are there, all of them and no others."""
+        return self._present(connection) == set(self._bodies)
 
     def drop(self, connection: sa.Connection) -> None:
         """Remove the triggers."""
