@@ -14,6 +14,7 @@
     │   ├── InvalidName         invalid-name        (also a ValueError)
     │   ├── InvalidUrl          invalid-url         (also a ValueError)
     │   ├── InvalidRule         invalid-rule        a cleaning rule that cannot be made
+    │   ├── InvalidPipeline     invalid-pipeline    a pipeline file that cannot stand
     │   ├── MissingLibrary      missing-library     an extra of the package is not installed
     │   ├── RecordExists        record-exists
     │   ├── RecordNotFound      record-not-found    (also a KeyError)
@@ -130,6 +131,10 @@ class InvalidUrl(UsageError, ValueError):
 
 class InvalidRule(UsageError):
     code = "invalid-rule"
+
+
+class InvalidPipeline(UsageError):
+    code = "invalid-pipeline"
 
 
 class MissingLibrary(UsageError):

@@ -124,10 +124,10 @@ class TableMapping:
                 reading.kept.add(name)
             case "blank":
                 reading.clean[name] = None
-            case "quarantine":
-                reading.held = True
             case "stop":
                 reading.stop = True
+            case _:
+                reading.held = True
 
     def join(self, name: str, row: Mapping[str, Any]) -> Any:
         """The value of a field in a row, before cleaning. Raises NotOfKind."""

@@ -197,7 +197,7 @@ class State:
             .order_by(NOTES.c.seq)
             .limit(limit)
         )
-        return [Note(*row) for row in self.connection.execute(statement).tuples()]
+        return [Note(*row) for row in self.connection.execute(statement)]
 
     def last_note(self) -> int:
         """The highest number of a note, 0 without any."""
@@ -219,7 +219,7 @@ class State:
         counted = self.connection.execute(self._about(tables, sa.func.count()))
         return int(counted.scalar_one())
 
-    def _about(self, tables: Iterable[str], *columns: Any) -> sa.Select[Any]:
+    def _about(self, tables: Iterable[str], *columns: Any) -> Any:
         return (
             sa.select(*columns)
             .select_from(NOTES)
@@ -244,7 +244,7 @@ class State:
         """Note every row that the table has, and every row that was agreed on: what has not changed
         is found to be so when it is looked at."""
         dialect = self.connection.dialect
-        key: Any = sa.literal_column(
+        key: sa.ColumnElement[str] = sa.literal_column(
             key_expression(rows.table, dialect.name, dialect.identifier_preparer.quote)
         )
         tagged = (sa.literal(self.pipeline), sa.literal(rows.table.name))

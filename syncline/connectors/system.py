@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -174,7 +174,7 @@ def is_passing(error: DBAPIError) -> bool:
     if arguments and arguments[0] in _PASSING_MYSQL:
         return True
     # psycopg has no state for a server that it could not connect to
-    kind = type(original)
+    kind = cast("type[Any]", type(original))
     return kind.__name__ == "OperationalError" and kind.__module__.startswith("psycopg")
 
 

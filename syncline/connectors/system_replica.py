@@ -17,12 +17,13 @@ from .apply import Apply, held_records
 from .capture import Capture
 from .mapping import TableMapping
 from .pipeline import Compare, Cursor, TwoWay
+from .quarantine import Quarantine
 from .record_document import RecordDocument
 from .record_table import RecordTable, StoredRecord
 from .replica_pass import ReplicaPass
 from .report import Change, MergedField, PassReport
 from .rows import Key, encode_key
-from .shadows import Shadow
+from .shadows import Shadow, Shadows
 from .state import Note, State, create_passing_state, create_state, has_state
 from .system import System
 from .triggers import TriggerSet
@@ -38,6 +39,15 @@ class Incoming(NamedTuple):
     peer: str
     until: int
     records: Sequence[StoredRecord]
+
+
+class Memory(NamedTuple):
+    """What a system knows: its last version, how far it has read each peer, and which system wrote
+    under which client id."""
+
+    head: int
+    cursors: dict[str, int]
+    authors: dict[int, str]
 
 
 @dataclass(slots=True)
@@ -81,6 +91,9 @@ class SystemReplica:
     def prepare(self) -> None:
         """Make the tables and triggers that are missing. Where triggers were, changes may have gone
         by: then all rows are looked at."""
+        with self.system.reading() as connection:
+            if self._is_prepared(connection):
+                return
         with self.system.writing() as connection:
             create_state(connection)
         with self.system.writing() as connection:
@@ -91,6 +104,16 @@ class SystemReplica:
             ]
         with self.system.writing() as connection:
             self._remember(connection, missed)
+
+    def _is_prepared(self, connection: sa.Connection) -> bool:
+        if not self._watches or not has_state(connection):
+            return False
+        digests = self.state(connection).metas("mapping:")
+        return all(
+            digests.get(mapping.table.name) == mapping.digest
+            and self._triggers(mapping, connection).are_present(connection)
+            for mapping in self.mappings.values()
+        )
 
     def prepare_passing(self, connection: sa.Connection) -> None:
         """The same for a transaction that is to be undone."""
@@ -135,23 +158,27 @@ class SystemReplica:
         are such."""
         if self.system.dialect == "postgresql":
             return False
-        with self.system.writing() as connection:
-            state = self.state(connection)
-            opened = self._pass(connection, {}, PassReport(self._pipeline.name))
+        with self.system.reading() as connection:
+            state, shadows = self.state(connection), Shadows(connection, self._pipeline.name)
             odd = [
                 mapping
                 for mapping in self.mappings.values()
                 if state.count_notes([mapping.table.name]) == 0
-                and mapping.rows.count(connection) < opened.shadows.count(mapping.table.name)
+                and mapping.rows.count(connection) < shadows.count(mapping.table.name)
             ]
-            for mapping in odd:
-                state.note_all(mapping.rows)
+        if odd:
+            with self.system.writing() as connection:
+                for mapping in odd:
+                    self.state(connection).note_all(mapping.rows)
         return bool(odd)
 
     # Reading for peers
 
-    def head(self, connection: sa.Connection) -> int:
-        return RecordTable(self.state(connection)).head
+    def memory(self, connection: sa.Connection) -> Memory:
+        state = self.state(connection)
+        cursors = {peer: int(cursor) for peer, cursor in state.metas("cursor:").items()}
+        authors = {int(each): system for each, system in state.metas("author:").items()}
+        return Memory(RecordTable(state).head, cursors, authors)
 
     def news(self, connection: sa.Connection, peer: str, after: int) -> Incoming:
         """What this system has after the version ``after``, for a peer."""
@@ -159,9 +186,14 @@ class SystemReplica:
         until = records[-1].version if records else after
         return Incoming(self.name, until, records)
 
-    def pending(self, connection: sa.Connection) -> int:
-        """How many noted changes wait."""
-        return self.state(connection).count_notes(self._tables)
+    def has_work(self, connection: sa.Connection, *, retry: bool) -> bool:
+        """Whether rows were changed, or wait to be tried again."""
+        if self.state(connection).notes(self._tables, 1):
+            return True
+        quarantine = Quarantine(connection, self._pipeline.name)
+        return retry and any(
+            quarantine.keys(self.name, table, passing=True) for table in self._tables
+        )
 
     # The pass
 

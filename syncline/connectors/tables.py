@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.engine.reflection import Inspector
+from sqlalchemy.exc import NoSuchTableError, SAWarning
 from sqlalchemy.sql.type_api import TypeEngine
 
 from syncline.engine.errors import SystemRefused
@@ -64,7 +65,8 @@ class Table:
     @property
     def sql(self) -> sa.TableClause:
         """The table for statements. Its columns have no types: values.py is what converts."""
-        return sa.table(self.name, *(sa.column(name) for name in self.columns))
+        columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in self.columns]
+        return sa.table(self.name, *columns)
 
     @property
     def writable(self) -> tuple[str, ...]:
@@ -84,10 +86,10 @@ def reflect(connection: sa.Connection, name: str) -> Table:
     dialect = connection.dialect.name
     with warnings.catch_warnings():
         # Of types and indexes that SQLAlchemy does not know: unsupported columns are reported.
-        warnings.simplefilter("ignore", sa.exc.SAWarning)
+        warnings.simplefilter("ignore", SAWarning)
         try:
             reflected = inspector.get_columns(name)
-        except sa.exc.NoSuchTableError:
+        except NoSuchTableError:
             raise SystemRefused(
                 f"There is no table {name!r} in {connection.engine.url.database}.",
                 hint=f"It has {', '.join(names_of(connection)[:20]) or 'no tables'}.",

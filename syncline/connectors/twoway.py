@@ -39,7 +39,7 @@ from .report import (
 )
 from .state import State, has_state
 from .system import System
-from .system_replica import Incoming, Outcome, SystemReplica, describe_conflict
+from .system_replica import Incoming, Memory, Outcome, SystemReplica, describe_conflict
 from .tables import Table, names_of, reflect
 from .values import Kind
 
@@ -62,13 +62,13 @@ class TwoWayRun:
         self.pipeline = pipeline
         self._now = now
         self._rng = rng or random.SystemRandom()
-        self._systems = {name: System(spec) for name, spec in pipeline.systems.items()}
+        self.systems = {name: System(spec) for name, spec in pipeline.systems.items()}
         self._replicas: dict[str, SystemReplica] = {}
         self._held: dict[str, sa.Connection] = {}
         self._records = _in_order(pipeline.records)
 
     def close(self) -> None:
-        for system in self._systems.values():
+        for system in self.systems.values():
             system.close()
 
     # What each system is
@@ -84,14 +84,14 @@ class TwoWayRun:
                     text = State(connection, self.pipeline.name).meta("kinds")
                     stored |= orjson.loads(text) if text else {}
         kinds = {record.name: self._kinds(record, tables, stored) for record in self._records}
-        for rank, name in enumerate(self._systems):
+        for rank, name in enumerate(self.systems):
             if name in names:
                 mappings = {
                     record.name: TableMapping(
                         record,
                         name,
                         tables[name][record.name],
-                        self._systems[name].dialect,
+                        self.systems[name].dialect,
                         kinds[record.name],
                     )
                     for record in self._records
@@ -100,7 +100,7 @@ class TwoWayRun:
                 for mapping in mappings.values():
                     mapping.check_keys()
                 self._replicas[name] = SystemReplica(
-                    self.pipeline, self._systems[name], mappings, rank, self._now, self._rng
+                    self.pipeline, self.systems[name], mappings, rank, self._now, self._rng
                 )
         self._kinds_text = orjson.dumps(
             {f"{record}.{name}": kind for record, of in kinds.items() for name, kind in of.items()}
@@ -112,7 +112,7 @@ class TwoWayRun:
         tables: Mapping[str, Mapping[str, Table]],
         stored: Mapping[str, Kind],
     ) -> dict[str, Kind]:
-        known = {
+        known: dict[str, Kind] = {
             name: kind for name in record.fields if (kind := stored.get(f"{record.name}.{name}"))
         }
         if missing := [name for name in record.tables if name not in tables]:
@@ -145,19 +145,19 @@ class TwoWayRun:
     @contextmanager
     def _writing(self, name: str) -> Generator[sa.Connection]:
         if name in self._held:
-            with self._systems[name].translated():
+            with self.systems[name].translated():
                 yield self._held[name]
         else:
-            with self._systems[name].writing() as connection:
+            with self.systems[name].writing() as connection:
                 yield connection
 
     @contextmanager
     def _reading(self, name: str) -> Generator[sa.Connection]:
         if name in self._held:
-            with self._systems[name].translated():
+            with self.systems[name].translated():
                 yield self._held[name]
         else:
-            with self._systems[name].reading() as connection:
+            with self.systems[name].reading() as connection:
                 yield connection
 
     # Synchronizing
@@ -172,13 +172,13 @@ class TwoWayRun:
     def _prepare(self, *, dry_run: bool) -> dict[str, str]:
         """Returns why systems are left out, by their names."""
         waiting: dict[str, str] = {}
-        for name in self._systems:
+        for name in self.systems:
             try:
                 with self._reading(name) as connection:
                     connection.execute(sa.text("SELECT 1"))
             except SystemUnavailable as error:
                 waiting[name] = error.message
-        up = {name: None for name in self._systems if name not in waiting}
+        up = {name: None for name in self.systems if name not in waiting}
         self._open(up)
         for name in up:
             replica = self._replicas[name]
@@ -186,55 +186,53 @@ class TwoWayRun:
                 replica.prepare_passing(self._held[name])
             else:
                 replica.prepare()
-            with self._writing(name) as connection:
-                replica.state(connection).set_meta("kinds", self._kinds_text)
-        self._check_restored(up)
+            with self._reading(name) as connection:
+                known = replica.state(connection).meta("kinds")
+            if known != self._kinds_text:
+                with self._writing(name) as connection:
+                    replica.state(connection).set_meta("kinds", self._kinds_text)
         return waiting
 
-    def _check_restored(self, up: Mapping[str, Any]) -> None:
-        """A system whose peers have seen more of it than it has was restored from a backup. What it
-        writes from now on must not be taken for what it wrote before."""
-        for name in up:
-            with self._reading(name) as connection:
-                head = self._replicas[name].head(connection)
-            seen = 0
-            for peer in up:
-                if peer != name:
-                    with self._reading(peer) as connection:
-                        state = self._replicas[peer].state(connection)
-                        seen = max(seen, int(state.meta(f"cursor:{name}") or "0"))
-            if seen <= head:
-                continue
-            with self._writing(name) as connection:
-                state = self._replicas[name].state(connection)
-                client_id = Identity.draw(self._rng, "").client_id
-                state.set_meta("client_id", str(client_id))
-                state.set_meta(f"author:{client_id}", name)
-                RecordTable(state).skip_to(seen)
-                for peer in state.metas("cursor:"):
-                    state.set_meta(f"cursor:{peer}", "0")
-            for peer in up:
-                if peer != name:
-                    with self._writing(peer) as connection:
-                        self._replicas[peer].state(connection).set_meta(f"cursor:{name}", "0")
+    def _remember(self, up: Mapping[str, Any]) -> dict[int, str]:
+        """Which system wrote under which client id; every system is told of all.
 
-    def _authors(self, up: Mapping[str, Any]) -> dict[int, str]:
-        """Which system wrote under which client id; every system is told of all."""
-        known: dict[str, str] = {}
-        by_system: dict[str, dict[str, str]] = {}
+        A system whose peers have seen more of it than it has was restored from a backup: what it
+        writes from now on must not be taken for what it wrote before.
+        """
+        memories: dict[str, Memory] = {}
         for name in up:
             with self._reading(name) as connection:
-                by_system[name] = self._replicas[name].state(connection).metas("author:")
-                known |= by_system[name]
-        for name in up:
-            missing = {each: known[each] for each in known.keys() - by_system[name].keys()}
-            if missing:
+                memories[name] = self._replicas[name].memory(connection)
+        authors: dict[int, str] = {}
+        for memory in memories.values():
+            authors |= memory.authors
+        for name, memory in memories.items():
+            seen = max((each.cursors.get(name, 0) for each in memories.values()), default=0)
+            if seen > memory.head:
+                authors[self._begin_anew(name, seen, up)] = name
+        for name, memory in memories.items():
+            if missing := authors.keys() - memory.authors.keys():
                 with self._writing(name) as connection:
-                    for client_id, system in missing.items():
+                    for client_id in missing:
                         self._replicas[name].state(connection).set_meta(
-                            f"author:{client_id}", system
+                            f"author:{client_id}", authors[client_id]
                         )
-        return {int(client_id): system for client_id, system in known.items()}
+        return authors
+
+    def _begin_anew(self, name: str, seen: int, up: Mapping[str, Any]) -> int:
+        """Let a restored system write under a new client id, and everybody read all again."""
+        client_id = Identity.draw(self._rng, "").client_id
+        with self._writing(name) as connection:
+            state = self._replicas[name].state(connection)
+            state.set_meta("client_id", str(client_id))
+            RecordTable(state).skip_to(seen)
+            for peer in state.metas("cursor:"):
+                state.set_meta(f"cursor:{peer}", "0")
+        for peer in up:
+            if peer != name:
+                with self._writing(peer) as connection:
+                    self._replicas[peer].state(connection).set_meta(f"cursor:{name}", "0")
+        return client_id
 
     def sync(
         self,
@@ -252,7 +250,7 @@ class TwoWayRun:
             return report
         with ExitStack() as stack:
             try:
-                for name, system in self._systems.items():
+                for name, system in self.systems.items():
                     connection = stack.enter_context(system.engine.connect())
                     connection.detach()  # MariaDB would keep its temporary tables in the pool
                     transaction = connection.begin()
@@ -271,8 +269,8 @@ class TwoWayRun:
         changed: Callable[[Change], None] | None,
     ) -> None:
         report.waiting.update(self._prepare(dry_run=report.dry_run))
-        up = {name: None for name in self._systems if name not in report.waiting}
-        authors = self._authors(up)
+        up = {name: None for name in self.systems if name not in report.waiting}
+        authors = self._remember(up)
         total = sum(self._pending(name) for name in up)
         merged: dict[str, dict[str, str]] = {}
         labels: dict[str, tuple[str, str]] = {}
@@ -307,8 +305,9 @@ class TwoWayRun:
                 retry = False
             elif not counted:
                 counted = True
-                for name in up:
-                    self._replicas[name].note_uncounted()
+                missed = [name for name in up if self._replicas[name].note_uncounted()]
+                if retry and not missed:
+                    break
                 retry = True
             elif retry:
                 break
@@ -333,6 +332,7 @@ class TwoWayRun:
             try:
                 with self._reading(name) as connection:
                     cursors = replica.state(connection).metas("cursor:")
+                    has_work = replica.has_work(connection, retry=retry)
                 incoming: list[Incoming] = []
                 for peer in up:
                     if peer != name:
@@ -341,6 +341,8 @@ class TwoWayRun:
                             news = self._replicas[peer].news(connection, name, after)
                             if news.records:
                                 incoming.append(news)
+                if not incoming and not has_work:
+                    return Outcome()
                 with self._writing(name) as connection:
                     return replica.run(
                         connection,
@@ -367,7 +369,7 @@ class TwoWayRun:
     def pending(self) -> dict[str, int]:
         """How many changes wait in each system that can be reached."""
         found: dict[str, int] = {}
-        for name in self._systems:
+        for name in self.systems:
             try:
                 found[name] = self._pending(name)
             except SystemUnavailable:
@@ -377,7 +379,7 @@ class TwoWayRun:
     def check(self) -> list[Finding]:
         """What does not fit between the file and the databases. Writes nothing."""
         findings: list[Finding] = []
-        for name, system in self._systems.items():
+        for name, system in self.systems.items():
             try:
                 with system.reading() as connection:
                     tables = names_of(connection)
@@ -394,7 +396,7 @@ class TwoWayRun:
                 findings.append(Finding(True, f"system.{name}", error.message, error.hint))
         if not any(finding.problem for finding in findings):
             try:
-                self._open(self._systems)
+                self._open(self.systems)
             except (SystemUnavailable, SystemRefused) as error:
                 findings.append(Finding(True, "record", error.message, error.hint))
         return findings
@@ -402,7 +404,7 @@ class TwoWayRun:
     def quarantine(self) -> list[Quarantined]:
         """Everything that is in quarantine, in every system that can be reached."""
         found: list[Quarantined] = []
-        for name in self._systems:
+        for name in self.systems:
             with self._reading(name) as connection:
                 if has_state(connection):
                     found += Quarantine(connection, self.pipeline.name).entries()
@@ -411,7 +413,7 @@ class TwoWayRun:
     def retry(self) -> int:
         """Let the next sync look again at every row in quarantine; returns how many rows."""
         rows = 0
-        for name in self._systems:
+        for name in self.systems:
             with self._writing(name) as connection:
                 if has_state(connection):
                     held = {
@@ -425,7 +427,7 @@ class TwoWayRun:
     def resync(self, table: str) -> None:
         """Let the next sync compare all rows of a table (or of a record's tables) anew. Raises
         UsageError if no record has such a table."""
-        self._open(self._systems)
+        self._open(self.systems)
         found = False
         for name, replica in self._replicas.items():
             for mapping in replica.mappings.values():
@@ -442,8 +444,8 @@ class TwoWayRun:
 
     def conflicts(self) -> list[MergedField]:
         """Every field that holds different concurrent values, whatever its policy shows."""
-        self._open(self._systems)
-        authors = self._authors(self._systems)
+        self._open(self.systems)
+        authors = self._remember(self.systems)
         found: dict[tuple[str, str], MergedField] = {}
         for name, replica in self._replicas.items():
             with self._reading(name) as connection:
@@ -477,7 +479,7 @@ class TwoWayRun:
                 f"There is no conflict of {field!r} in the record {rid} with a value of {take!r}.",
                 hint="syncline conflicts FILE lists them.",
             )
-        authors = self._authors(self._systems)
+        authors = self._remember(self.systems)
         client_id = Identity.draw(self._rng, "").client_id
         name, replica = next(
             (name, each)

@@ -112,8 +112,8 @@ async def planted(tmp_path: Path) -> tuple[Path, str]:
     database = sqlite3.connect(path)
     with database:
         document = "SELECT id FROM syncline_documents WHERE key = 'two'"
-        row = f"SELECT seq FROM syncline_updates WHERE document_id = ({document}) LIMIT 1 OFFSET 12"  # noqa: S608
-        assert database.execute(f"DELETE FROM syncline_updates WHERE seq = ({row})").rowcount == 1  # noqa: S608
+        row = f"SELECT seq FROM syncline_updates WHERE document_id = ({document}) LIMIT 1 OFFSET 12"
+        assert database.execute(f"DELETE FROM syncline_updates WHERE seq = ({row})").rowcount == 1
     database.close()
     return path, "pages/two"
 

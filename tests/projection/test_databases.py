@@ -146,9 +146,7 @@ def test_exactly_what_other_programs_see(engine: Engine) -> None:
         table.create(connection)
         connection.execute(insert(table), {"workspace": "crm", "key": "ada", **VALUES})
         quote = engine.dialect.identifier_preparer.quote
-        row = connection.execute(
-            text(f"SELECT * FROM {quote(table.name)}")  # noqa: S608
-        ).one()
+        row = connection.execute(text(f"SELECT * FROM {quote(table.name)}")).one()
     seen = dict(zip(("workspace", "key", *VALUES), row, strict=True))
     decimal = Decimal(seen["a_decimal"])
     assert decimal == VALUES["a_decimal"]

@@ -162,7 +162,7 @@ def _tables(server: TestDatabase) -> list[str]:
     return [
         row[0]
         for row in server.execute(
-            f"SELECT table_name FROM information_schema.tables WHERE table_schema = {schema}"  # noqa: S608
+            f"SELECT table_name FROM information_schema.tables WHERE table_schema = {schema}"
         )
     ]
 

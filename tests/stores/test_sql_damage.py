@@ -184,7 +184,7 @@ def test_a_damaged_page_of_a_large_file_is_met_where_it_is_read(
 @pytest.mark.parametrize("value", ["5", "'text'"])
 def test_a_value_of_another_type_is_damage(path: Path, column: str, value: str) -> None:
     table = "syncline_updates" if column == "data" else "syncline_documents"
-    _execute(path, f"UPDATE {table} SET {column} = {value}")  # noqa: S608
+    _execute(path, f"UPDATE {table} SET {column} = {value}")
     store = SqlStore(path)
     store.open()
     with closing(store):
@@ -222,7 +222,7 @@ def test_a_newer_layout_asks_for_an_upgrade(path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["'new'", "''", "'-1'"])
 def test_a_layout_that_is_no_number_is_damage(path: Path, value: str) -> None:
-    _execute(path, f"UPDATE syncline_layout SET version_num = {value}")  # noqa: S608
+    _execute(path, f"UPDATE syncline_layout SET version_num = {value}")
     _assert_refused(path, StoreDamaged, "its layout version is", "backup")
 
 

@@ -89,7 +89,7 @@ def test_counts_and_seqs(place: str, statement: str, address: Address | None, me
 def test_a_log_that_makes_another_state(place: str) -> None:
     key = "`key`" if place.startswith("mariadb") else "key"
     blob = {"p": "'\\x00'::bytea", "m": "x'00'"}.get(place[0], "x'00'")
-    spoil(place, f"UPDATE syncline_documents SET state_vector = {blob} WHERE {key} = 'b'")  # noqa: S608
+    spoil(place, f"UPDATE syncline_documents SET state_vector = {blob} WHERE {key} = 'b'")
     assert found(place) == [Problem("w", B, "Its log makes the state {6: 2}, and {} is noted.")]
 
 
@@ -103,7 +103,7 @@ def test_a_log_with_a_gap(place: str) -> None:
 
 def test_an_update_that_is_none(place: str) -> None:
     blob = "'\\xff'::bytea" if place.startswith("postgresql") else "x'ff'"
-    spoil(place, f"UPDATE syncline_updates SET data = {blob} WHERE seq = 5")  # noqa: S608
+    spoil(place, f"UPDATE syncline_updates SET data = {blob} WHERE seq = 5")
     problems = found(place)
     assert {(problem.workspace, problem.address) for problem in problems} == {("w", B)}
     assert len(problems) == 2
