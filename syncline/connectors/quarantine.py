@@ -141,6 +141,15 @@ class Quarantine:
             statement = statement.where(_Q.rule.in_(PASSING_RULES))
         return [decode_key(pk) for pk in self._connection.execute(statement).scalars()]
 
+    def all_keys(self, system: str, table: str) -> list[Key]:
+        """The keys of all rows of a table that are held."""
+        statement = (
+            sa.select(_Q.pk)
+            .where(_Q.pipeline == self._pipeline, _Q.system == system, _Q.tbl == table)
+            .distinct()
+        )
+        return [decode_key(pk) for pk in self._connection.execute(statement).scalars()]
+
     def count(self) -> int:
         """How many rows are held."""
         rows = sa.select(_Q.system, _Q.tbl, _Q.pk).where(_Q.pipeline == self._pipeline).distinct()

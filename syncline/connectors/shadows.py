@@ -80,6 +80,11 @@ class Shadows:
                 sa.delete(SHADOW).where(self._of(table), SHADOW.c.pk.in_(encoded))
             )
 
+    def parted(self, table: str) -> set[str]:
+        """The records whose rows are gone here, or are not followed any more."""
+        statement = sa.select(SHADOW.c.rid).where(self._of(table), SHADOW.c.row.is_(None))
+        return set(self._connection.execute(statement).scalars())
+
     def count(self, table: str) -> int:
         """How many rows were there when they were last agreed on."""
         statement = (

@@ -17,7 +17,7 @@ from .two_sides import Side, shared_contacts
 
 FIELDS = ("name", "phone")
 _COLUMNS = {
-    "crm": {"name": "last_name", "phone": "phone", "email": "email"},
+    "crm": {"name": "first_name", "phone": "phone", "email": "email"},
     "accounting": {"name": "full_name", "phone": "tel", "email": "billing_email"},
 }
 _TABLES = {"crm": "contacts", "accounting": "customers"}

@@ -1,0 +1,224 @@
+"""The systems of a two-way pipeline, each a replica."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from syncline.engine.clock import Milliseconds
+from syncline.engine.errors import SystemRefused, SystemUnavailable
+from syncline.engine.identity import Identity
+from syncline.environment import wall_clock
+
+from .mapping import TableMapping, check_columns, kinds_of
+from .pipeline import MappedRecord, TwoWay
+from .record_table import RecordTable
+from .state import State, has_state
+from .system import System
+from .system_replica import Memory, SystemReplica
+from .tables import Table, reflect
+from .values import Kind
+
+
+class TwoWaySystems:
+    """The systems of a two-way pipeline, and the replica that each is."""
+
+    def __init__(
+        self,
+        pipeline: TwoWay,
+        now: Milliseconds = wall_clock,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self._now = now
+        self._rng = rng or random.SystemRandom()
+        self.systems = {name: System(spec) for name, spec in pipeline.systems.items()}
+        self._replicas: dict[str, SystemReplica] = {}
+        self._held: dict[str, sa.Connection] = {}
+        self._records = _in_order(pipeline.records)
+
+    def close(self) -> None:
+        for system in self.systems.values():
+            system.close()
+
+    # What each system is
+
+    def _open(self, names: Mapping[str, Any]) -> None:
+        """Learn the tables of these systems, which must be up, as they are now."""
+        tables: dict[str, dict[str, Table]] = {}
+        stored: dict[str, Kind] = {}
+        for name in names:
+            with self._reading(name) as connection:
+                tables[name] = self._reflect(name, connection)
+                if has_state(connection):
+                    text = State(connection, self.pipeline.name).meta("kinds")
+                    stored |= orjson.loads(text) if text else {}
+        kinds = {record.name: self._kinds(record, tables, stored) for record in self._records}
+        for rank, name in enumerate(self.systems):
+            if name in names:
+                mappings = {
+                    record.name: TableMapping(
+                        record,
+                        name,
+                        tables[name][record.name],
+                        self.systems[name].dialect,
+                        kinds[record.name],
+                    )
+                    for record in self._records
+                    if name in record.tables
+                }
+                for mapping in mappings.values():
+                    mapping.check_keys()
+                self._replicas[name] = SystemReplica(
+                    self.pipeline, self.systems[name], mappings, rank, self._now, self._rng
+                )
+        self._kinds_text = orjson.dumps(
+            {f"{record}.{name}": kind for record, of in kinds.items() for name, kind in of.items()}
+        ).decode()
+
+    def _kinds(
+        self,
+        record: MappedRecord,
+        tables: Mapping[str, Mapping[str, Table]],
+        stored: Mapping[str, Kind],
+    ) -> dict[str, Kind]:
+        known: dict[str, Kind] = {
+            name: kind for name in record.fields if (kind := stored.get(f"{record.name}.{name}"))
+        }
+        if missing := [name for name in record.tables if name not in tables]:
+            if len(known) < len(record.fields):
+                raise SystemUnavailable(
+                    f"{missing[0]} must be reachable when the pipeline begins.",
+                    hint="The types of the fields are learnt from all systems at first.",
+                    retry_after=5.0,
+                )
+            return known
+        return (
+            kinds_of(
+                record, {name: of[record.name] for name, of in tables.items() if record.name in of}
+            )
+            | known
+        )
+
+    def _reflect(self, name: str, connection: sa.Connection) -> dict[str, Table]:
+        tables: dict[str, Table] = {}
+        for record in self._records:
+            if name not in record.tables:
+                continue
+            table = tables[record.name] = reflect(connection, record.tables[name])
+            for finding in check_columns(record, name, table):
+                raise SystemRefused(finding.message, hint=f"{finding.where}: {finding.hint}")
+        return tables
+
+    # Connections; those of a dry run stay open, and are rolled back at its end
+
+    @contextmanager
+    def _writing(self, name: str) -> Generator[sa.Connection]:
+        if name in self._held:
+            with self.systems[name].translated():
+                yield self._held[name]
+        else:
+            with self.systems[name].writing() as connection:
+                yield connection
+
+    @contextmanager
+    def _reading(self, name: str) -> Generator[sa.Connection]:
+        if name in self._held:
+            with self.systems[name].translated():
+                yield self._held[name]
+        else:
+            with self.systems[name].reading() as connection:
+                yield connection
+
+    # Synchronizing
+
+    def prepare(self) -> list[str]:
+        """Make what each system needs: tables, triggers, an identity. Raises SystemUnavailable."""
+        waiting = self._prepare(dry_run=False)
+        for reason in waiting.values():
+            raise SystemUnavailable(reason, hint="Try again when it is back.", retry_after=5.0)
+        return []
+
+    def _prepare(self, *, dry_run: bool) -> dict[str, str]:
+        """Returns why systems are left out, by their names."""
+        waiting: dict[str, str] = {}
+        for name in self.systems:
+            try:
+                with self._reading(name) as connection:
+                    connection.execute(sa.text("SELECT 1"))
+            except SystemUnavailable as error:
+                waiting[name] = error.message
+        up = {name: None for name in self.systems if name not in waiting}
+        self._open(up)
+        for name in up:
+            replica = self._replicas[name]
+            if dry_run:
+                replica.prepare_passing(self._held[name])
+            else:
+                replica.prepare()
+            with self._reading(name) as connection:
+                known = replica.state(connection).meta("kinds")
+            if known != self._kinds_text:
+                with self._writing(name) as connection:
+                    replica.state(connection).set_meta("kinds", self._kinds_text)
+        return waiting
+
+    def _remember(self, up: Mapping[str, Any]) -> dict[int, str]:
+        """Which system wrote under which client id; every system is told of all.
+
+        A system whose peers have seen more of it than it has was restored from a backup: what it
+        writes from now on must not be taken for what it wrote before.
+        """
+        memories: dict[str, Memory] = {}
+        for name in up:
+            with self._reading(name) as connection:
+                memories[name] = self._replicas[name].memory(connection)
+        authors: dict[int, str] = {}
+        for memory in memories.values():
+            authors |= memory.authors
+        for name, memory in memories.items():
+            seen = max((each.cursors.get(name, 0) for each in memories.values()), default=0)
+            if seen > memory.head:
+                authors[self._begin_anew(name, seen, up)] = name
+        for name, memory in memories.items():
+            if missing := authors.keys() - memory.authors.keys():
+                with self._writing(name) as connection:
+                    for client_id in missing:
+                        self._replicas[name].state(connection).set_meta(
+                            f"author:{client_id}", authors[client_id]
+                        )
+        return authors
+
+    def _begin_anew(self, name: str, seen: int, up: Mapping[str, Any]) -> int:
+        """Let a restored system write under a new client id, and everybody read all again."""
+        client_id = Identity.draw(self._rng, "").client_id
+        with self._writing(name) as connection:
+            state = self._replicas[name].state(connection)
+            state.set_meta("client_id", str(client_id))
+            RecordTable(state).skip_to(seen)
+            for peer in state.metas("cursor:"):
+                state.set_meta(f"cursor:{peer}", "0")
+        for peer in up:
+            if peer != name:
+                with self._writing(peer) as connection:
+                    self._replicas[peer].state(connection).set_meta(f"cursor:{name}", "0")
+        return client_id
+
+
+def _in_order(records: Mapping[str, MappedRecord]) -> list[MappedRecord]:
+    """The records, each after those that it refers to, as far as they do not go in a circle."""
+    ordered: list[MappedRecord] = []
+    rest = dict(records)
+    while rest:
+        free = [
+            name
+            for name, record in rest.items()
+            if not any(each.ref in rest and each.ref != name for each in record.fields.values())
+        ]
+        ordered.extend(rest.pop(name) for name in free or [next(iter(rest))])
+    return ordered
