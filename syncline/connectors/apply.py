@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from .capture import Capture
+from .capture import UNNOTED, Capture
 from .mapping import MISSING, Agreed, TableMapping
 from .record_document import RecordDocument, stamp_at
 from .replica_pass import OpenRow, ReplicaPass
@@ -170,7 +170,7 @@ class Apply:
             return None
         (rid,) = present
         if (self._table, rid) not in opening.rows:
-            self._capture.run({linked[rid].key: None})
+            self._capture.run({linked[rid].key: UNNOTED})
         opening.open([rid])
         twin = opening.documents.get(rid)
         if twin is None or not twin.live or not twin.joinable:

@@ -8,7 +8,7 @@ written, as of the time when the change was noted. So what a pass itself has wri
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from syncline.engine.errors import PipelineStopped
 
@@ -25,6 +25,21 @@ _INITIAL_MAX = 1_000
 when the pipeline began. The systems of the file are preferred in its order."""
 
 
+PARTED = "parted"
+"""Begins the key of the shadow of a record that has no row here any more, and is to get none."""
+
+
+class Noted(NamedTuple):
+    """What notes say of a row: when it was changed last, in milliseconds since the epoch, if that
+    is known, and whether a row with its key went."""
+
+    at: int | None
+    gone: bool
+
+
+UNNOTED = Noted(None, False)
+
+
 class Capture:
     """The first half of a pass, for one table. ``rank`` is the place of the system in the file."""
 
@@ -37,21 +52,31 @@ class Capture:
 
     def run(
         self,
-        noted: Mapping[Key, int | None],
+        noted: Mapping[Key, Noted],
         incoming: Sequence[StoredRecord] = (),
         *,
         allow_deletes: bool = True,
     ) -> None:
-        """Look at the rows that were noted, each with the time of the note if that is known, and
-        lock and open them; likewise those that ``incoming`` records of peers are about."""
+        """Look at the rows that were noted, and lock and open them; likewise those that
+        ``incoming`` records of peers are about."""
         opening = self._pass
         arriving = [each.rid for each in incoming if each.kind == self._record.name]
         linked = opening.shadows.by_records(self._table, arriving)
-        times = {shadow.key: None for shadow in linked.values() if shadow.agreed} | dict(noted)
+        looked_at = {shadow.key: UNNOTED for shadow in linked.values() if shadow.agreed}
+        looked_at |= dict(noted)
+        times = {key: each.at for key, each in looked_at.items()}
         rows = self._mapping.rows.by_keys(opening.connection, times, lock=True)
         shadows = opening.shadows.by_keys(self._table, times)
         opening.open(shadow.rid for shadow in shadows.values())
         opening.report.looked_at += len(times)
+        for key in [key for key, each in looked_at.items() if each.gone and key in rows]:
+            if key not in shadows:
+                continue
+            if self._is_another(shadows[key], rows[key]):
+                self._deleted(shadows.pop(key), times[key], follow=False)
+            elif document := opening.documents.get(shadows[key].rid):
+                # It was made again, whoever deleted it elsewhere before that.
+                document.set_live(True, self._stamp(times[key]))
         gone = [shadow for key, shadow in shadows.items() if key not in rows and shadow.agreed]
         if not allow_deletes:
             self._check_deletes(len(gone))
@@ -79,11 +104,29 @@ class Capture:
                 "the rows back.",
             )
 
-    def _deleted(self, shadow: Shadow, at: int | None) -> None:
+    def _is_another(self, shadow: Shadow, row: Row) -> bool:
+        """Whether a row of which the key went, and came again, is another record: databases give
+        the key of a deleted row to a new one, and programs replace rows by deleting them first."""
+        document = self._pass.documents.get(shadow.rid)
+        if shadow.agreed is None or document is None:
+            return False
+        values = self._mapping.read(row).clean
+        if self._record.match:
+            before = document.match_key(self._pass.authors)
+            return match_key(self._record, values) != before
+        agreed = shadow.agreed.fields
+        return not any(
+            value is not None and _equal(value, agreed.get(name)) for name, value in values.items()
+        )
+
+    def _deleted(self, shadow: Shadow, at: int | None, *, follow: bool = True) -> None:
+        """``follow``: if the row comes again, it is this record again."""
         opening = self._pass
         document = opening.documents.get(shadow.rid)
         if self._record.on_delete == "ignore" or document is None:
-            opening.shadows.save(self._table, [shadow._replace(agreed=None)])
+            opening.shadows.delete(self._table, [shadow.key])
+            key = shadow.key if follow else (PARTED, shadow.rid)
+            opening.shadows.save(self._table, [Shadow(key, shadow.rid, None)])
             return
         opening.shadows.delete(self._table, [shadow.key])
         if document.live:

@@ -136,15 +136,20 @@ class RecordDocument:
         self.changed = True
 
     def take_over(self, other: RecordDocument, stamp: int) -> None:
-        """Become the one record of both: with the newest value of each field. ``other`` ends."""
+        """Become the one record of both: with the newest value of each field. ``other`` ends.
+
+        Done again, with what is known already, it changes nothing: systems that tell each other of
+        it come to an end. Whether the record lives is for its own cells to say: it may have been
+        deleted since.
+        """
         for name in self.record.fields:
             theirs = other._cells.newest(name)
             if theirs and theirs.stamp > self._cells.stamp(name):
                 self.put(name, theirs.value, theirs.stamp)
-        other.put(MERGED, self.rid, stamp)
-        other.set_live(False, stamp)
-        if not self.live:
-            self.set_live(True, stamp)
+        if other.merged_into != self.rid:
+            other.put(MERGED, self.rid, stamp)
+        if other.live:
+            other.set_live(False, stamp)
 
 
 def match_key(record: MappedRecord, values: Mapping[str, Any]) -> str | None:

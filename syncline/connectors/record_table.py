@@ -77,7 +77,7 @@ class RecordTable:
         )
         return [
             StoredRecord(rid, kind, version, bytes(document))
-            for rid, kind, version, document in self._connection.execute(statement).tuples()
+            for rid, kind, version, document in self._connection.execute(statement)
         ]
 
     def by_match(self, keys: Iterable[str]) -> dict[str, list[str]]:
@@ -85,7 +85,7 @@ class RecordTable:
         found: defaultdict[str, list[str]] = defaultdict(list)
         for batch in batches(keys):
             statement = sa.select(_R.match, _R.rid).where(self._mine, _R.match.in_(batch))
-            for match, rid in self._connection.execute(statement.order_by(_R.rid)).tuples():
+            for match, rid in self._connection.execute(statement.order_by(_R.rid)):
                 found[str(match)].append(rid)
         return found
 

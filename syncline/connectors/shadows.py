@@ -51,7 +51,7 @@ class Shadows:
             statement = sa.select(SHADOW.c.pk, SHADOW.c.rid, SHADOW.c.row).where(
                 self._of(table), column.in_(batch)
             )
-            for pk, rid, row in self._connection.execute(statement).tuples():
+            for pk, rid, row in self._connection.execute(statement):
                 yield Shadow(decode_key(pk), rid, _parse(row))
 
     def _of(self, table: str) -> sa.ColumnElement[bool]:

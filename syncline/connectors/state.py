@@ -59,6 +59,7 @@ NOTES = sa.Table(
     sa.Column("pk", sa.Text()),
     sa.Column("origin", sa.String(8)),
     sa.Column("at", sa.BigInteger()),
+    sa.Column("gone", sa.Integer()),
     sa.Index(f"{DIRTY}_by_table", "pipeline", "tbl"),
     **_TABLE_OPTIONS,
 )
@@ -108,16 +109,21 @@ QUARANTINE = sa.Table(
 )
 
 
+_NOTE = (NOTES.c.seq, NOTES.c.tbl, NOTES.c.pk, NOTES.c.origin, NOTES.c.at, NOTES.c.gone)
+
+
 class Note(NamedTuple):
     """A change that a trigger noted (``origin`` None), that a pass made (``own``), or a row that is
     to be compared with what was agreed on last (``agreed``; its ``pk`` is as ``encode_key``
-    writes it). Without a ``pk`` it is about all rows. ``at`` is in milliseconds since the epoch."""
+    writes it). Without a ``pk`` it is about all rows. ``at`` is in milliseconds since the epoch;
+    ``gone`` is 1 if a row of this key went: one that is there now may be another."""
 
     seq: int
     table: str
     pk: str | None
     origin: str | None
     at: int | None
+    gone: int | None
 
     def key(self, rows: Rows) -> Key | None:
         """The key of the row, or None if it has no canonical form, or the note is about all."""
@@ -168,8 +174,7 @@ class State:
             META.c.pipeline == self.pipeline, META.c.name.startswith(prefix, autoescape=True)
         )
         return {
-            name.removeprefix(prefix): value
-            for name, value in self.connection.execute(statement).tuples()
+            name.removeprefix(prefix): value for name, value in self.connection.execute(statement)
         }
 
     def set_meta(self, name: str, value: str) -> None:
@@ -192,11 +197,7 @@ class State:
 
     def notes(self, tables: Iterable[str], limit: int) -> list[Note]:
         """The oldest notes about ``tables`` that can be seen."""
-        statement = (
-            self._about(tables, NOTES.c.seq, NOTES.c.tbl, NOTES.c.pk, NOTES.c.origin, NOTES.c.at)
-            .order_by(NOTES.c.seq)
-            .limit(limit)
-        )
+        statement = self._about(tables, *_NOTE).order_by(NOTES.c.seq).limit(limit)
         return [Note(*row) for row in self.connection.execute(statement)]
 
     def last_note(self) -> int:
@@ -206,13 +207,13 @@ class State:
     def own_notes(self, after: int) -> list[Note]:
         """The notes about what this transaction wrote since the note ``after``."""
         statement = (
-            sa.select(NOTES.c.seq, NOTES.c.tbl, NOTES.c.pk, NOTES.c.origin, NOTES.c.at)
+            sa.select(*_NOTE)
             .where(NOTES.c.pipeline == self.pipeline, NOTES.c.seq > after)
             .order_by(NOTES.c.seq)
         )
         if self.connection.dialect.name != "sqlite":  # there nobody else writes meanwhile
             statement = statement.where(NOTES.c.origin == "own")
-        return [Note(*row) for row in self.connection.execute(statement).tuples()]
+        return [Note(*row) for row in self.connection.execute(statement)]
 
     def count_notes(self, tables: Iterable[str]) -> int:
         """How many notes wait."""

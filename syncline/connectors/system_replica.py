@@ -14,7 +14,7 @@ from syncline.engine.errors import PipelineStopped
 from syncline.engine.identity import Identity
 
 from .apply import Apply, held_records
-from .capture import Capture
+from .capture import UNNOTED, Capture, Noted
 from .mapping import TableMapping
 from .pipeline import Compare, Cursor, TwoWay
 from .quarantine import Quarantine
@@ -294,17 +294,17 @@ class SystemReplica:
 
     def _to_look_at(
         self, opened: ReplicaPass, notes: Sequence[Note], *, retry: bool
-    ) -> tuple[dict[str, dict[Key, int | None]], list[str]]:
-        """The rows to look at by table, each with the time of its last note, and the records
-        without a row to try again."""
-        noted: dict[str, dict[Key, int | None]] = {table: {} for table in self._tables}
+    ) -> tuple[dict[str, dict[Key, Noted]], list[str]]:
+        """The rows to look at by table, and the records without a row to try again."""
+        noted: dict[str, dict[Key, Noted]] = {table: {} for table in self._tables}
         for note in notes:
             if note.pk is None:
                 mapping = next(e for e in self.mappings.values() if e.table.name == note.table)
                 opened.state.note_all(mapping.rows)
             elif (key := self._key_of(note)) is not None and len(encode_key(key)) <= 255:
-                known = noted[note.table].get(key)
-                noted[note.table][key] = note.at if note.at is not None else known
+                known = noted[note.table].get(key, UNNOTED)
+                at = note.at if note.at is not None else known.at
+                noted[note.table][key] = Noted(at, known.gone or note.gone == 1)
         held: list[str] = []
         for table in self._tables if retry else ():
             keys = opened.quarantine.keys(self.name, table, passing=True)
@@ -312,7 +312,7 @@ class SystemReplica:
             held += waiting
             for key in keys:
                 if key[-1] not in waiting:
-                    noted[table].setdefault(key, None)
+                    noted[table].setdefault(key, UNNOTED)
         return noted, held
 
     def _apply(

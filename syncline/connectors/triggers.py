@@ -18,7 +18,7 @@ from .values import Kind
 
 DIRTY = f"{PREFIX}dirty"
 """The table of notes: seq, pipeline, tbl, pk (null: any row), origin (own: written by a pass), at
-(milliseconds)."""
+(milliseconds), gone (1: the row with that key went)."""
 
 Quote: TypeAlias = Callable[[str], str]
 
@@ -120,9 +120,9 @@ def _sqlite(table: Table, pipeline: str, quote: Quote, _: str) -> dict[str, str]
     def note(row: str) -> str:
         key = key_expression(table, "sqlite", quote, row)
         return (
-            f"INSERT INTO {DIRTY} (pipeline, tbl, pk, at) SELECT {_literal(pipeline)}, "
+            f"INSERT INTO {DIRTY} (pipeline, tbl, pk, at, gone) SELECT {_literal(pipeline)}, "
             f"{_literal(table.name)}, {key}, "
-            "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+            f"CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), {_gone(row)}"
         )
 
     moved = " OR ".join(f"OLD.{quote(name)} IS NOT NEW.{quote(name)}" for name in table.key)
@@ -141,10 +141,10 @@ def _postgresql(table: Table, pipeline: str, quote: Quote, schema: str) -> dict[
     def note(row: str) -> str:
         key = key_expression(table, "postgresql", quote, row) if row else "NULL"
         return (
-            f"INSERT INTO {quote(schema)}.{DIRTY} (pipeline, tbl, pk, origin, at) VALUES "
+            f"INSERT INTO {quote(schema)}.{DIRTY} (pipeline, tbl, pk, origin, at, gone) VALUES "
             f"({_literal(pipeline)}, {_literal(table.name)}, {key}, "
             "NULLIF(current_setting('syncline.origin', true), ''), "
-            "(extract(epoch FROM clock_timestamp()) * 1000)::bigint);"
+            f"(extract(epoch FROM clock_timestamp()) * 1000)::bigint, {_gone(row)});"
         )
 
     moved = " OR ".join(
@@ -170,9 +170,9 @@ def _mariadb(table: Table, pipeline: str, quote: Quote, _: str) -> dict[str, str
     def note(row: str) -> str:
         key = key_expression(table, "mysql", quote, row)
         return (
-            f"INSERT INTO {DIRTY} (pipeline, tbl, pk, origin, at) VALUES ({_literal(pipeline)}, "
-            f"{_literal(table.name)}, {key}, @syncline_origin, "
-            "CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED));"
+            f"INSERT INTO {DIRTY} (pipeline, tbl, pk, origin, at, gone) VALUES "
+            f"({_literal(pipeline)}, {_literal(table.name)}, {key}, @syncline_origin, "
+            f"CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED), {_gone(row)});"
         )
 
     # BINARY: keys that differ in case only are two.
@@ -188,6 +188,11 @@ def _mariadb(table: Table, pipeline: str, quote: Quote, _: str) -> dict[str, str
         event: f"CREATE TRIGGER {{name}} AFTER {event} ON {quote(table.name)} FOR EACH ROW {action}"
         for event, action in actions.items()
     }
+
+
+def _gone(row: str) -> int:
+    """1 for a key that no row has after the change, as far as the trigger knows."""
+    return int(row == "OLD.")
 
 
 def _literal(text: str) -> str:

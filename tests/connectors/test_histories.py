@@ -1,0 +1,123 @@
+"""Two databases in step through random histories of edits, syncs and crashes: they end equal, no
+edit is lost, and nothing goes to and fro (RELIABILITY I1 to I4, for connected databases)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from syncline.connectors.mapping import TableMapping
+from syncline.connectors.state import Note, State
+from syncline.connectors.system_replica import SystemReplica
+
+from .histories import FIELDS, MAX_STATEMENTS, History
+from .two_sides import two_sides
+
+EXAMPLES = 500
+PARTS = 10
+SERVERS = 30
+
+sides = st.sampled_from(["crm", "accounting"])
+emails = st.sampled_from(["a@x.org", "b@x.org"])
+
+
+class Machine(RuleBasedStateMachine):
+    """The users of both databases, and the pipeline between them."""
+
+    kinds: tuple[str, str] = ("sqlite", "sqlite")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stack = ExitStack()
+        # In memory where that is possible: what is tried is the death of the process, not of the
+        # machine, and a disk would only make it slow.
+        memory = Path("/dev/shm")  # noqa: S108
+        folder = self._stack.enter_context(
+            tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
+        )
+        crm, accounting = self._stack.enter_context(two_sides(*self.kinds, Path(folder)))
+        self.history = History(crm, accounting)
+        self._stack.callback(self.history.close)
+
+    @rule(side=sides, email=emails, field=st.sampled_from(FIELDS))
+    def write(self, side: str, email: str, field: str) -> None:
+        self.history.write(side, email, field)
+
+    @rule(side=sides, email=emails)
+    def delete(self, side: str, email: str) -> None:
+        self.history.delete(side, email)
+
+    @rule()
+    def sync(self) -> None:
+        self.history.sync()
+
+    @rule(statements=st.integers(0, MAX_STATEMENTS))
+    def crash(self, statements: int) -> None:
+        self.history.sync_and_crash(statements)
+
+    def teardown(self) -> None:
+        with self._stack:
+            self.history.check()
+
+
+def run(machine: type[Machine], examples: int, **given: Any) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=12,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+            **given,
+        ),
+    )
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_two_databases_stay_in_step(part: int) -> None:
+    run(Machine, EXAMPLES // PARTS)
+
+
+@pytest.mark.parametrize("kinds", [("postgresql", "mariadb"), ("mariadb", "postgresql")])
+def test_servers_stay_in_step(kinds: tuple[str, str]) -> None:
+    class Servers(Machine):
+        pass
+
+    Servers.kinds = kinds
+    run(Servers, SERVERS // 2, phases=[Phase.generate])
+
+
+@contextmanager
+def applied_before_capture() -> Generator[None]:
+    """The defect: what peers have is written first, and what users changed is looked at later."""
+    unspoilt = SystemReplica._run  # pyright: ignore[reportPrivateUsage]
+
+    def no_notes(*_: Any) -> list[Note]:
+        return []
+
+    def no_fields(*_: Any) -> set[str]:
+        return set()
+
+    def run_late(self: SystemReplica, opened: Any, incoming: Any, **options: Any) -> Any:
+        with ExitStack() as stack:
+            if incoming:
+                stack.enter_context(patch.object(State, "notes", no_notes))
+                stack.enter_context(patch.object(TableMapping, "changed_fields", no_fields))
+            return unspoilt(self, opened, incoming, **options)
+
+    with patch.object(SystemReplica, "_run", run_late):
+        yield
+
+
+def test_without_capture_before_apply_edits_are_lost() -> None:
+    with applied_before_capture(), pytest.raises(AssertionError):
+        run(Machine, 200, phases=[Phase.generate])
