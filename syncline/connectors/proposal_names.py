@@ -69,16 +69,21 @@ _CONCEPT_OF_TABLE = _by_phrase(_TABLES)
 _LONGEST = 3
 """Words of the longest phrase above."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_CAPITAL_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SEPARATORS = re.compile(r"[^A-Za-z0-9]+")
 
 
 @lru_cache(maxsize=10_000)
 def words(name: str) -> tuple[str, ...]:
     """The words of a name in small letters: of ``BillingEmail2`` billing, email and 2."""
-    plain = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
-    plain = "".join(char for char in plain if not unicodedata.combining(char))
-    found = tuple(word.lower() for word in _WORD.findall(plain))
+    found = tuple(word.lower() for word in _WORD.findall(_without_accents(name)))
     # Letters of other scripts are no words to the pattern above.
     return found or tuple(re.findall(r"\w+", name.casefold()))
+
+
+def _without_accents(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
+    return "".join(char for char in plain if not unicodedata.combining(char))
 
 
 def singular(word: str) -> str:
@@ -147,13 +152,14 @@ def likeness(first: str, second: str) -> float:
     return fuzz.ratio(first, second) / 100
 
 
-def safe_name(text: str, default: str, taken: Collection[str] = (), separator: str = "_") -> str:
-    """A name of small ASCII letters, digits and ``separator`` that is not in ``taken``."""
-    name = separator.join(words(text)).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^a-z0-9_-]+", "", name)[:MAX_NAME].strip("-_") or default
+def safe_name(text: str, default: str, taken: Collection[str] = ()) -> str:
+    """A name of small ASCII letters, digits and _ that is not in ``taken``. Digits stay where they
+    are, so that people find their names again: ``crm2`` and ``1shop_x`` are not changed."""
+    apart = _CAPITAL_BEGINS.sub("_", _without_accents(text))
+    name = _SEPARATORS.sub("_", apart).lower().strip("_")[:MAX_NAME].strip("_") or default
     number, free = 2, name
     while free in taken:
-        ending = f"{separator}{number}"
+        ending = f"_{number}"
         free = name[: MAX_NAME - len(ending)] + ending
         number += 1
     return free
@@ -161,6 +167,5 @@ def safe_name(text: str, default: str, taken: Collection[str] = (), separator: s
 
 def record_name(table: str, taken: Collection[str] = ()) -> str:
     """The name of the records whose rows ``table`` holds: its last word in the singular."""
-    parts = words(table)
-    text = "_".join([*parts[:-1], singular(parts[-1])]) if parts else ""
-    return safe_name(text, "record", taken)
+    *others, last = safe_name(table, "record").split("_")
+    return safe_name("_".join([*others, singular(last)]), "record", taken)

@@ -135,6 +135,13 @@ def _existing(document: Document, sample: TableSample, destination: SystemSample
     there = name if name in destination.tables else same.get(name.casefold())
     if there is None:
         return
+    if there in destination.skipped:
+        document.comment(
+            f"{destination.name} has this table already, but it cannot take part: "
+            f"{destination.skipped[there]}"
+        )
+        document.put("to", f"{there}_copy", active=False)
+        return
     if there != name:
         document.put("to", there, f"{destination.name} has this table", active=False)
         return

@@ -146,14 +146,15 @@ def test_customers_in_a_crm_and_an_accounting(
         "quarantine",
     )
     assert record.fields["country"].cleaner.rules == ()
-    assert "74 of 78 sampled values pass" in proposal.text.replace("\n# ", " ")
+    # Of 40 + 39 numbers one in both is missing, two in both and one of the accounting's are wrong.
+    assert "72 of 77 sampled values pass" in proposal.text.replace("\n# ", " ")
     assert '# type = "Country"' in proposal.text
     assert "#   accounting.customers.vat (text)" in proposal.text
     assert "#   crm.contacts.id (int): the key: every system has its own" in proposal.text
     assert proposal.notes == [
         (
-            "contact: crm.contacts and accounting.customers, the same by email; fields name, phone, "
-            "email, country."
+            "contact: crm.contacts and accounting.customers, the same by email; fields name, "
+            "phone, email, country."
         )
     ]
 
@@ -173,6 +174,9 @@ def test_one_way_proposes_rules_as_comments_which_all_hold(make: Make, tmp_path:
     ]
     assert all(not each.cleaners for each in pipeline.tables.values())
     assert '# to = "customer"  # report has this table' in proposal.text
+    assert "Report has this table already, but it cannot take part: The table 'Album' has no" in (
+        proposal.text.replace("\n# ", " ")
+    )
     assert proposal.notes[0] == "11 tables will be copied from chinook."
     assert "cleaning rules would suit the values" in proposal.notes[1]
 
@@ -301,12 +305,12 @@ def test_without_a_field_to_match_by_a_record_is_only_a_comment(make: Make) -> N
     assert "# [record.note]" in proposal.text
     assert proposal.notes == [
         (
-            "note is in the file as a comment (a.notes and b.notes): both have rows, and no field is "
-            "sure to say which are the same: name some in match."
+            "note is in the file as a comment (a.notes and b.notes): both have rows, and no field "
+            "is sure to say which are the same: name some in match."
         ),
         (
-            "No tables of a and b are sure to hold the same records: write a [record.NAME] by hand, "
-            "as the comments in the file say."
+            "No tables of a and b are sure to hold the same records: write a [record.NAME] by "
+            "hand, as the comments in the file say."
         ),
     ]
 
@@ -383,13 +387,9 @@ def test_a_table_that_may_not_be_read_is_left_out() -> None:
             sample = read_system(system, "${CRM_URL}")
         finally:
             system.close()
-            crm.execute(
-                "RESET ROLE",
-                f"ALTER DATABASE {role} RESET role",
-            )
-            with crm.engine.connect() as connection:
-                connection.exec_driver_sql(f"DROP OWNED BY {role}")
-                connection.exec_driver_sql(f"DROP ROLE {role}")
+            # The setting is also what RESET goes back to, in every new connection.
+            crm.execute("SET ROLE NONE", f"ALTER DATABASE {role} RESET role")
+            crm.execute(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
     assert list(sample.tables) == ["open_one"]
     assert sample.skipped == {
         "closed": "The table 'closed' cannot be read: permission denied for table closed."
@@ -456,6 +456,9 @@ def test_names() -> None:
         record_name(table) for table in ("Companies", "addresses", "PlaylistTrack", "news")
     ] == [*("company", "address", "playlist_track", "new")]
     assert record_name("顧客") == "record"
+    assert [safe_name(name, "f") for name in ("crm2", "My2ndCRM", "größe-ÜBER", "_")] == [
+        *("crm2", "my2nd_crm", "grosse_uber", "f"),
+    ]
     assert safe_name("x" * 60, "f", ["x" * 40]) == "x" * 38 + "_2"
     assert default_name("crm", "accounting") == "crm-accounting"
     assert check_name(default_name("a" * 40, "b" * 40))
