@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from syncline.engine.errors import InvalidPipeline as InvalidPipelineBase
 
 from .pipeline import OneWay, TwoWay
 from .pipeline_reader import Reader
 from .pipeline_tables import read_pipeline
-from .pipeline_text import line_of, lines_of, substitute
+from .pipeline_text import MAX_DEPTH, Fault, Lines, plain, substitute
+
+MAX_FILE_BYTES = 1 << 20
+"""Largest pipeline file."""
+_PLACE = re.compile(r" \(at line (\d+), (column \d+)\)")
 
 
 class FileProblem(NamedTuple):
@@ -42,38 +47,76 @@ class InvalidPipeline(InvalidPipelineBase):
 def load_pipeline(path: str | Path, environ: Mapping[str, str] = os.environ) -> OneWay | TwoWay:
     """The pipeline in a file, with ``${NAME}`` taken from ``environ``. Raises InvalidPipeline."""
     file = Path(path)
+
+    def refused(line: int | None, message: str, hint: str) -> InvalidPipeline:
+        return InvalidPipeline(file.name, [FileProblem(line, str(file), message, hint)])
+
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        problem = FileProblem(None, str(file), f"It cannot be read: {reason}.", "Check the path.")
-        raise InvalidPipeline(file.name, [problem]) from error
+        with file.open("rb") as opened:
+            data = opened.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: the path has a null character
+        reason = getattr(error, "strerror", None) or "it is no path"
+        raise refused(None, f"It cannot be read: {reason}.", "Check the path.") from error
+    if len(data) > MAX_FILE_BYTES:
+        message = f"It has more than {MAX_FILE_BYTES:,} bytes."
+        raise refused(None, message, "Check the path, or make several pipelines.")
+    try:
+        text = data.decode("utf-8-sig")  # some editors of Windows begin files with a mark
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise refused(line, "It is not UTF-8.", "Save it as UTF-8.") from None
     return parse_pipeline(text, file.name, environ)
 
 
 def parse_pipeline(text: str, name: str, environ: Mapping[str, str]) -> OneWay | TwoWay:
     """The pipeline that ``text`` states; ``name`` is that of its file. Raises InvalidPipeline."""
+    text = text.replace("\r\n", "\n")
+    lines = Lines(text)
+    if lines.too_deep:
+        message = f"More than {MAX_DEPTH} tables or lists are inside each other."
+        problem = FileProblem(lines.too_deep, "TOML", message, "Nothing in the file needs that.")
+        raise InvalidPipeline(name, [problem])
     try:
         parsed = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        # Its message says where. It quotes single characters only, so no secret.
-        problem = FileProblem(None, "TOML", f"{error}.", "Correct the syntax at that place.")
-        raise InvalidPipeline(name, [problem]) from None
-    missing: list[tuple[str, str]] = []
-    spec = cast("dict[str, Any]", substitute(parsed, environ, "", missing))
-    lines = lines_of(text)
-    unset = {key for key, _ in missing}
-    reader = Reader(unset)
-    for key, variable in missing:
-        reader.problem(
-            key, f"The variable {variable} is not set.", f"Set it: export {variable}=…", always=True
-        )
-    pipeline = read_pipeline(spec, reader)
-    if reader.problems or pipeline is None:
-        found = [
-            FileProblem(line_of(lines, key), key, message, hint)
-            for key, message, hint in dict.fromkeys(reader.problems)
-        ]
-        found.sort(key=lambda problem: problem.line or 0)
-        raise InvalidPipeline(name, found)
-    return pipeline
+    except ValueError as error:  # of int() too, for a number of thousands of digits
+        raise InvalidPipeline(name, [_syntax(error)]) from None
+    faults: list[Fault] = []
+    spec = substitute(parsed, environ, "", faults)
+    reader = Reader({fault.key for fault in faults})
+    pipeline = read_pipeline(plain(spec), reader)
+    if pipeline is not None and not faults and not reader.problems:
+        return pipeline
+    found = [
+        FileProblem(lines.of(fault.key), *fault)
+        for fault in dict.fromkeys([*faults, *_without_values(spec, reader)])
+    ]
+    found.sort(key=lambda problem: problem.line or 0)
+    raise InvalidPipeline(name, found)
+
+
+def _syntax(error: ValueError) -> FileProblem:
+    """What tomllib says. It quotes keys and single characters only, so no secret."""
+    hint = "Correct the syntax at that place."
+    if not isinstance(error, tomllib.TOMLDecodeError):
+        return FileProblem(None, "TOML", "A number is too long.", "Whole numbers have 64 bits.")
+    message = str(error)
+    if place := _PLACE.search(message):
+        message = f"{message[: place.start()]} ({place[2]})"
+        return FileProblem(int(place[1]), "TOML", f"{message}.", hint)
+    return FileProblem(None, "TOML", f"{message}.", hint)
+
+
+def _without_values(spec: dict[str, Any], reader: Reader) -> list[Fault]:
+    """The problems that ``reader`` found, in words that show no value of a variable.
+
+    The values are judged as they are; for the words the file is read a second time, with texts
+    that show themselves as they are stated.
+    """
+    blind = Reader(reader.unset)
+    read_pipeline(spec, blind)
+    keys = {fault.key for fault in reader.problems}
+    found = [fault for fault in blind.problems if fault.key in keys]
+    for key in sorted(keys - {fault.key for fault in found}):
+        message = "What its variables hold does not fit here."
+        found.append(Fault(key, message, "Correct the variables, or write the value in the file."))
+    return found

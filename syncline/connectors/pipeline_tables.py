@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from syncline.cleaning.field import meant
 from syncline.engine.schema import DeleteVsEdit
@@ -22,6 +21,7 @@ from .pipeline import (
     TwoWay,
 )
 from .pipeline_reader import Reader
+from .pipeline_text import is_url
 
 _HALF = Limit(percent=50)
 _PIPELINE = ("name", "purpose", "mode", "every", "stop_if_over")
@@ -39,6 +39,14 @@ def read_pipeline(spec: Mapping[str, Any], read: Reader) -> OneWay | TwoWay | No
         return _two_way(spec, head, read)
     message = "It is missing." if mode is None else f"There is no mode {mode!r:.40}."
     read.problem("pipeline.mode", message, 'Write mode = "one-way" or mode = "two-way".')
+    # For the problems of the rest.
+    if spec.keys() & {"source", "destination", "table"}:
+        _one_way(spec, head, read)
+    elif spec.keys() & {"system", "record"}:
+        _two_way(spec, head, read)
+    else:
+        read.known(head, (*_PIPELINE, "relay"), "pipeline")
+        _common(head, read)
     return None
 
 
@@ -64,36 +72,23 @@ def _check_urls(systems: Mapping[str, tuple[SystemSpec, str]], read: Reader) -> 
 
 
 def _notify(
-    spec: Mapping[str, Any], names: Mapping[str, Any] | None, read: Reader
+    spec: Mapping[str, Any], records: Mapping[str, MappedRecord] | None, read: Reader
 ) -> tuple[Notify, ...]:
     found: list[Notify] = []
-    for where, each in _array(spec, "notify", read):
+    for where, each in read.array(spec, "notify"):
         read.known(each, ("url", "on", "fields"), where)
         url = read.text(each, "url", where)
-        try:
-            scheme = urlsplit(url).scheme
-        except ValueError:
-            scheme = ""
-        if url and scheme not in ("http", "https"):
+        if url and not is_url(url, ("http", "https")):
             read.problem(f"{where}.url", "It is no http or https URL.", "Write https://….")
         on = read.texts(each, "on", where)
-        for name in on if names is not None else ():
-            if name not in (names or {}):
-                message = f"There is no record {name!r}."
-                read.problem(f"{where}.on", message, meant(name, names or {}))
-        found.append(Notify(url, frozenset(on), frozenset(read.texts(each, "fields", where))))
+        fields = read.texts(each, "fields", where)
+        if records is not None:
+            read.names(on, records, "record", f"{where}.on")
+            known = [records[name] for name in on if name in records] or records.values()
+            names = dict.fromkeys(field for record in known for field in record.fields)
+            read.names(fields, names, "field", f"{where}.fields")
+        found.append(Notify(url, frozenset(on), frozenset(fields)))
     return tuple(found)
-
-
-def _array(spec: Mapping[str, Any], key: str, read: Reader) -> list[tuple[str, dict[str, Any]]]:
-    value: Any = spec.get(key, [])
-    if not isinstance(value, list) or not all(
-        isinstance(item, dict) for item in cast("list[Any]", value)
-    ):
-        read.problem(key, "It has to be an array of tables.", f"Write [[{key}]].")
-        return []
-    items = cast("list[dict[str, Any]]", value)
-    return [(f"{key}[{place}]", item) for place, item in enumerate(items)]
 
 
 # One-way
@@ -116,17 +111,19 @@ def _one_way(spec: Mapping[str, Any], head: Mapping[str, Any], read: Reader) -> 
     _check_urls(systems, read)
     source = read.table(spec, "source", "")
     tables: dict[str, TableSpec] = {}
-    for where, each in _array(spec, "table", read):
-        described = _table(each, where, read)
-        if described.name in tables:
-            message = f"The table {described.name} is described twice."
-            read.problem(f"{where}.name", message, "Put both together.")
-        tables[described.name] = described
     targets: dict[str, str] = {}
-    for described in tables.values():
-        if targets.setdefault(described.target, described.name) != described.name:
-            message = f"{described.name} and {targets[described.target]} go to the same table."
-            read.problem("table", message, "Give one of them another `to`.")
+    for where, each in read.array(spec, "table"):
+        described = _table(each, where, read)
+        name, target = described.name, described.target
+        if not name:
+            continue
+        if name in tables:
+            message = f"The table {name} is described twice."
+            read.problem(f"{where}.name", message, "Put both together.")
+        elif targets.setdefault(target, name) != name:
+            message = f"{name} and {targets[target]} go to the same table."
+            read.problem(f"{where}.to", message, "Give one of them another `to`.")
+        tables[name] = described
     return OneWay(
         **_common(head, read),
         systems={name: system for name, (system, _) in systems.items()},
@@ -149,9 +146,13 @@ def _table(spec: Mapping[str, Any], where: str, read: Reader) -> TableSpec:
     )
     name = read.text(spec, "name", where)
     rename = read.table(spec, "rename", f"{where}.")
-    if not all(isinstance(each, str) and each for each in rename.values()):
+    if not all(isinstance(each, str) and each.strip() for each in rename.values()):
         read.problem(f"{where}.rename", "New names are texts.", 'Write { Fax = "fax" }.')
         rename = {}
+    for column, new in rename.items():
+        if list(rename.values()).count(new) > 1:
+            message = f"Several columns get the name {new}."
+            read.problem(f"{where}.rename.{column}", message, "Give each a name of its own.")
     exclude = frozenset(read.texts(spec, "exclude", where))
     cleaners = {
         column: read.cleaner(
@@ -161,9 +162,11 @@ def _table(spec: Mapping[str, Any], where: str, read: Reader) -> TableSpec:
         )
         for column in read.table(spec, "field", f"{where}.")
     }
-    for column in exclude & cleaners.keys():
-        message = f"The column {column} is left out by exclude."
-        read.problem(f"{where}.field.{column}", message, "Remove one of the two.")
+    for key, columns in (("field", cleaners), ("rename", rename)):
+        for column in columns:
+            if column in exclude:
+                message = f"The column {column} is left out by exclude."
+                read.problem(f"{where}.{key}.{column}", message, "Remove one of the two.")
     return TableSpec(
         name=name,
         target=read.text(spec, "to", where, name) or name,
@@ -195,7 +198,7 @@ def _two_way(spec: Mapping[str, Any], head: Mapping[str, Any], read: Reader) -> 
         systems[name] = (read.system(table, name, where), where)
         captures[name] = read.capture(table, where)
     relay = read.text(head, "relay", "pipeline", "") or None
-    if relay is not None and urlsplit(relay).scheme not in ("ws", "wss"):
+    if relay is not None and not is_url(relay, ("ws", "wss")):
         read.problem("pipeline.relay", "It is no ws or wss URL.", 'Write "ws://host:8765/name".')
     if len(systems) < 2 and not (systems and relay):
         read.problem("system", "There have to be two systems or more.", "Write [system.NAME].")
@@ -223,7 +226,7 @@ def _two_way(spec: Mapping[str, Any], head: Mapping[str, Any], read: Reader) -> 
     return TwoWay(
         **_common(head, read),
         systems={name: system for name, (system, _) in systems.items()},
-        notify=_notify(spec, specs, read),
+        notify=_notify(spec, records, read),
         captures=captures,
         records=records,
         relay=relay,
@@ -241,18 +244,17 @@ def _record(
     where = f"record.{name}"
     read.name(name, where)
     read.known(spec, ("in", "match", "on_delete", "delete_vs_edit", "max_deletes", "field"), where)
-    tables = {
-        system: table
-        for system, table in read.table(spec, "in", f"{where}.").items()
-        if _is_system(system, systems, f"{where}.in", read)
-    }
-    if not all(isinstance(table, str) and table for table in tables.values()):
-        hint = 'Write in = { crm = "contacts", … }.'
-        read.problem(f"{where}.in", "It names a table for each system.", hint)
-        tables = {}
-    if len(tables) < (1 if alone else 2):
+    hint = 'Write in = { crm = "contacts", … }.'
+    tables: dict[str, str] = {}
+    for system, table in read.table(spec, "in", f"{where}.", hint).items():
+        if not _is_system(system, systems, f"{where}.in.{system}", read):
+            continue
+        if not isinstance(table, str) or not table.strip():
+            read.problem(f"{where}.in.{system}", "It has to be the name of a table.", hint)
+        tables[system] = table if isinstance(table, str) else ""
+    if len(tables) < (1 if alone else 2) and isinstance(spec.get("in", {}), dict):
         message = "It has to be in two systems or more."
-        read.problem(f"{where}.in", message, 'Write in = { crm = "contacts", … }.')
+        read.problem(f"{where}.in", message, hint)
     specs = read.table(spec, "field", f"{where}.")
     fields = {
         each: _field(
@@ -264,17 +266,11 @@ def _record(
         hint = f"Write [record.{name}.field.NAME]."
         read.problem(where, "It has no fields.", hint)
     match = read.texts(spec, "match", where)
-    for each in match:
-        if each not in fields:
-            read.problem(f"{where}.match", f"There is no field {each!r}.", meant(each, fields))
+    read.names(match, fields, "field", f"{where}.match")
     for each, mapped in fields.items():
-        for other in mapped.cleaner.reads - fields.keys():
-            key = f"{where}.field.{each}"
-            read.problem(
-                key,
-                f"Its rules read the field {other!r}, which is not there.",
-                meant(other, fields),
-            )
+        for other in sorted(mapped.cleaner.reads - fields.keys()):
+            message = f"Its rules read the field {other!r:.60}, which is not there."
+            read.problem(f"{where}.field.{each}", message, meant(other, fields))
     _check_once(where, fields, read)
     policies: tuple[DeleteVsEdit, ...] = ("delete-wins", "keep-edit")
     return MappedRecord(
@@ -294,7 +290,7 @@ def _check_once(where: str, fields: Mapping[str, MappedField], read: Reader) -> 
         for system, columns in mapped.columns.items():
             for column in columns:
                 other = used.setdefault((system, column), name)
-                if other != name:
+                if other != name or columns.count(column) > 1:
                     message = f"The column {column} of {system} is {other} already."
                     read.problem(f"{where}.field.{name}.in", message, "A column is in one field.")
 
@@ -303,7 +299,7 @@ def _is_system(name: str, systems: list[str], where: str, read: Reader) -> bool:
     if name in systems:
         return True
     hint = meant(name, systems) if systems else "Write [system.NAME]."
-    read.problem(where, f"There is no system {name!r} here.", hint)
+    read.problem(where, f"There is no system {name!r:.60} here.", hint)
     return False
 
 
@@ -321,27 +317,47 @@ def _field(
     cleaner = read.cleaner(spec, where, own)
     columns: dict[str, tuple[str, ...]] = {}
     placed = spec.get("in", name)
-    if isinstance(placed, str):
+    hint = 'Write in = { crm = "column", … }, or in = "column".'
+    if isinstance(placed, str) and placed.strip():
         columns = dict.fromkeys(systems, (placed,))
-    else:
-        for system in read.table(spec, "in", f"{where}."):
-            if _is_system(system, systems, f"{where}.in", read):
+    elif isinstance(placed, dict):
+        for system in cast("dict[str, Any]", placed):
+            at = f"{where}.in.{system}"
+            if _is_system(system, systems, at, read):
                 found = read.texts(cast("dict[str, Any]", placed), system, f"{where}.in")
                 columns[system] = found
-                if not found:
-                    hint = f'Write {system} = "column".'
-                    read.problem(f"{where}.in.{system}", "It names no column.", hint)
-    if not columns:
-        read.problem(f"{where}.in", "It is in no system.", 'Write in = { crm = "column", … }.')
+                if cast("dict[str, Any]", placed)[system] == []:
+                    read.problem(at, "It names no column.", f'Write {system} = "column".')
+        if not placed:
+            read.problem(f"{where}.in", "It is in no system.", hint)
+    else:
+        read.problem(f"{where}.in", "It has to say its columns.", hint)
     ref = read.text(spec, "ref", where, "") or None
-    if ref is not None and ref not in records:
-        read.problem(f"{where}.ref", f"There is no record {ref!r}.", meant(ref, records))
-    if ref is not None and any(len(each) > 1 for each in columns.values()):
-        read.problem(f"{where}.ref", "It is in one column per system.", "Name one column.")
+    if ref is not None:
+        _check_ref(ref, f"{where}.ref", columns, records, read)
     owner = read.text(spec, "owner", where, "") or None
     if owner is not None:
         _is_system(owner, list(columns), f"{where}.owner", read)
     return MappedField(name, columns, cleaner, _conflict(spec, where, columns, read), owner, ref)
+
+
+def _check_ref(
+    ref: str,
+    where: str,
+    columns: Mapping[str, tuple[str, ...]],
+    records: Mapping[str, Any],
+    read: Reader,
+) -> None:
+    if ref not in records:
+        read.names([ref], records, "record", where)
+        return
+    if any(len(each) > 1 for each in columns.values()):
+        read.problem(where, "It is in one column per system.", "Name one column.")
+    tables: Any = read.table(records, ref, "record.").get("in")
+    for system in columns:
+        if isinstance(tables, dict) and system not in tables:
+            message = f"The record {ref} is not in the system {system}, and this field is."
+            read.problem(where, message, f"Add {system} to `in` of {ref}, or remove it here.")
 
 
 def _conflict(
@@ -353,6 +369,9 @@ def _conflict(
         read.known(table, ("prefer",), f"{where}.conflict")
         systems = read.texts(table, "prefer", f"{where}.conflict")
         for system in systems:
-            _is_system(system, list(columns), f"{where}.conflict", read)
+            _is_system(system, list(columns), f"{where}.conflict.prefer", read)
+        if not table.get("prefer"):
+            message, hint = "It prefers no system.", 'Write conflict = { prefer = ["crm"] }.'
+            read.problem(f"{where}.conflict", message, hint)
         return Prefer(systems)
     return read.choice(spec, "conflict", where, ("newest", "surface"), "newest")
