@@ -24,11 +24,18 @@ from syncline.connectors.proposal import (
     read_url,
 )
 from syncline.connectors.system import System
-from syncline.engine.errors import SynclineError, UsageError
+from syncline.connectors.tables import names_of
+from syncline.engine.errors import SynclineError, SystemRefused, SystemUnavailable, UsageError
 
 T = TypeVar("T")
 _DEFAULT_FILE = Path("pipeline.toml")
 _MODES: tuple[Mode, Mode] = ("one-way", "two-way")
+_DATABASES = (
+    "A database is a URL such as postgresql://user@host/crm or mariadb://user@host/crm, the path "
+    "of a SQLite file, or ${VARIABLE} for a URL in the environment."
+)
+_DIRECTIONS = "one-way copies the first to the second; two-way lets both change what they share."
+_CHECK_URL = "Check the host, port, database, user and password in the URL."
 
 
 def init(
@@ -36,7 +43,7 @@ def init(
     purpose: Annotated[str | None, typer.Option(help="What it is for, in your own words.")] = None,
     from_: Annotated[
         str | None,
-        typer.Option("--from", help="A SQLAlchemy URL, or ${VARIABLE}, which holds one."),
+        typer.Option("--from", help="A URL, a SQLite file, or '${VARIABLE}', which holds a URL."),
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="Likewise, the other system.")] = None,
     mode: Annotated[
@@ -53,7 +60,7 @@ def init(
 
     Nothing is written to the databases. At most 200 rows of each table are read.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     ask = _Dialogue(console, yes)
     replace = ask.may_replace(file)
     if purpose is None:
@@ -61,12 +68,18 @@ def init(
     with ExitStack() as stack:
 
         def opened(given: str) -> tuple[GivenUrl, System]:
-            return _open(given, stack, [system.name for _, system in systems])
+            url, system = _open(given, stack, [system.name for _, system in systems])
+            for _, other in systems:
+                _check_different(other, system)
+            return url, system
 
         systems: list[tuple[GivenUrl, System]] = []
-        systems.append(ask.valid(from_, "From (URL, or ${VARIABLE})", "from", opened))
-        systems.append(ask.valid(to, "To (URL, or ${VARIABLE})", "to", opened))
-        _check_different(*(system for _, system in systems))
+        if from_ is None or to is None:
+            ask.tell(_DATABASES)
+        systems.append(ask.valid(from_, "From", "from", opened))
+        systems.append(ask.valid(to, "To", "to", opened))
+        if mode is None:
+            ask.tell(_DIRECTIONS)
         how = ask.valid(mode, "one-way or two-way", "mode", _mode, default="one-way")
         default = default_name(systems[0][1].name, systems[1][1].name)
         name = ask.valid(name, "Name of the pipeline", "name", check_name, default=default)
@@ -99,6 +112,11 @@ class _Dialogue:
             raise typer.Exit(1)
         return True
 
+    def tell(self, text: str) -> None:
+        """Say what helps to answer the next question."""
+        if not self._silent:
+            self._console.print(f"[dim]{escape(text)}[/]")
+
     def text(self, question: str, option: str, default: str | None = None) -> str:
         """The answer, or the default. Raises UsageError if it is not to be asked for."""
         if not self._silent:
@@ -126,7 +144,7 @@ class _Dialogue:
             try:
                 return read(self.text(question, option, default))
             except SynclineError as error:
-                self._console.print(f"[yellow]{escape(error.message)}[/] {escape(error.hint)}")
+                self._console.print(f"[yellow]{escape(error.message)}[/]\n{escape(error.hint)}")
 
 
 def _mode(text: str) -> Mode:
@@ -137,19 +155,31 @@ def _mode(text: str) -> Mode:
 
 
 def _open(given: str, stack: ExitStack, taken: list[str]) -> tuple[GivenUrl, System]:
-    """A system that can be reached."""
+    """A system that can be reached. Raises InvalidUrl, SystemUnavailable, SystemRefused."""
     url = read_url(given, os.environ)
     spec = SystemSpec(url.system_name(taken), url.url.render_as_string(hide_password=False))
     system = System(spec)
     stack.callback(system.close)
-    with system.reading():
-        return url, system
+    try:
+        with system.reading() as connection:
+            names_of(connection)  # SQLite looks into its file no sooner
+    except SystemUnavailable as error:
+        # What the errors advise is meant for pipelines that have run before.
+        raise SystemUnavailable(
+            error.message, hint=f"Check that it runs. {_CHECK_URL}", retry_after=error.retry_after
+        ) from error
+    except SystemRefused as error:
+        hint = "Give another file." if system.dialect == "sqlite" else _CHECK_URL
+        raise SystemRefused(error.message, hint=hint) from error
+    return url, system
 
 
 def _check_different(first: System, second: System) -> None:
     urls = [system.engine.url for system in (first, second)]
     if first.dialect == second.dialect == "sqlite":
-        same = os.path.samefile(str(urls[0].database), str(urls[1].database))
+        files = [Path(str(url.database)) for url in urls]
+        # What is no file here is a file: URI.
+        same = files[0].samefile(files[1]) if all(map(Path.exists, files)) else urls[0] == urls[1]
     else:
         same = urls[0] == urls[1]
     if same:
@@ -192,17 +222,19 @@ def _write(file: Path, text: str, *, replace: bool) -> None:
 def _report(
     console: Console, file: Path, proposal: Proposal, systems: list[tuple[GivenUrl, System]]
 ) -> None:
-    console.print(f"[bold green]Wrote[/] {escape(str(file))}.", soft_wrap=True)
+    console.print(f"[bold green]Wrote[/] {escape(str(file))}.")
     for note in proposal.notes:
-        console.print(f"  {escape(note)}", soft_wrap=True)
+        console.print(f"  {escape(note)}")
     for url, system in systems:
         variable = url.variable(system.name)
         if variable is not None:
             console.print(
                 f"[bold]Set the environment variable {variable}[/] to the URL of "
-                f"{escape(system.name)}: it has a password, which is not written to the file.",
-                soft_wrap=True,
+                f"{escape(system.name)}: it has a password, which is not written to the file."
             )
-    console.print("Read the file, then:")
-    console.print(f"  syncline check {escape(str(file))}", soft_wrap=True)
-    console.print(f"  syncline sync {escape(str(file))} --dry-run", soft_wrap=True)
+    if proposal.complete:
+        console.print("Read the file, then:")
+    else:
+        console.print("[bold yellow]The file has no record yet.[/] Complete it, then:")
+    console.print(f"  syncline check {escape(str(file))}")
+    console.print(f"  syncline sync {escape(str(file))} --dry-run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import Literal, NamedTuple, TypeAlias
 
 from syncline.engine.errors import InvalidName
@@ -30,10 +31,12 @@ _NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_NAME}}}", re.ASCII)
 
 
 class Proposal(NamedTuple):
-    """The ``text`` of a pipeline file, and what it proposes, in sentences for people."""
+    """The ``text`` of a pipeline file, and what it proposes, in sentences for people. It is
+    ``complete`` unless somebody must write a record by hand before it can be used."""
 
     text: str
     notes: list[str]
+    complete: bool
 
 
 def propose(
@@ -48,7 +51,8 @@ def propose(
             "No rules were proposed for phone numbers and the like: their libraries come with "
             'pip install "syncline[clean]".'
         )
-    return Proposal(text, notes)
+    complete = mode == "one-way" or "record" in tomllib.loads(text)
+    return Proposal(text, notes, complete)
 
 
 def check_name(name: str) -> str:

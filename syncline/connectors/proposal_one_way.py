@@ -36,11 +36,20 @@ def write_one_way(
     document.header("destination")
     document.url(destination)
     document.blank()
+    document.comment("A table may also have:")
+    document.items(
+        [
+            'exclude = ["Column"], columns that are left out',
+            'rename = { Old = "new" }, columns of other names there',
+            'to = "another name", of the table there',
+            "history = true, which keeps every version of a row",
+            'on_delete = "apply" (or "mark", or "ignore")',
+            'max_deletes = "50%": with more of them it stops, and writes nothing',
+        ]
+    )
     document.comment(
-        'A table may also have: exclude = [columns]; rename = { Old = "new" }; to = "another '
-        'name"; history = true, which keeps every version of a row; on_delete = "apply" (or mark, '
-        'ignore); max_deletes = "50%". The rules proposed below are comments: the destination gets '
-        "values as they are until you remove the #."
+        "Rules that would suit the values stand below as comments: the destination gets values as "
+        "they are until you remove the #."
     )
     rules = 0
     for sample in source.tables.values():
@@ -53,6 +62,12 @@ def write_one_way(
             document.header("table", array=True, active=False)
             document.put("name", skipped, active=False)
     notes = [_tables_note(source)]
+    unfit = [name for name in source.tables if _there(name, destination) in destination.skipped]
+    if unfit:
+        notes.append(
+            f"{destination.name} has tables that cannot take rows: {', '.join(unfit)}. The file "
+            "says why; give those another name with to."
+        )
     if rules:
         notes.append(
             f"{_number(rules, 'cleaning rule')} would suit the values: they are in the file, as "
@@ -128,16 +143,22 @@ def country_beside(meant: Meaning, fields: dict[str, Meaning]) -> str | None:
     return countries[0] if countries else None
 
 
+def _there(name: str, destination: SystemSample) -> str | None:
+    """The table of the destination that is called ``name``, or nearly so, or None."""
+    names = [*destination.tables, *destination.skipped]
+    alike = {each.casefold(): each for each in names}
+    return name if name in names else alike.get(name.casefold())
+
+
 def _existing(document: Document, sample: TableSample, destination: SystemSample) -> None:
     """What the destination has already by the table's name."""
     name = sample.table.name
-    same = {each.casefold(): each for each in [*destination.tables, *destination.skipped]}
-    there = name if name in destination.tables else same.get(name.casefold())
+    there = _there(name, destination)
     if there is None:
         return
     if there in destination.skipped:
         document.comment(
-            f"{destination.name} has this table already, but it cannot take part: "
+            "the destination has this table already, but it cannot take part: "
             f"{destination.skipped[there]}"
         )
         document.put("to", f"{there}_copy", active=False)
@@ -145,7 +166,7 @@ def _existing(document: Document, sample: TableSample, destination: SystemSample
     if there != name:
         document.put("to", there, f"{destination.name} has this table", active=False)
         return
-    document.comment(f"{destination.name} has this table already: rows of equal keys are replaced.")
+    document.comment("The destination has this table already: rows of equal keys are replaced.")
     columns = destination.tables[there].table.columns
     if missing := [each for each in sample.table.columns if each not in columns]:
         document.comment(f"It has no {', '.join(missing)} there.")

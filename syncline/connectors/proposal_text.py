@@ -13,6 +13,7 @@ from .proposal_samples import SystemSample, TableSample
 
 WIDTH = 100
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_RELATIVE_FILE = re.compile(r"sqlite(\+\w+)?:///(?!/|file:|[A-Za-z]:[/\\])")
 # What may stand in no comment: control characters, and what ends a line for other readers.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -77,6 +78,8 @@ class Document:
         """Where a system is, and that it may be left to the environment."""
         if "${" in sample.url.replace("$${", ""):
             self.comment("From the environment, so that no password is in this file:")
+        elif _RELATIVE_FILE.match(sample.url):
+            self.comment("The path starts from the folder in which syncline runs:")
         self._add(f"url = {toml_string(sample.url, variables=True)}", "", True)
 
     def _add(self, code: str, why: str, active: bool) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from .proposal_names import Meaning, meaning
+from .proposal_names import Meaning, meaning, record_name, safe_name
 from .proposal_one_way import country_beside
 from .proposal_pairs import FieldPair, RecordPair, pair_tables
-from .proposal_rules import SuggestedRule, suggest
+from .proposal_rules import TEXT_RULES, SuggestedRule, suggest
 from .proposal_samples import SystemSample, joined
-from .proposal_text import Document, begin, count_of
+from .proposal_text import Document, begin, count_of, toml_value
 
 _SURE = 0.9
 """Score from which a pair of columns is not called a guess, or from so many values in common."""
@@ -21,6 +22,7 @@ def write_two_way(
 ) -> tuple[str, list[str]]:
     """The text of the pipeline file, and what was proposed, in sentences."""
     systems = (first, second)
+    names = [system.name for system in systems]
     pairing = pair_tables(first, second)
     document = begin(name, purpose, "two-way")
     for system in systems:
@@ -34,10 +36,21 @@ def write_two_way(
             active=False,
         )
     document.blank()
-    document.comment(
-        'A record may also have: delete_vs_edit = "keep-edit"; max_deletes = "50%". A field may '
-        'also have: conflict = "newest" (or "surface", or { prefer = [systems] }); owner = "the '
-        'only system whose changes count"; required = true; clean = [rules].'
+    document.comment("A record may also have:")
+    document.items(
+        [
+            'delete_vs_edit = "keep-edit" (or "delete-wins", as it is without it)',
+            'max_deletes = "50%": with more of them it stops, and writes nothing',
+        ]
+    )
+    document.comment("A field may also have:")
+    document.items(
+        [
+            f'conflict = "newest" (or "surface", or {{ prefer = {toml_value(names)} }})',
+            f'owner = "{first.name}", the only system whose changes count then',
+            "required = true",
+            f"clean = {toml_value(TEXT_RULES)}",
+        ]
     )
     writer = _Writer(document, systems)
     for record in pairing.records:
@@ -50,7 +63,13 @@ def write_two_way(
         f"{record.name} is in the file as a comment ({_tables(systems, record)}): {record.trouble}."
         for record in pairing.left_out
     ]
-    if not pairing.records:
+    bare = [system.name for system in systems if not (system.tables or system.skipped)]
+    if bare:
+        notes.append(
+            f"There are no tables in {' and '.join(bare)}. Two-way pipelines make none: make them "
+            "first, or choose one-way, which makes those of its destination."
+        )
+    elif not pairing.records:
         notes.append(
             f"No tables of {first.name} and {second.name} are sure to hold the same records: "
             "write a [record.NAME] by hand, as the comments in the file say."
@@ -118,7 +137,7 @@ class _Writer:
         )
         self._document.put("match", [each.name for each in record.fields][:1], active=False)
 
-    def _by_system(self, values: tuple[Any, Any]) -> dict[str, Any]:
+    def _by_system(self, values: Sequence[Any]) -> dict[str, Any]:
         return {system.name: each for system, each in zip(self._systems, values, strict=True)}
 
     def _meaning(self, record: RecordPair, each: FieldPair) -> Meaning:
@@ -216,9 +235,14 @@ class _Writer:
         if any(alone):
             document.blank()
             document.comment("To share one of them, name its tables and columns like this:")
-            first, second = (names[0] if names else "table" for names in alone)
-            document.header("record", "example", active=False)
-            document.put("in", self._by_system((first, second)), active=False)
-            document.put("match", ["name"], active=False)
-            document.header("record", "example", "field", "name", active=False)
-            document.put("in", self._by_system(("name", "title")), active=False)
+            place = 0 if alone[0] else 1
+            table = self._systems[place].tables[alone[place][0]].table
+            column = next((each for each in table.columns if each not in table.key), table.key[0])
+            record, field = record_name(table.name), safe_name(column, "field")
+            tables, columns = (table.name, "ITS TABLE"), (column, "ITS COLUMN")
+            order = slice(None, None, 1 if place == 0 else -1)
+            document.header("record", record, active=False)
+            document.put("in", self._by_system(tables[order]), active=False)
+            document.put("match", [field], active=False)
+            document.header("record", record, "field", field, active=False)
+            document.put("in", self._by_system(columns[order]), active=False)

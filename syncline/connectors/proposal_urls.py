@@ -15,6 +15,7 @@ from syncline.engine.errors import InvalidUrl
 from .proposal_names import safe_name
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
+_SHORT_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SECRET_OPTIONS = ("password", "passwd", "sslpassword", "secret", "token")
 _BACKENDS = ("sqlite", "postgresql", "mysql", "mariadb")
 
@@ -68,8 +69,12 @@ def read_url(text: str, environment: Mapping[str, str]) -> GivenUrl:
     """The URL of a database, in which ``${NAME}`` is that variable; or the path of a SQLite file.
     Raises InvalidUrl, whose message has nothing of the text: a password may be in it."""
     text = text.strip()
+    if _SHORT_VARIABLE.fullmatch(text):
+        text = f"${{{text[1:]}}}"
     if "://" not in text and not _VARIABLE.search(text) and Path(text).is_file():
         text = f"sqlite:///{text.replace('${', '$${')}"
+    elif text.startswith("~") and (file := Path(text).expanduser()).is_file():
+        text = f"sqlite:///{str(file).replace('${', '$${')}"
     for name in _VARIABLE.findall(text):
         if not environment.get(name):
             raise InvalidUrl(
@@ -87,4 +92,6 @@ def read_url(text: str, environment: Mapping[str, str]) -> GivenUrl:
         raise InvalidUrl("This is no URL of a database, and no file.", hint=hint) from None
     if backend not in _BACKENDS:
         raise InvalidUrl(f"Databases of the kind {backend!r} cannot take part.", hint=hint)
+    if backend == "sqlite" and url.database in (None, "", ":memory:"):
+        raise InvalidUrl("The URL names no file.", hint="Give a URL such as sqlite:///a.db.")
     return GivenUrl(text, url)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from syncline.cli.init import init
 from syncline.connectors.pipeline import OneWay, TwoWay
 from syncline.connectors.pipeline_file import load_pipeline
-from syncline.engine.errors import SynclineError
+from syncline.engine.errors import InvalidPipeline, SynclineError
 from tests.stores.servers import database
 
 
@@ -48,12 +48,15 @@ def refused(*arguments: str, answers: Sequence[str] = ()) -> SynclineError:
 
 
 def test_the_dialogue() -> None:
+    Path("no-database.txt").write_text("Dear diary, this is longer than a header. " * 9)
     result = run(
         answers=[
             "Sales and finance see the same customers",
             "sqlite:///missing.db",
             "crm.db",
             "nothing",
+            "./crm.db",
+            "no-database.txt",
             "sqlite:///accounting.db",
             "both-ways",
             "two-way",
@@ -64,6 +67,8 @@ def test_the_dialogue() -> None:
     assert result.exit_code == 0, result.output
     assert "there is no file missing.db" in result.output
     assert "This is no URL of a database, and no file." in result.output
+    assert "Both URLs name the same database." in result.output
+    assert "no_database (sqlite) refused: file is not a database." in result.output
     assert "There is no mode 'both-ways'." in result.output
     assert "A pipeline cannot be called 'no spaces'." in result.output
     assert result.output.endswith(
@@ -117,6 +122,37 @@ def test_a_file_is_not_replaced_unasked() -> None:
     assert load_pipeline(file).name == "n"
     assert refused("no/such/file.toml", *options).message.startswith("There is no folder ")
     assert refused(".", *options).message == ". exists already."
+
+
+def test_a_server_that_does_not_answer_is_not_said_to_be_tried_again() -> None:
+    error = refused("--purpose", "p", "--from", "postgresql://ada:pw-1234@127.0.0.1:1/crm")
+    assert error.code == "system-unavailable"
+    assert error.hint == (
+        "Check that it runs. Check the host, port, database, user and password in the URL."
+    )
+    assert "pw-1234" not in error.message
+
+
+def test_a_database_without_tables_cannot_share_any() -> None:
+    Path("empty.db").touch()
+    options = ("--from", "crm.db", "--to", "empty.db", "--yes")
+    result = run(*options, "--mode", "two-way")
+    assert result.exit_code == 0, result.output
+    assert "There are no tables in empty. Two-way pipelines make none" in result.output
+    assert "The file has no record yet. Complete it, then:\n" in result.output
+    with pytest.raises(InvalidPipeline, match="There is no record"):
+        load_pipeline(Path("pipeline.toml"))
+    assert "Read the file, then:\n" in run("copy.toml", *options).output
+    assert isinstance(load_pipeline(Path("copy.toml")), OneWay)
+
+
+def test_a_file_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run("--from", "~/crm.db", "--to", "accounting.db", "--yes").exit_code == 0
+    text = Path("pipeline.toml").read_text()
+    assert f'url = "sqlite:///{tmp_path}/crm.db"' in text
+    relative = "# The path starts from the folder in which syncline runs:\nurl = "
+    assert text.count(relative) == text.count(f'{relative}"sqlite:///accounting.db"') == 1
 
 
 def test_wrong_options_end_it() -> None:

@@ -174,11 +174,16 @@ def test_one_way_proposes_rules_as_comments_which_all_hold(make: Make, tmp_path:
     ]
     assert all(not each.cleaners for each in pipeline.tables.values())
     assert '# to = "customer"  # report has this table' in proposal.text
-    assert "Report has this table already, but it cannot take part: The table 'Album' has no" in (
-        proposal.text.replace("\n# ", " ")
+    assert (
+        "The destination has this table already, but it cannot take part: The table 'Album' has no"
+        in (proposal.text.replace("\n# ", " "))
     )
     assert proposal.notes[0] == "11 tables will be copied from chinook."
-    assert "cleaning rules would suit the values" in proposal.notes[1]
+    assert proposal.notes[1] == (
+        "report has tables that cannot take rows: Album. The file says why; give those another "
+        "name with to."
+    )
+    assert "cleaning rules would suit the values" in proposal.notes[2]
 
     active = re.sub(
         r"^# (\[table\.|type = |clean = |on_invalid = )", r"\1", proposal.text, flags=re.MULTILINE
@@ -266,6 +271,10 @@ def test_tables_of_other_names_pair_by_columns_and_values(make: Make, tmp_path: 
     }
     assert pipeline.records["catalogue"].match == ("sku",)
     assert "# Tables of depot that nothing in the other is like: other." in proposal.text
+    assert (
+        '# [record.other]\n# in = { shop = "ITS TABLE", depot = "other" }\n# match = ["sku"]\n'
+        '# [record.other.field.sku]\n# in = { shop = "ITS COLUMN", depot = "sku" }\n'
+    ) in proposal.text
 
 
 def test_the_same_schema_on_both_sides_keeps_its_references(make: Make, tmp_path: Path) -> None:
@@ -302,6 +311,7 @@ def test_without_a_field_to_match_by_a_record_is_only_a_comment(make: Make) -> N
     insert = "INSERT INTO notes (body) VALUES ('same'), ('same')"
     proposal = proposed("two-way", make("a", create, insert), make("b", create, insert))
     assert "record" not in tomllib.loads(proposal.text)
+    assert not proposal.complete
     assert "# [record.note]" in proposal.text
     assert proposal.notes == [
         (
@@ -424,6 +434,7 @@ def test_it_works_without_the_libraries_of_cleaning(
         ("mariadb://ada:pw1@host/1shop-x", True, "1shop_x", "${DB_1SHOP_X_URL}"),
         ("sqlite:///data/My CRM.db", False, "my_crm", "sqlite:///data/My CRM.db"),
         ("${SALES_DATABASE_URL}", False, "sales", "${SALES_DATABASE_URL}"),
+        ("$SALES_DATABASE_URL", False, "sales", "${SALES_DATABASE_URL}"),
         ("postgresql://ada@host", False, "postgresql", "postgresql://ada@host"),
     ],
 )
@@ -440,6 +451,8 @@ def test_passwords_are_not_written(text: str, secret: bool, name: str, written: 
         ("postgres//ada:pw1@host", "This is no URL of a database, and no file."),
         ("oracle://ada:pw1@host/x", "Databases of the kind 'oracle' cannot take part."),
         ("postgresql://a:pw1@host:port/x", "This is no URL of a database, and no file."),
+        ("sqlite://", "The URL names no file."),
+        ("sqlite:///:memory:", "The URL names no file."),
         ("${NOWHERE_URL}", "The environment variable NOWHERE_URL is not set."),
     ],
 )
