@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from .capture import UNNOTED, Capture
+from .capture import PARTED, UNNOTED, Capture
 from .mapping import MISSING, Agreed, TableMapping
 from .record_document import RecordDocument, stamp_at
 from .replica_pass import OpenRow, ReplicaPass
@@ -22,7 +22,7 @@ from .shadows import Shadow
 from .system import is_passing, refusal_of
 from .values import NotOfKind
 
-_NEW = "new"
+_NEW = "$new"
 """Begins the key under which a record is held that has no row yet."""
 
 
@@ -249,6 +249,11 @@ class Apply:
 def held_records(keys: Sequence[Key]) -> list[str]:
     """The records among the keys of rows in quarantine that have no row yet."""
     return [key[1] for key in keys if len(key) == 2 and key[0] == _NEW]
+
+
+def is_of_no_row(key: Key) -> bool:
+    """Whether something is remembered under this key that is no row's."""
+    return len(key) == 2 and key[0] in (_NEW, PARTED)
 
 
 def _no_parent(field: str, kind: str) -> Refusal:

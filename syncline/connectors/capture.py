@@ -25,7 +25,7 @@ _INITIAL_MAX = 1_000
 when the pipeline began. The systems of the file are preferred in its order."""
 
 
-PARTED = "parted"
+PARTED = "$parted"
 """Begins the key of the shadow of a record that has no row here any more, and is to get none."""
 
 

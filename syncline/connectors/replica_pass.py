@@ -68,6 +68,7 @@ class ReplicaPass:
         self.rows: dict[tuple[str, str], OpenRow] = {}
         """Open rows by table and record."""
         self.refusals: dict[str, dict[Key, list[Refusal]]] = {}
+        self._released: dict[str, set[Key]] = {}
         self.matches: dict[str, list[str]] = {}
         """Records that rows of this pass are, by match key."""
         self.changes: list[Change] = []
@@ -117,12 +118,15 @@ class ReplicaPass:
             self.report.refuse(RefusedRow(self.system, table, show_key(key), refusal))
 
     def release(self, table: str, keys: Iterable[Key]) -> None:
-        """Let rows go that are as they should be, whatever was wrong with them."""
-        held = self.refusals.get(table, {})
-        self.quarantine.release(self.system, table, [key for key in keys if key not in held])
+        """Let rows go that are as they should be, whatever was wrong with them, unless they are
+        refused in this pass."""
+        self._released.setdefault(table, set()).update(keys)
 
     def hold_refused(self) -> None:
-        """Write down what was refused."""
+        """Write down what was refused, and let go what was released."""
+        for table, keys in self._released.items():
+            held = self.refusals.get(table, {})
+            self.quarantine.release(self.system, table, keys - held.keys())
         for table, refused in self.refusals.items():
             self.quarantine.put(self.system, table, refused, self.now)
 

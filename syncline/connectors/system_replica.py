@@ -13,7 +13,7 @@ from syncline.engine.clock import Milliseconds
 from syncline.engine.errors import PipelineStopped
 from syncline.engine.identity import Identity
 
-from .apply import Apply, held_records
+from .apply import Apply, held_records, is_of_no_row
 from .capture import UNNOTED, Capture, Noted
 from .mapping import TableMapping
 from .pipeline import Compare, Cursor, TwoWay
@@ -266,7 +266,10 @@ class SystemReplica:
             document.rid for stored in arrived if (document := opened.receive(stored)) is not None
         }
         self._note_conflicts(opened, received, conflicts, outcome)
-        written = self._apply(opened, captures, {*opened.captured, *received, *held})
+        # Every row that was looked at: it may not show its record because the database refused that
+        # once, or because somebody changed what is not his to change.
+        rows = {rid for _, rid in opened.rows}
+        written = self._apply(opened, captures, {*opened.captured, *received, *held, *rows})
         self._agree(opened)
         self._check_refused(opened, opened.report.looked_at - looked_at)
         opened.hold_refused()
@@ -297,15 +300,18 @@ class SystemReplica:
     ) -> tuple[dict[str, dict[Key, Noted]], list[str]]:
         """The rows to look at by table, and the records without a row to try again."""
         noted: dict[str, dict[Key, Noted]] = {table: {} for table in self._tables}
+        held: list[str] = []
         for note in notes:
             if note.pk is None:
                 mapping = next(e for e in self.mappings.values() if e.table.name == note.table)
                 opened.state.note_all(mapping.rows)
             elif (key := self._key_of(note)) is not None and len(encode_key(key)) <= 255:
+                if note.origin == "agreed" and is_of_no_row(key):
+                    held += held_records([key])  # somebody asks for it to be tried again
+                    continue
                 known = noted[note.table].get(key, UNNOTED)
                 at = note.at if note.at is not None else known.at
                 noted[note.table][key] = Noted(at, known.gone or note.gone == 1)
-        held: list[str] = []
         for table in self._tables if retry else ():
             keys = opened.quarantine.keys(self.name, table, passing=True)
             waiting = held_records(keys)

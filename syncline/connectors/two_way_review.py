@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from syncline.engine.errors import RecordNotFound, SystemRefused, SystemUnavailable, UsageError
@@ -13,6 +13,7 @@ from .quarantine import Quarantine, Quarantined
 from .record_document import RecordDocument, stamp_at
 from .record_table import RecordTable, StoredRecord
 from .report import Finding, MergedField, PassReport
+from .rows import batches
 from .state import State, has_state
 from .system_replica import Incoming, describe_conflict
 from .tables import names_of, reflect
@@ -111,27 +112,42 @@ class TwoWayReview(TwoWaySystems):
         """Every field that holds different concurrent values, whatever its policy shows."""
         self._open(self.systems)
         authors = self._remember(self.systems)
-        found: dict[tuple[str, str], MergedField] = {}
+        found: list[MergedField] = []
+        for document in self._in_conflict():
+            values = document.values(authors)
+            named = (str(values[each]) for each in document.record.fields if values.get(each))
+            label = next(named, "")[:40]
+            if document.live:
+                found += [
+                    describe_conflict(document, name, authors)._replace(label=label)
+                    for name in document.conflicts
+                ]
+            document.close()
+        return found
+
+    def _in_conflict(self) -> Iterator[RecordDocument]:
+        """The records that one of the systems has in conflict, with what all know of them: another
+        may have been told what ends it. To be closed."""
+        rids: set[str] = set()
         for name, replica in self._replicas.items():
             with self._reading(name) as connection:
-                for stored in RecordTable(replica.state(connection)).in_conflict():
-                    if stored.kind in replica.mappings:
-                        for conflict in self._conflicts_of(stored, authors):
-                            found.setdefault((conflict.rid, conflict.field), conflict)
-        return list(found.values())
+                found = RecordTable(replica.state(connection)).in_conflict()
+                rids.update(each.rid for each in found if each.kind in replica.mappings)
+        for batch in batches(sorted(rids)):
+            documents: dict[str, RecordDocument] = {}
+            for stored in self._copies(batch):
+                if stored.rid in documents:
+                    documents[stored.rid].merge(stored.document)
+                else:
+                    record = self.pipeline.records[stored.kind]
+                    documents[stored.rid] = RecordDocument(record, stored.rid, 0, stored.document)
+            yield from documents.values()
 
-    def _conflicts_of(self, stored: StoredRecord, authors: Mapping[int, str]) -> list[MergedField]:
-        record = self.pipeline.records[stored.kind]
-        document = RecordDocument(record, stored.rid, 0, stored.document)
-        try:
-            values = document.values(authors)
-            label = next((str(values[each]) for each in record.fields if values.get(each)), "")
-            return [
-                describe_conflict(document, name, authors)._replace(label=label[:40])
-                for name in document.conflicts
-            ]
-        finally:
-            document.close()
+    def _copies(self, rids: Sequence[str]) -> Iterator[StoredRecord]:
+        """What each system has stored of these records."""
+        for name, replica in self._replicas.items():
+            with self._reading(name) as connection:
+                yield from RecordTable(replica.state(connection)).load(rids).values()
 
     def verify(self) -> Verification:
         """Compare all rows of all systems. Raises SystemUnavailable."""
@@ -171,16 +187,17 @@ class TwoWayReview(TwoWaySystems):
             for name, each in self._replicas.items()
             if conflict.record in each.mappings
         )
+        stored, *others = self._copies([rid])
+        document = RecordDocument(
+            self.pipeline.records[stored.kind], rid, client_id, stored.document
+        )
+        for other in others:
+            document.merge(other.document)
+        document.put(field, conflict.values[take], stamp_at(self._now()))
+        resolved = stored._replace(document=document.dump())
+        document.close()
         with self._writing(name) as connection:
-            state = replica.state(connection)
-            stored = RecordTable(state).load([rid])[rid]
-            document = RecordDocument(
-                self.pipeline.records[stored.kind], rid, client_id, stored.document
-            )
-            document.put(field, conflict.values[take], stamp_at(self._now()))
-            resolved = stored._replace(document=document.dump())
-            document.close()
-            state.set_meta(f"author:{client_id}", take)
+            replica.state(connection).set_meta(f"author:{client_id}", take)
             report = PassReport(self.pipeline.name)
             replica.run(
                 connection,

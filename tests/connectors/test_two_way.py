@@ -113,6 +113,11 @@ def test_phone_numbers_are_in_one_form_or_in_quarantine_with_the_reason(
         assert [each.refusal.message for each in report.refused] == [held.message]
         assert_settled(run)
         assert run.verify().held == 1
+        # The same number in another form is no change, and still written in the one form.
+        edit_contact(crm, "ann@x.org", phone="650.253.0000")
+        run.sync()
+        assert contacts(crm)[0] == ("Ann", None, PHONE, "ann@x.org")
+        assert_settled(run)
 
 
 def test_a_name_of_two_columns_merges_with_one_of_a_single_column(

@@ -83,11 +83,11 @@ def enter_customer(accounting: Side, email: str, name: str, phone: str | None = 
     )
 
 
-def edit_contact(crm: Side, email: str, **columns: Any) -> None:
+def edit_contact(crm: Side, email: str, /, **columns: Any) -> None:
     _edit(crm, "contacts", "email", email, columns)
 
 
-def edit_customer(accounting: Side, email: str, **columns: Any) -> None:
+def edit_customer(accounting: Side, email: str, /, **columns: Any) -> None:
     _edit(accounting, "customers", "billing_email", email, columns)
 
 
