@@ -188,12 +188,12 @@ def kinds_of(record: MappedRecord, tables: Mapping[str, Table]) -> dict[str, Kin
     one. ``tables`` are by system."""
     kinds: dict[str, Kind] = {}
     for name, mapped in record.fields.items():
-        gives = _GIVES.get(mapped.cleaner.gives.__name__) if mapped.cleaner.gives else None
+        gives = GIVES.get(mapped.cleaner.gives.__name__) if mapped.cleaner.gives else None
         kinds[name] = "text" if mapped.ref else gives or _declared_kind(mapped, tables)
     return kinds
 
 
-_GIVES: Mapping[str, Kind] = {
+GIVES: Mapping[str, Kind] = {
     "str": "text",
     "int": "int",
     "Decimal": "decimal",

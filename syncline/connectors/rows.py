@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.dialects import mysql
 
 from syncline.engine.values import decode_value, encode_value
 
@@ -25,6 +25,8 @@ KEYS_AT_ONCE = 500
 """Keys in one statement: SQLite and PostgreSQL have limits on parameters."""
 MAX_KEY_LENGTH = 255
 """Characters of an encoded key, which is itself part of a key."""
+_KEY = "syncline_key_"
+"""Begins the names of parameters that say which row is meant."""
 
 
 def batches(items: Iterable[T], size: int = KEYS_AT_ONCE) -> Iterator[list[T]]:
@@ -64,6 +66,7 @@ class Rows:
         self._key_columns = [self._sql.c[name] for name in table.key]
         self._key_places = [list(table.columns).index(name) for name in table.key]
         self._select = sa.select(*self._sql.c)
+        self._insert = sa.insert(self._sql)
 
     def row(self, values: Sequence[Any]) -> Row:
         """The canonical row of what the driver gave."""
@@ -104,6 +107,10 @@ class Rows:
                 found[self.key_of(row)] = row
         return found
 
+    def select_of(self, keys: Sequence[Key], columns: Iterable[str]) -> sa.Select[Any]:
+        """A query for these columns of the rows with these keys."""
+        return sa.select(*(self._sql.c[name] for name in columns)).where(self._among(keys))
+
     def _among(self, keys: Sequence[Key]) -> sa.ColumnElement[bool]:
         if len(self._key_columns) == 1:
             name = self.table.key[0]
@@ -115,20 +122,26 @@ class Rows:
         return sa.tuple_(*self._key_columns).in_(raws)
 
     def page(
-        self, connection: sa.Connection, after: Key | None, limit: int, until: Key | None = None
+        self,
+        connection: sa.Connection,
+        after: Key | None,
+        limit: int,
+        since: tuple[str, Any] | None = None,
     ) -> list[Row]:
-        """At most ``limit`` rows with ``after < key <= until``, in the database's order of keys."""
+        """At most ``limit`` rows with a key beyond ``after``, in the database's order of keys;
+        with ``since`` those of which that column has this value or a greater one."""
         statement = self._select.order_by(*self._key_columns).limit(limit)
-        statement = statement.where(*self._between(after, until))
+        if after is not None:
+            statement = statement.where(self._beyond(after))
+        if since is not None:
+            name, value = since
+            statement = statement.where(self._sql.c[name] >= self.raw(name, value))
         return [self.row(values) for values in connection.execute(statement)]
 
-    def _between(self, after: Key | None, until: Key | None) -> list[sa.ColumnElement[bool]]:
-        bounds: list[sa.ColumnElement[bool]] = []
-        if after is not None:
-            bounds.append(self._beyond(after))
-        if until is not None:
-            bounds.append(sa.not_(self._beyond(until)))
-        return bounds
+    def greatest(self, connection: sa.Connection, column: str) -> Any:
+        """The greatest value of a column, None without rows."""
+        found = connection.execute(sa.select(sa.func.max(self._sql.c[column]))).scalar_one()
+        return reader(self.table.columns[column].kind)(found)
 
     def _beyond(self, key: Key) -> sa.ColumnElement[bool]:
         """key columns > ``key``; spelled out, because MariaDB uses no index for tuples."""
@@ -138,9 +151,12 @@ class Rows:
             condition = sa.and_(column >= value, sa.or_(column > value, condition))
         return condition
 
-    def count(self, connection: sa.Connection) -> int:
-        found = connection.execute(sa.select(sa.func.count()).select_from(self._sql)).scalar_one()
-        return int(found)
+    def count(self, connection: sa.Connection, *, null: str | None = None) -> int:
+        """How many rows there are; with ``null`` those without a value in that column."""
+        statement = sa.select(sa.func.count()).select_from(self._sql)
+        if null is not None:
+            statement = statement.where(self._sql.c[null].is_(None))
+        return int(connection.execute(statement).scalar_one())
 
     # Writing; values come canonical, and may be of another kind than the column
 
@@ -155,30 +171,40 @@ class Rows:
                 raise NotOfKind(f"{name} {error}") from None
         return raws
 
-    def upsert(self, connection: sa.Connection, raws: Sequence[Mapping[str, Any]]) -> None:
-        """Insert rows, or replace those of the same key; all have the same columns, as ``raw_row``
-        gives them."""
-        if not raws:
+    def insert_many(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
+        """Insert rows; all have the same columns. Raises NotOfKind."""
+        if rows:
+            connection.execute(self._insert, self._raws(rows))
+
+    def update_many(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
+        """Change rows that are there; each has its key, and all have the same columns. Raises
+        NotOfKind."""
+        if not rows:
             return
-        names = [name for name in raws[0] if name not in self.table.key]
-        sql = self._sql
-        statement: Any
-        match self._dialect:
-            case "mysql":
-                inserting = mysql.insert(sql)
-                new = {name: inserting.inserted[name] for name in names or self.table.key}
-                statement = inserting.on_duplicate_key_update(new)
-            case dialect:
-                insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-                upserting = insert(sql)
-                if names:
-                    statement = upserting.on_conflict_do_update(
-                        index_elements=self._key_columns,
-                        set_={name: upserting.excluded[name] for name in names},
-                    )
-                else:
-                    statement = upserting.on_conflict_do_nothing(index_elements=self._key_columns)
-        connection.execute(statement, [dict(each) for each in raws])
+        raws = self._raws(rows)
+        names = [name for name in rows[0] if name not in self.table.key]
+        whole = all(
+            name in rows[0] or column.nullable or column.computed
+            for name, column in self.table.columns.items()
+        )
+        if not names:
+            return
+        if self._dialect == "mysql" and whole and not self.table.uniques:
+            # PyMySQL sends an insert of many rows as one statement, and each update by itself. With
+            # other unique keys, another row than that of the primary key might be meant.
+            inserting = mysql.insert(self._sql)
+            new = {name: inserting.inserted[name] for name in names}
+            connection.execute(inserting.on_duplicate_key_update(new), raws)
+            return
+        statement = sa.update(self._sql).values({name: sa.bindparam(name) for name in names})
+        for name, column in zip(self.table.key, self._key_columns, strict=True):
+            statement = statement.where(column == sa.bindparam(f"{_KEY}{name}"))
+            for raw in raws:
+                raw[f"{_KEY}{name}"] = raw.pop(name)
+        connection.execute(statement, raws)
+
+    def _raws(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        return [self.raw_row(row) for row in rows]
 
     def insert(self, connection: sa.Connection, row: Mapping[str, Any]) -> Key:
         """Insert a row; return its key, which the database may have made. Raises NotOfKind."""

@@ -6,14 +6,14 @@ one transaction with the user's rows, and the machine that runs the pipeline kee
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.schema import CreateTable
 
-from .rows import Key, Rows, batches, decode_key
+from .rows import KEYS_AT_ONCE, Key, Rows, batches, decode_key
 from .tables import PREFIX
 from .triggers import DIRTY, key_expression
 
@@ -195,9 +195,11 @@ class State:
 
     # Notes
 
-    def notes(self, tables: Iterable[str], limit: int) -> list[Note]:
-        """The oldest notes about ``tables`` that can be seen."""
+    def notes(self, tables: Iterable[str], limit: int, after: int = 0) -> list[Note]:
+        """The oldest notes about ``tables`` that can be seen, beyond the number ``after``."""
         statement = self._about(tables, *_NOTE).order_by(NOTES.c.seq).limit(limit)
+        if after:
+            statement = statement.where(NOTES.c.seq > after)
         return [Note(*row) for row in self.connection.execute(statement)]
 
     def last_note(self) -> int:
@@ -219,6 +221,37 @@ class State:
         """How many notes wait."""
         counted = self.connection.execute(self._about(tables, sa.func.count()))
         return int(counted.scalar_one())
+
+    def noted_tables(self) -> list[str]:
+        """The tables that notes are about."""
+        statement = sa.select(NOTES.c.tbl).where(NOTES.c.pipeline == self.pipeline).distinct()
+        return list(self.connection.execute(statement).scalars())
+
+    def count_gone(self, table: str) -> int:
+        """How many keys of a table have notes that a row went; some may be there again."""
+        counted = sa.select(sa.func.count(NOTES.c.pk.distinct())).where(*self._gone(table))
+        return int(self.connection.execute(counted).scalar_one())
+
+    def gone_keys(self, rows: Rows) -> Iterator[list[Key]]:
+        """These keys, some at a time."""
+        after = ""
+        while True:
+            statement = (
+                sa.select(NOTES.c.pk)
+                .where(*self._gone(rows.table.name), NOTES.c.pk > after)
+                .distinct()
+                .order_by(NOTES.c.pk)
+                .limit(KEYS_AT_ONCE)
+            )
+            noted = list(self.connection.execute(statement).scalars())
+            if not noted:
+                return
+            after = noted[-1]
+            keys = (rows.parse_noted(pk) for pk in noted)
+            yield [key for key in keys if key is not None]
+
+    def _gone(self, table: str) -> tuple[sa.ColumnElement[bool], ...]:
+        return (NOTES.c.pipeline == self.pipeline, NOTES.c.tbl == table, NOTES.c.gone == 1)
 
     def _about(self, tables: Iterable[str], *columns: Any) -> Any:
         return (

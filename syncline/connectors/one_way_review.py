@@ -1,0 +1,236 @@
+"""What people ask about a one-way pipeline, and decide: quarantine, equality."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from syncline.engine.errors import SystemRefused, SystemUnavailable, UsageError
+
+from .one_way_systems import COPIED, OneWaySystems
+from .one_way_tables import source_tables, spec_of
+from .pipeline import Cursor
+from .quarantine import Quarantine, Quarantined
+from .report import Change, Finding, MergedField
+from .rows import Key, encode_key, show_key
+from .state import State, has_state
+from .table_plan import DELETED_AT, TablePlan, is_key, shaped
+from .tables import names_of, reflect
+from .target_table import DESTINATION, SOURCE, expected
+from .values import Unreadable
+from .verification import Difference, RangeSums, Verification, digest_of, range_of
+
+ROWS_AT_ONCE = 2_000
+
+
+class OneWayReview(OneWaySystems):
+    """Answers about the pipeline, each from its databases as they are."""
+
+    _changed: Callable[[Change], None] | None = None
+
+    def prepare(self) -> list[str]:
+        """Make what each database needs; returns what people should know. Raises
+        SystemUnavailable, SystemRefused."""
+        return self._prepare(dry_run=False)
+
+    def pending(self) -> dict[str, int]:
+        """How many changes wait at the source, if it can be reached."""
+        try:
+            with self._source() as source:
+                if not has_state(source):
+                    return {SOURCE: 0}
+                state = State(source, self.pipeline.name)
+                return {SOURCE: state.count_notes(state.noted_tables())}
+        except SystemUnavailable:
+            return {}
+
+    def check(self) -> list[Finding]:
+        """What does not fit between the file and the databases. Writes nothing."""
+        findings: list[Finding] = []
+        try:
+            with self._source() as source:
+                tables, findings = source_tables(self.pipeline, source)
+        except (SystemUnavailable, SystemRefused) as error:
+            findings.append(Finding(True, SOURCE, error.message, error.hint))
+            tables = {}
+        try:
+            with self._destination() as state:
+                names = names_of(state.connection)
+                for name, table in tables.items():
+                    spec = spec_of(self.pipeline, name)
+                    wanted = shaped(spec, table)
+                    if spec.target not in names:
+                        continue
+                    there = reflect(state.connection, spec.target)
+                    dialects = (self.systems[SOURCE].dialect, self.systems[DESTINATION].dialect)
+                    plan = TablePlan(spec, table, there, dialects)
+                    findings += [
+                        Finding(
+                            False,
+                            f"table {name}",
+                            f"{spec.target}.{to} is of the type {there.columns[to].kind}, and "
+                            f"{name} has {wanted.columns[to].kind}: values that do not fit go to "
+                            "quarantine.",
+                            "Change the column, or give the field a rule that reads it.",
+                        )
+                        for to in plan.columns.values()
+                        if there.columns[to].kind != wanted.columns[to].kind
+                    ]
+        except (SystemUnavailable, SystemRefused) as error:
+            findings.append(Finding(True, DESTINATION, error.message, error.hint))
+        return findings
+
+    def conflicts(self) -> list[MergedField]:
+        """None: the destination never writes back."""
+        return []
+
+    def resolve(self, rid: str, field: str, *, take: str) -> None:
+        """Raises UsageError: there are no conflicts."""
+        raise UsageError(
+            f"{self.pipeline.name} is one-way, so it has no conflicts.",
+            hint="syncline quarantine FILE lists rows that do not go on.",
+        )
+
+    def quarantine(self) -> list[Quarantined]:
+        """Everything that is in quarantine."""
+        with self._destination() as state:
+            if not has_state(state.connection):
+                return []
+            return Quarantine(state.connection, self.pipeline.name).entries()
+
+    def retry(self) -> int:
+        """Let the next sync look again at every row in quarantine; returns how many rows."""
+        held = {(entry.table, entry.pk) for entry in self.quarantine()}
+        if not held:
+            return 0
+        if self._watches:
+            with self._source(writing=True) as source:
+                State(source, self.pipeline.name).note_rows(held)
+        elif isinstance(self.pipeline.capture, Cursor):
+            with self._destination(writing=True) as state:
+                for table in {table for table, _ in held}:
+                    state.set_meta(f"{COPIED}{table}", "")
+        return len(held)
+
+    def resync(self, table: str) -> None:
+        """Let the next sync compare all rows of a table anew. Raises UsageError if it is not one of
+        the pipeline's."""
+        self._prepare(dry_run=False)
+        plans = [plan for plan in self._plans if table in (plan.name, plan.target.name)]
+        if not plans:
+            raise UsageError(
+                f"{self.pipeline.name} has no table {table!r}.",
+                hint=f"Its tables are {', '.join(plan.name for plan in self._plans)}.",
+            )
+        with self._destination(writing=True) as state:
+            self._compare_again(state, plans)
+
+    # Verification
+
+    def verify(self) -> Verification:
+        """Compare all rows of all tables with what they are to be at the destination. Raises
+        SystemUnavailable."""
+        with self._destination() as state:
+            if not has_state(state.connection):
+                raise UsageError(
+                    f"{self.pipeline.name} has not run yet, so there is nothing to verify.",
+                    hint="Run syncline sync FILE first.",
+                )
+        result = Verification(self.pipeline.name, waiting=self.pending())
+        with self._dry():
+            self._prepare(dry_run=True)
+            for plan in self._plans:
+                self._verify(plan, result)
+        return result
+
+    def _verify(self, plan: TablePlan, result: Verification) -> None:
+        with self._destination() as state:
+            quarantine = Quarantine(state.connection, self.pipeline.name)
+            held = set(quarantine.all_keys(SOURCE, plan.name))
+        result.held += len(held)
+        sums = (RangeSums(), RangeSums())
+        rows = [0, 0]
+        for side, found in enumerate((self._ours(plan, held), self._theirs(plan, held))):
+            for name, _, values in found:
+                sums[side].add(name, digest_of(name, values))
+                rows[side] += 1
+        result.rows[plan.name] = rows[0]
+        ranges = sums[0].differing(sums[1])
+        if not ranges:
+            return
+        ours, theirs = (
+            {
+                name: (key, digest_of(name, values))
+                for name, key, values in found
+                if range_of(name) in ranges
+            }
+            for found in (self._ours(plan, held), self._theirs(plan, held))
+        )
+        for name, (key, digest) in ours.items():
+            if name not in theirs:
+                difference = Difference(plan.name, {SOURCE: show_key(key)}, DESTINATION, {})
+                result.add(difference)
+            elif digest != theirs[name][1]:
+                result.add(self._differing(plan, key, theirs[name][0]))
+        if plan.spec.on_delete != "ignore":
+            for name in theirs.keys() - ours.keys():
+                key = theirs[name][0]
+                result.add(Difference(plan.name, {DESTINATION: show_key(key)}, SOURCE, {}))
+
+    def _ours(self, plan: TablePlan, held: set[Key]) -> Iterator[tuple[str, Key, list[Any]]]:
+        """The rows of the source as they are to be at the destination: a name, the key, and the
+        values of each. Rows in ``held`` are left out."""
+        after: Key | None = None
+        with self._source() as source:
+            while page := plan.rows.page(source, after, ROWS_AT_ONCE):
+                for row in page:
+                    key = plan.rows.key_of(row)
+                    if is_key(key):
+                        after = key
+                        planned = plan.read(row)
+                        if key not in held and not planned.held:
+                            yield encode_key(planned.key), key, expected(plan, planned)
+                if len(page) < ROWS_AT_ONCE:
+                    return
+
+    def _theirs(self, plan: TablePlan, held: set[Key]) -> Iterator[tuple[str, Key, list[Any]]]:
+        if not self._exists[plan.name]:
+            return
+        rows = plan.target_rows
+        left_out = {plan.target_key(key) for key in held}
+        after: Key | None = None
+        with self._destination() as state:
+            while page := rows.page(state.connection, after, ROWS_AT_ONCE):
+                after = rows.key_of(page[-1])
+                for row in page:
+                    key = rows.key_of(row)
+                    if key not in left_out and row.get(DELETED_AT) is None:
+                        yield encode_key(key), key, _shown(plan, row)
+
+    def _differing(self, plan: TablePlan, key: Key, other: Key) -> Difference:
+        with self._source() as source:
+            row = plan.rows.by_keys(source, [key]).get(key)
+        with self._destination() as state:
+            there = plan.target_rows.by_keys(state.connection, [other]).get(other)
+        fields: dict[str, dict[str, Any]] = {}
+        if row is not None and there is not None:
+            pairs = zip(
+                plan.columns.values(),
+                expected(plan, plan.read(row)),
+                _shown(plan, there),
+                strict=True,
+            )
+            fields = {
+                name: {SOURCE: ours, DESTINATION: theirs}
+                for name, ours, theirs in pairs
+                if (type(ours), ours) != (type(theirs), theirs)
+            }
+        keys = {SOURCE: show_key(key), DESTINATION: show_key(other)}
+        return Difference(plan.name, keys, "", fields)
+
+
+def _shown(plan: TablePlan, row: dict[str, Any]) -> list[Any]:
+    return [
+        str(value.original) if isinstance(value := row[name], Unreadable) else value
+        for name in plan.columns.values()
+    ]
