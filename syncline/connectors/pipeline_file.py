@@ -18,7 +18,7 @@ from .pipeline_text import MAX_DEPTH, Fault, Lines, plain, substitute
 
 MAX_FILE_BYTES = 1 << 20
 """Largest pipeline file."""
-_PLACE = re.compile(r" \(at line (\d+), (column \d+)\)")
+_PLACE = re.compile(r" \(at (?:line (\d+), (column \d+)|end of document)\)")
 
 
 class FileProblem(NamedTuple):
@@ -31,7 +31,9 @@ class FileProblem(NamedTuple):
 
     def __str__(self) -> str:
         place = f"line {self.line}, " if self.line else ""
-        return f"{place}{self.key}: {self.message} {self.hint}"
+        text = f"{place}{self.key}: {self.message} {self.hint}"
+        # Keys and names may have any characters, and terminals obey some.
+        return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 class InvalidPipeline(InvalidPipelineBase):
@@ -79,7 +81,7 @@ def parse_pipeline(text: str, name: str, environ: Mapping[str, str]) -> OneWay |
     try:
         parsed = tomllib.loads(text)
     except ValueError as error:  # of int() too, for a number of thousands of digits
-        raise InvalidPipeline(name, [_syntax(error)]) from None
+        raise InvalidPipeline(name, [_syntax(error, text)]) from None
     faults: list[Fault] = []
     spec = substitute(parsed, environ, "", faults)
     reader = Reader({fault.key for fault in faults})
@@ -94,16 +96,16 @@ def parse_pipeline(text: str, name: str, environ: Mapping[str, str]) -> OneWay |
     raise InvalidPipeline(name, found)
 
 
-def _syntax(error: ValueError) -> FileProblem:
+def _syntax(error: ValueError, text: str) -> FileProblem:
     """What tomllib says. It quotes keys and single characters only, so no secret."""
-    hint = "Correct the syntax at that place."
     if not isinstance(error, tomllib.TOMLDecodeError):
         return FileProblem(None, "TOML", "A number is too long.", "Whole numbers have 64 bits.")
-    message = str(error)
-    if place := _PLACE.search(message):
-        message = f"{message[: place.start()]} ({place[2]})"
-        return FileProblem(int(place[1]), "TOML", f"{message}.", hint)
-    return FileProblem(None, "TOML", f"{message}.", hint)
+    message, line, place = str(error), text.count("\n") + 1, "end of the file"
+    if match := _PLACE.search(message):
+        message = message[: match.start()]
+        if match[1]:
+            line, place = int(match[1]), match[2]
+    return FileProblem(line, "TOML", f"{message} ({place}).", "Correct the syntax at that place.")
 
 
 def _without_values(spec: dict[str, Any], reader: Reader) -> list[Fault]:

@@ -194,5 +194,8 @@ class Reader:
             return parse_rules(spec, where, other_keys=other_keys)
         except InvalidRules as error:
             for found in error.problems:
-                self.problem(found.key, found.message, found.hint)
+                inside = (f"{found.key}.", f"{found.key}[")
+                # A rule that is made of a value that is missing.
+                if found.key == where or not any(key.startswith(inside) for key in self.unset):
+                    self.problem(found.key, found.message, found.hint)
             return FieldCleaner([])

@@ -45,6 +45,8 @@ def read_pipeline(spec: Mapping[str, Any], read: Reader) -> OneWay | TwoWay | No
     elif spec.keys() & {"system", "record"}:
         _two_way(spec, head, read)
     else:
+        tables = ("source", "destination", "table", "system", "record")
+        read.known(spec, ("pipeline", *tables, "notify"), "")
         read.known(head, (*_PIPELINE, "relay"), "pipeline")
         _common(head, read)
     return None
