@@ -42,7 +42,8 @@ class TriggerSet:
         may have gone by unnoted. In MariaDB this ends a transaction that runs."""
         if self.are_present(connection):
             return False
-        self._drop(connection, self._present(connection))
+        # By name, too: the table may have been renamed, or PostgreSQL's function have been left.
+        self._drop(connection, self._present(connection) | set(self._bodies))
         for name, body in self._bodies.items():
             for statement in body.replace("{name}", self._quote(name)).split("\n;;\n"):
                 _execute(connection, statement)
