@@ -83,6 +83,12 @@ def enter_customer(accounting: Side, email: str, name: str, phone: str | None = 
     )
 
 
+def enter_three(crm: Side) -> None:
+    """Ann, Bob and Cyd, with one phone number."""
+    for email, name in [("ann@x.org", "Ann"), ("bob@x.org", "Bob"), ("cyd@x.org", "Cyd")]:
+        enter_contact(crm, email, name, phone=OTHER_PHONE)
+
+
 def edit_contact(crm: Side, email: str, /, **columns: Any) -> None:
     _edit(crm, "contacts", "email", email, columns)
 
