@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import DBAPIError
 
 from syncline.engine.values import decode_value, encode_value
 
@@ -49,6 +50,28 @@ def decode_key(text: str) -> Key:
 def show_key(key: Key) -> str:
     """A key for people: ``881``, ``3/17``."""
     return "/".join(str(part) for part in key)
+
+
+def copy_in(connection: sa.Connection, table: str, raws: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows with PostgreSQL's COPY, many times faster than statements are."""
+    quote = connection.dialect.identifier_preparer.quote
+    statement = f"COPY {quote(table)} ({', '.join(map(quote, raws[0]))}) FROM STDIN"
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor:
+        try:
+            with cursor.copy(statement) as copy:
+                for raw in raws:
+                    copy.write_row(tuple(raw.values()))
+        except cast("Any", connection.dialect).loaded_dbapi.Error as error:
+            lost = connection.dialect.is_disconnect(error, None, None)
+            raise DBAPIError.instance(
+                statement,
+                None,
+                error,
+                cast("type[Exception]", type(error)),
+                connection_invalidated=lost,
+                dialect=connection.dialect,
+            ) from error
 
 
 class Rows:
@@ -173,8 +196,13 @@ class Rows:
 
     def insert_many(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
         """Insert rows; all have the same columns. Raises NotOfKind."""
-        if rows:
-            connection.execute(self._insert, self._raws(rows))
+        if not rows:
+            return
+        raws = self._raws(rows)
+        if self._dialect == "postgresql":
+            copy_in(connection, self.table.name, raws)
+        else:
+            connection.execute(self._insert, raws)
 
     def update_many(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
         """Change rows that are there; each has its key, and all have the same columns. Raises

@@ -196,6 +196,8 @@ def with_mark(table: Table) -> Table:
 
 def is_key(key: Key) -> bool:
     """Whether a row with this key can be told from others, and remembered by it."""
+    if all(type(part) is int for part in key):
+        return True
     readable = all(part is not None and type(part) is not Unreadable for part in key)
     return readable and len(encode_key(key)) <= MAX_KEY_LENGTH
 

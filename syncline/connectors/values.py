@@ -197,6 +197,17 @@ _CONVERT: Mapping[Kind, Convert] = {
 _EXACT: Mapping[Kind, type] = {"text": str, "int": int, "bool": bool, "bytes": bytes, "uuid": UUID}
 
 
+# The types of canonical values, where a value of the type is canonical for no other kind.
+_TYPES: Mapping[Kind, type] = {
+    **_EXACT,
+    "float": float,
+    "decimal": Decimal,
+    "datetime": datetime,
+    "date": date,
+    "time": time,
+}
+
+
 def writer(kind: Kind, dialect: str, *, zoned: bool = False) -> Convert:
     """What turns a canonical value, whatever its kind, into what the driver of ``dialect`` takes
     for a column of ``kind``. Raises NotOfKind."""
@@ -204,8 +215,10 @@ def writer(kind: Kind, dialect: str, *, zoned: bool = False) -> Convert:
     if kind == "datetime" and dialect == "postgresql" and zoned:
         store = None
 
+    own_type = _TYPES.get(kind)
+
     def write(value: Any) -> Any:
-        own = canonical(value, kind)
+        own = value if type(value) is own_type else canonical(value, kind)
         return own if own is None or store is None else store(own)
 
     return write
