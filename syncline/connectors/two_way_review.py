@@ -71,9 +71,12 @@ class TwoWayReview(TwoWaySystems):
         """Everything that is in quarantine, in every system that can be reached."""
         found: list[Quarantined] = []
         for name in self.systems:
-            with self._reading(name) as connection:
-                if has_state(connection):
-                    found += Quarantine(connection, self.pipeline.name).entries()
+            try:
+                with self._reading(name) as connection:
+                    if has_state(connection):
+                        found += Quarantine(connection, self.pipeline.name).entries()
+            except SystemUnavailable:
+                continue
         return found
 
     def retry(self) -> int:

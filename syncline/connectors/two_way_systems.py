@@ -139,15 +139,15 @@ class TwoWaySystems:
 
     def prepare(self) -> list[str]:
         """Make what each system needs: tables, triggers, an identity. Raises SystemUnavailable."""
-        waiting = self._prepare(dry_run=False)
+        waiting: dict[str, str] = {}
+        self._prepare(waiting, dry_run=False)
         for reason in waiting.values():
             raise SystemUnavailable(reason, hint="Try again when it is back.", retry_after=5.0)
         return []
 
-    def _prepare(self, *, dry_run: bool) -> dict[str, str]:
-        """Returns why systems are left out, by their names."""
-        waiting: dict[str, str] = {}
-        for name in self.systems:
+    def _prepare(self, waiting: dict[str, str], *, dry_run: bool) -> None:
+        """``waiting`` says why systems are left out, by their names; more may be found to be."""
+        for name in [each for each in self.systems if each not in waiting]:
             try:
                 with self._reading(name) as connection:
                     connection.execute(sa.text("SELECT 1"))
@@ -166,7 +166,6 @@ class TwoWaySystems:
             if known != self._kinds_text:
                 with self._writing(name) as connection:
                     replica.state(connection).set_meta("kinds", self._kinds_text)
-        return waiting
 
     def _remember(self, up: Mapping[str, Any]) -> dict[int, str]:
         """Which system wrote under which client id; every system is told of all.

@@ -47,7 +47,12 @@ class TwoWayRun(TwoWayReview):
         with ExitStack() as stack:
             try:
                 for name, system in self.systems.items():
-                    connection = stack.enter_context(system.engine.connect())
+                    try:
+                        with system.translated():
+                            connection = stack.enter_context(system.engine.connect())
+                    except SystemUnavailable as error:
+                        report.waiting[name] = error.message
+                        continue
                     connection.detach()  # MariaDB would keep its temporary tables in the pool
                     transaction = connection.begin()
                     stack.callback(transaction.rollback)
@@ -64,8 +69,10 @@ class TwoWayRun(TwoWayReview):
         progress: Progress,
         changed: Callable[[Change], None] | None,
     ) -> None:
-        report.waiting.update(self._prepare(dry_run=report.dry_run))
+        self._prepare(report.waiting, dry_run=report.dry_run)
         up = {name: None for name in self.systems if name not in report.waiting}
+        if len(up) == 1 and report.waiting:
+            return  # alone, a system cannot tell whether it was restored from a backup
         authors = self._remember(up)
         total = sum(self._pending(name) for name in up)
         merged: dict[str, dict[str, str]] = {}
