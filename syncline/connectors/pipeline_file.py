@@ -33,6 +33,8 @@ class FileProblem(NamedTuple):
         place = f"line {self.line}, " if self.line else ""
         text = f"{place}{self.key}: {self.message} {self.hint}"
         # Keys and names may have any characters, and terminals obey some.
+        if text.isprintable():
+            return text
         return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -151,8 +152,9 @@ def _table(spec: Mapping[str, Any], where: str, read: Reader) -> TableSpec:
     if not all(isinstance(each, str) and each.strip() for each in rename.values()):
         read.problem(f"{where}.rename", "New names are texts.", 'Write { Fax = "fax" }.')
         rename = {}
+    counts = Counter(rename.values())
     for column, new in rename.items():
-        if list(rename.values()).count(new) > 1:
+        if counts[new] > 1:
             message = f"Several columns get the name {new}."
             read.problem(f"{where}.rename.{column}", message, "Give each a name of its own.")
     exclude = frozenset(read.texts(spec, "exclude", where))
@@ -270,7 +272,9 @@ def _record(
     match = read.texts(spec, "match", where)
     read.names(match, fields, "field", f"{where}.match")
     for each, mapped in fields.items():
-        for other in sorted(mapped.cleaner.reads - fields.keys()):
+        for other in sorted(mapped.cleaner.reads):
+            if other in fields:
+                continue
             message = f"Its rules read the field {other!r:.60}, which is not there."
             read.problem(f"{where}.field.{each}", message, meant(other, fields))
     _check_once(where, fields, read)

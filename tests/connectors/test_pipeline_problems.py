@@ -60,6 +60,7 @@ to = "A"
 name = "A"
 [[table]]
 rename = { a = 1 }
+[[table]]
 [[notify]]
 url = "ftp://host"
 [sytem.crm]
@@ -90,8 +91,9 @@ url = "ftp://host"
         (33, "table[2].name", "The table A is described twice."),
         (34, "table[3].name", "It is missing."),
         (35, "table[3].rename", "New names are texts."),
-        (37, "notify[0].url", "It is no http or https URL."),
-        (38, "sytem", "There is no key 'sytem'."),
+        (36, "table[4].name", "It is missing."),
+        (38, "notify[0].url", "It is no http or https URL."),
+        (39, "sytem", "There is no key 'sytem'."),
     ]
 
 
@@ -191,12 +193,17 @@ fields = ["emial"]
         ("[pipelin]", "pipelin", "Did you mean 'pipeline'?"),
         (HEAD + "evry = 1", "pipeline.evry", "Did you mean 'every'?"),
         (HEAD + "every = 30", "pipeline.every", 'Write every = "30s", with '),
+        (HEAD + "every = '367d'", "pipeline.every", 'Write every = "30s", with '),
         (HEAD + "[table]", "table", "Write [[table]]."),
         (HEAD + "[[source]]", "source", "Write [source]."),
         (HEAD + "[[table]]\nrename = 1", "table[0].rename", "Write [table.rename]."),
         (HEAD + "[[table]]\non_delete = 'aply'", "table[0].on_delete", "Did you mean 'apply'?"),
         (HEAD + "[source]\nurl = 'x'", "source.url", 'Write "sqlite:///file.db" or '),
         (HEAD.replace("one", "both"), "pipeline.mode", 'Write mode = "one-way" or '),
+        (
+            *(TWO_WAY.replace('on = "contact"\nfields = ["email"]', 'fields = "emial"'),),
+            *("notify[0].fields", "Did you mean 'email'?"),
+        ),
         (TWO_WAY.replace("match =", "mathc ="), "record.contact.mathc", "Did you mean 'match'?"),
         (TWO_WAY.replace('"crm"\n', '"cmr"\n'), "record.contact.field.email.owner", "Did you mean"),
     ],
