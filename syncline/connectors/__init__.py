@@ -1,1 +1,14 @@
-"""Connectors: SQL databases that take part in synchronization, one-way or two-way."""
+"""Connectors: SQL databases that take part in synchronization, one-way or two-way.
+
+``watch`` runs the pipeline in a file and gives its changes; ``open_run`` makes single passes::
+
+    run = open_run(load_pipeline("contacts.toml"))
+    report = run.sync()
+"""
+
+from .feed import watch
+from .pipeline_file import load_pipeline
+from .report import Change, PassReport
+from .run import PipelineRun, open_run
+
+__all__ = ["Change", "PassReport", "PipelineRun", "load_pipeline", "open_run", "watch"]

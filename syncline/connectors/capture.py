@@ -155,7 +155,7 @@ class Capture:
                 return
         else:
             opening.release(self._table, [shadow.key])
-        columns = mapping.columns_of(row)
+        opened.kept = changed & reading.kept
         fields = dict(agreed.fields)
         captured: dict[str, Any] = {}
         for name in sorted(changed - reading.kept):
@@ -168,7 +168,7 @@ class Capture:
                 stamp = self._stamp(at) if known else self._initial(name)
                 document.put(name, value, stamp)
                 captured[name] = fields[name] = value
-        opened.agreed, opened.moved = Agreed(columns, fields), True
+        opened.agreed, opened.moved = Agreed(opened.agreed_columns(mapping), fields), True
         if captured:
             opening.note_change(self._record.name, shadow, "updated", captured)
 
@@ -276,11 +276,14 @@ class Capture:
             fields[name] = value
         for name in reading.kept:
             fields[name] = before.get(name)
+        opened.kept = set(reading.kept)
         if not document.live:
             document.set_live(True, self._stamp(at) if at is not None else self._initial(""))
-        opened.agreed = Agreed(mapping.columns_of(row), fields)
+        opened.agreed = Agreed(opened.agreed_columns(mapping), fields)
         opening.rows[(self._table, document.rid)] = opened
-        opening.note_change(self._record.name, opened, "created", captured)
+        # What was there before the pipeline is no change.
+        told = at is not None
+        opening.note_change(self._record.name, opened, "created", captured, told=told)
 
     # What both need
 

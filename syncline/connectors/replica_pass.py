@@ -16,7 +16,7 @@ from .mapping import Agreed, TableMapping
 from .quarantine import Quarantine
 from .record_document import RecordDocument
 from .record_table import RecordTable, StoredRecord
-from .report import Change, PassReport, Refusal, RefusedRow
+from .report import Change, ChangeKind, PassReport, Refusal, RefusedRow
 from .rows import Key, Row, show_key
 from .shadows import Shadow, Shadows
 from .state import State
@@ -25,17 +25,27 @@ from .state import State
 @dataclass(slots=True)
 class OpenRow:
     """A row that is locked and read. ``pending`` fields differ from what was agreed on and are
-    not in the record: nothing is written over them. ``forced`` ones are to be written again,
-    although their record did not change."""
+    not in the record: nothing is written over them. ``kept`` ones do, too, and what peers have is
+    written over them. ``forced`` ones are to be written again, although their record did not
+    change."""
 
     key: Key
     row: Row
     rid: str
     agreed: Agreed
     pending: set[str] = field(default_factory=set[str])
+    kept: set[str] = field(default_factory=set[str])
     forced: set[str] = field(default_factory=set[str])
     moved: bool = False
     """Whether what was agreed on is another than is stored."""
+
+    def agreed_columns(self, mapping: TableMapping) -> dict[str, Any]:
+        """The columns as they are, and as they were agreed on where they are not in the record."""
+        columns = mapping.columns_of(self.row)
+        for name in self.pending | self.kept:
+            for column in mapping.columns[name]:
+                columns[column] = self.agreed.columns.get(column)
+        return columns
 
 
 class ReplicaPass:
@@ -112,23 +122,24 @@ class ReplicaPass:
 
     def refuse(self, table: str, key: Key, refusals: Iterable[Refusal]) -> None:
         """Hold a row for these reasons."""
-        held = self.refusals.setdefault(table, {}).setdefault(key, [])
-        for refusal in refusals:
-            held.append(refusal)
-            self.report.refuse(RefusedRow(self.system, table, show_key(key), refusal))
+        self.refusals.setdefault(table, {}).setdefault(key, []).extend(refusals)
 
     def release(self, table: str, keys: Iterable[Key]) -> None:
         """Let rows go that are as they should be, whatever was wrong with them, unless they are
         refused in this pass."""
         self._released.setdefault(table, set()).update(keys)
 
-    def hold_refused(self) -> None:
-        """Write down what was refused, and let go what was released."""
+    def hold_refused(self) -> list[RefusedRow]:
+        """Write down what was refused, and let go what was released; return what is new."""
         for table, keys in self._released.items():
             held = self.refusals.get(table, {})
             self.quarantine.release(self.system, table, keys - held.keys())
+        new: list[RefusedRow] = []
         for table, refused in self.refusals.items():
-            self.quarantine.put(self.system, table, refused, self.now)
+            for key, refusal in self.quarantine.put(self.system, table, refused, self.now):
+                new.append(RefusedRow(self.system, table, show_key(key), refusal))
+                self.report.refuse(new[-1])
+        return new
 
     # References
 
@@ -157,9 +168,16 @@ class ReplicaPass:
         return str(named[0])[:40] if named else document.rid
 
     def note_change(
-        self, kind: str, shadow: Shadow | OpenRow, what: str, fields: dict[str, Any]
+        self,
+        kind: str,
+        shadow: Shadow | OpenRow,
+        what: ChangeKind,
+        fields: dict[str, Any],
+        *,
+        told: bool = True,
     ) -> None:
-        """Remember what to tell of once this is committed."""
-        key = show_key(shadow.key)
-        self.changes.append(Change(self.system, kind, key, what, fields, self.now))
+        """Remember what was captured; ``told`` lets others know once it is committed."""
+        if told:
+            key = show_key(shadow.key)
+            self.changes.append(Change(self.system, kind, key, what, fields, self.now))
         self.captured.setdefault(shadow.rid, set()).update(fields)

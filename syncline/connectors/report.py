@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Told of what is done: of what, how many rows, and of how many, if that is known."""
@@ -29,15 +29,18 @@ class Finding(NamedTuple):
     hint: str
 
 
+ChangeKind: TypeAlias = Literal["created", "updated", "deleted"]
+
+
 class Change(NamedTuple):
-    """A change that has been committed: ``name`` is that of the record or table, ``key`` what
-    names the row in its system, ``fields`` the new values of what changed (empty for a
-    deletion)."""
+    """A change that a user made in ``system``, and that has been committed: ``name`` is that of the
+    record or table, ``key`` what names the row there, ``fields`` the new values of what changed
+    (empty for a deletion), ``at`` when it was taken over, in milliseconds since the epoch."""
 
     system: str
     name: str
     key: str
-    kind: str
+    kind: ChangeKind
     fields: dict[str, Any]
     at: int
 
@@ -79,7 +82,7 @@ class RefusedRow(NamedTuple):
 
 class MergedField(NamedTuple):
     """A conflict of one field: what each system has, by its name, and what was chosen by what
-    policy (None: nothing yet)."""
+    policy (None: nothing yet). ``at`` is when each value was written, in milliseconds."""
 
     record: str
     rid: str
@@ -88,6 +91,7 @@ class MergedField(NamedTuple):
     values: dict[str, Any]
     chosen: Any
     policy: str
+    at: dict[str, int]
 
 
 class MergedRecord(NamedTuple):

@@ -109,6 +109,18 @@ QUARANTINE = sa.Table(
 )
 
 
+OUTBOX = sa.Table(
+    f"{PREFIX}outbox",
+    _METADATA,
+    sa.Column("seq", _counter(), primary_key=True, autoincrement=True),
+    sa.Column("pipeline", sa.String(_PIPELINE), nullable=False),
+    sa.Column("target", sa.String(16), nullable=False),
+    sa.Column("change", _long_text(), nullable=False),
+    sa.Index(f"{PREFIX}outbox_by_target", "pipeline", "target", "seq"),
+    **_TABLE_OPTIONS,
+)
+
+
 _NOTE = (NOTES.c.seq, NOTES.c.tbl, NOTES.c.pk, NOTES.c.origin, NOTES.c.at, NOTES.c.gone)
 
 
@@ -226,6 +238,12 @@ class State:
         """The tables that notes are about."""
         statement = sa.select(NOTES.c.tbl).where(NOTES.c.pipeline == self.pipeline).distinct()
         return list(self.connection.execute(statement).scalars())
+
+    def forget_notes(self, table: str) -> None:
+        """Delete all notes about a table."""
+        self.connection.execute(
+            sa.delete(NOTES).where(NOTES.c.pipeline == self.pipeline, NOTES.c.tbl == table)
+        )
 
     def count_gone(self, table: str) -> int:
         """How many keys of a table have notes that a row went; some may be there again."""

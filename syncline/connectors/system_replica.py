@@ -16,12 +16,13 @@ from syncline.engine.identity import Identity
 from .apply import Apply, held_records, is_of_no_row
 from .capture import UNNOTED, Capture, Noted
 from .mapping import TableMapping
+from .outbox import Outbox
 from .pipeline import Compare, Cursor, TwoWay
 from .quarantine import Quarantine
-from .record_document import RecordDocument
+from .record_document import RecordDocument, time_of
 from .record_table import RecordTable, StoredRecord
 from .replica_pass import ReplicaPass
-from .report import Change, MergedField, PassReport
+from .report import Change, MergedField, PassReport, RefusedRow
 from .rows import Key, encode_key
 from .shadows import Shadow, Shadows
 from .state import Note, State, create_passing_state, create_state, has_state
@@ -271,8 +272,7 @@ class SystemReplica:
         rows = {rid for _, rid in opened.rows}
         written = self._apply(opened, captures, {*opened.captured, *received, *held, *rows})
         self._agree(opened)
-        self._check_refused(opened, opened.report.looked_at - looked_at)
-        opened.hold_refused()
+        self._check_refused(opened.hold_refused(), opened.report.looked_at - looked_at)
         changed = [each for each in opened.documents.values() if each.changed]
         opened.records.save(changed, opened.authors)
         for each in incoming:
@@ -283,6 +283,9 @@ class SystemReplica:
             for note in state.own_notes(before)
             if self._key_of(note) in written.get(note.table, ())
         )
+        if not opened.report.dry_run:
+            outbox = Outbox(opened.connection, self._pipeline.name)
+            outbox.put(opened.changes, self._pipeline.notify)
         outcome.changes, outcome.captured = opened.changes, opened.captured
         outcome.labels = {
             rid: (document.record.name, opened.label(document))
@@ -364,12 +367,11 @@ class SystemReplica:
                     conflict = describe_conflict(document, name, opened.authors)
                     outcome.conflicts.append(conflict._replace(label=opened.label(document)))
 
-    def _check_refused(self, opened: ReplicaPass, looked_at: int) -> None:
+    def _check_refused(self, new: Sequence[RefusedRow], looked_at: int) -> None:
         limit = self._pipeline.stop_if_over
-        refused = sum(map(len, opened.refusals.values()))
+        refused = len({(each.table, each.key) for each in new})
         if limit is not None and limit.exceeded(refused, looked_at):
-            example = next(iter(opened.refusals.items()))
-            first = next(iter(example[1].values()))[0]
+            first = new[0].refusal
             raise PipelineStopped(
                 f"{refused:,} of {looked_at:,} rows of {self.name} were refused, more than "
                 f"stop_if_over = {limit} allows; nothing was written. The first: {first.message}",
@@ -384,6 +386,7 @@ def describe_conflict(
     spec = document.record.fields[name]
     cells = document.conflicting(name)
     values = {authors.get(cell.writer, "relay"): cell.value for cell in reversed(cells)}
+    times = {authors.get(cell.writer, "relay"): time_of(cell.stamp) for cell in reversed(cells)}
     policy = spec.conflict if isinstance(spec.conflict, str) else "prefer"
     chosen = None if policy == "surface" else document.value(spec, authors)
-    return MergedField(document.record.name, document.rid, "", name, values, chosen, policy)
+    return MergedField(document.record.name, document.rid, "", name, values, chosen, policy, times)

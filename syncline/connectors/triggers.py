@@ -27,10 +27,11 @@ class TriggerSet:
     """The triggers of one pipeline on one table."""
 
     def __init__(self, pipeline: str, table: Table, connection: sa.Connection) -> None:
-        self._dialect = connection.dialect.name
         self._table = table.name
         self._quote: Quote = connection.dialect.identifier_preparer.quote
-        build = {"sqlite": _sqlite, "postgresql": _postgresql}.get(self._dialect, _mariadb)
+        build = {"sqlite": _sqlite, "postgresql": _postgresql}.get(
+            connection.dialect.name, _mariadb
+        )
         schema = connection.dialect.default_schema_name or ""
         bodies = build(table, pipeline, self._quote, schema)
         self._prefix = f"{PREFIX}{_digest(pipeline, table.name)}_"
@@ -43,7 +44,7 @@ class TriggerSet:
         if self.are_present(connection):
             return False
         # By name, too: the table may have been renamed, or PostgreSQL's function have been left.
-        self._drop(connection, self._present(connection) | set(self._bodies))
+        _drop(connection, self._present(connection) | set(self._bodies))
         for name, body in self._bodies.items():
             for statement in body.replace("{name}", self._quote(name)).split("\n;;\n"):
                 _execute(connection, statement)
@@ -53,24 +54,32 @@ class TriggerSet:
         """Whether the triggers are there, all of them and no others."""
         return self._present(connection) == set(self._bodies)
 
-    def drop(self, connection: sa.Connection) -> None:
-        """Remove the triggers."""
-        self._drop(connection, self._present(connection))
-
     def _present(self, connection: sa.Connection) -> set[str]:
-        """The names of our triggers on the table that are in force, whatever they do."""
-        statement = sa.text(_PRESENT.get(self._dialect, _PRESENT["mysql"]))
-        found = connection.execute(statement, {"table": self._table}).scalars()
-        return {name for name in found if name.startswith(self._prefix)}
+        return _present(connection, self._table, self._prefix)
 
-    def _drop(self, connection: sa.Connection, names: set[str]) -> None:
-        for name in sorted(names):
-            quoted = self._quote(name)
-            if self._dialect == "postgresql":
-                # Takes the trigger along.
-                _execute(connection, f"DROP FUNCTION IF EXISTS {quoted}() CASCADE")
-            else:
-                _execute(connection, f"DROP TRIGGER IF EXISTS {quoted}")
+
+def drop_triggers(pipeline: str, table: str, connection: sa.Connection) -> None:
+    """Remove the triggers of a pipeline on a table. In MariaDB this ends a transaction that
+    runs."""
+    prefix = f"{PREFIX}{_digest(pipeline, table)}_"
+    _drop(connection, _present(connection, table, prefix))
+
+
+def _present(connection: sa.Connection, table: str, prefix: str) -> set[str]:
+    """The names of the triggers on a table that are in force, whatever they do."""
+    statement = sa.text(_PRESENT.get(connection.dialect.name, _PRESENT["mysql"]))
+    found = connection.execute(statement, {"table": table}).scalars()
+    return {name for name in found if name.startswith(prefix)}
+
+
+def _drop(connection: sa.Connection, names: set[str]) -> None:
+    quote = connection.dialect.identifier_preparer.quote
+    for name in sorted(names):
+        if connection.dialect.name == "postgresql":
+            # Takes the trigger along.
+            _execute(connection, f"DROP FUNCTION IF EXISTS {quote(name)}() CASCADE")
+        else:
+            _execute(connection, f"DROP TRIGGER IF EXISTS {quote(name)}")
 
 
 def _execute(connection: sa.Connection, statement: str) -> None:
