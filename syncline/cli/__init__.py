@@ -12,13 +12,21 @@ import syncline
 from syncline.engine.errors import SynclineError
 
 from .backup import backup
+from .check import check
 from .compact import compact
+from .conflicts import conflicts
 from .demo import demo
+from .exit_codes import exit_code_of
+from .init import init
 from .inspect import inspect
+from .quarantine import quarantine
 from .rebuild import rebuild_projection
 from .rebuild_document import rebuild_document
 from .restore import restore
+from .resync import resync
 from .serve import serve
+from .status import status
+from .sync import sync
 from .verify import verify
 
 app = typer.Typer(
@@ -37,6 +45,8 @@ app.command()(rebuild_document)
 app.command()(compact)
 app.command()(backup)
 app.command()(restore)
+for each in (init, check, sync, status, conflicts, quarantine, resync):
+    app.command(rich_help_panel="Databases in sync, by a pipeline file")(each)
 
 
 def _show_version(wanted: bool) -> None:
@@ -55,11 +65,11 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; an expected error ends it with its sentence and exit code 1."""
+    """Run the command line; an expected error ends it with its sentence and its exit code."""
     try:
         app()
     except SynclineError as error:
-        console = Console(stderr=True, highlight=False)
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(f"[bold red]Error[/] ({error.code}): {escape(error.message)}")
         console.print(f"[bold]Hint:[/] {escape(error.hint)}")
-        sys.exit(1)
+        sys.exit(exit_code_of(error))

@@ -1,7 +1,8 @@
-"""``syncline verify``: whether a store agrees with itself."""
+"""``syncline verify``: whether a store agrees with itself, or the systems of a pipeline do."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,27 +11,59 @@ from rich.markup import escape
 
 from syncline.stores import SqlStore
 
+from .pipeline_command import AsJson, print_json
+from .verify_pipeline import verify_pipeline
+
 
 def verify(
-    store: Annotated[str, typer.Argument(help="A path or a SQLAlchemy URL.")],
+    store: Annotated[
+        str, typer.Argument(help="A path or a SQLAlchemy URL; or a pipeline file, FILE.toml.")
+    ],
+    json: AsJson = False,
 ) -> None:
-    """Read a whole store and say everything in it that does not agree; also while it is in use.
+    """Say whether a store agrees with itself, or whether the systems of a pipeline are equal.
 
-    Exit code 0 means that there is nothing. It builds every document from its log, which takes
-    about a second for ten thousand small ones.
+    A store is read whole, also while it is in use; building every document from its log takes
+    about a second for ten thousand small ones. Exit code 1 means that something does not agree.
+
+    Of a pipeline all rows of all systems are compared. Exit code 3 means that they are not equal.
     """
-    console = Console(highlight=False)
+    if store.endswith(".toml"):
+        file = Path(store)
+        if not file.is_file():
+            raise typer.BadParameter(f"There is no file {store}.")
+        verify_pipeline(file, json=json)
+    else:
+        _verify_store(store, json=json)
+
+
+def _verify_store(store: str, *, json: bool) -> None:
     opened = SqlStore(store, exclusive=False)
     opened.open()
     try:
         problems = opened.verify()
     finally:
         opened.close()
-    for problem in problems:
-        where = "/".join(str(part) for part in (problem.workspace, problem.address) if part)
-        console.print(f"{escape(where)}: {escape(problem.message)}" if where else problem.message)
+    places = [
+        "/".join(str(part) for part in (each.workspace, each.address) if part) for each in problems
+    ]
+    if json:
+        found = [
+            {"where": where, "message": problem.message}
+            for where, problem in zip(places, problems, strict=True)
+        ]
+        print_json({"equal": not found, "problems": found})
+    else:
+        console = Console(highlight=False)
+        for where, problem in zip(places, problems, strict=True):
+            text = f"{escape(where)}: {escape(problem.message)}"
+            console.print(text if where else problem.message)
+        if problems:
+            count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+            console.print(
+                f"{count}. Restore a backup, or start with an empty store and sync again."
+            )
+        else:
+            console.print("The store agrees with itself.")
     if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        console.print(f"{count}. Restore a backup, or start with an empty store and sync again.")
         raise typer.Exit(1)
-    console.print("The store agrees with itself.")

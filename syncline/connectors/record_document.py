@@ -170,3 +170,8 @@ def match_key(record: MappedRecord, values: Mapping[str, Any]) -> str | None:
 def stamp_at(milliseconds: int) -> int:
     """The stamp of a hybrid logical clock for a moment."""
     return milliseconds << COUNTER_BITS
+
+
+def time_of(stamp: int) -> int:
+    """The moment of such a stamp."""
+    return stamp >> COUNTER_BITS
