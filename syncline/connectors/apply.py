@@ -91,6 +91,7 @@ class Apply:
                 self._pass.refuse(self._table, opened.key, [_no_parent(name, spec.ref or "")])
                 return
             fields[name] = value
+            opened.kept.discard(name)
             if spec.ref is not None or not self._shows(opened, name, value):
                 changes.update(self._mapping.split(name, local))
         if not fields:
@@ -238,11 +239,8 @@ class Apply:
         rows = self._mapping.rows.by_keys(self._pass.connection, self._written)
         for key, opened in self._written.items():
             if key in rows:
-                columns = self._mapping.columns_of(rows[key])
-                for name in opened.pending:
-                    for column in self._mapping.columns[name]:
-                        columns[column] = opened.agreed.columns.get(column)
                 opened.row = rows[key]
+                columns = opened.agreed_columns(self._mapping)
                 opened.agreed = Agreed(columns, opened.agreed.fields)
 
 

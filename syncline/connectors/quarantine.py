@@ -54,8 +54,9 @@ class Quarantine:
 
     def put(
         self, system: str, table: str, refused: Mapping[Key, Sequence[Refusal]], now: int
-    ) -> None:
-        """Hold rows for these reasons, and no longer for others. ``now`` is in milliseconds."""
+    ) -> list[tuple[Key, Refusal]]:
+        """Hold rows for these reasons, and no longer for others. ``now`` is in milliseconds.
+        Returns what they were not held for before."""
         before = {
             (entry.pk, entry.field): entry
             for batch in batches(refused)
@@ -63,10 +64,13 @@ class Quarantine:
         }
         self.release(system, table, refused)
         rows: list[dict[str, Any]] = []
+        new: list[tuple[Key, Refusal]] = []
         for key, refusals in refused.items():
             pk = encode_key(key)
             for refusal in {each.field: each for each in refusals}.values():
                 known = before.get((pk, refusal.field))
+                if known is None or known.rule != refusal.rule:
+                    new.append((key, refusal))
                 rows.append(
                     {
                         "pipeline": self._pipeline,
@@ -86,6 +90,7 @@ class Quarantine:
                 )
         for batch in batches(rows):
             self._connection.execute(sa.insert(QUARANTINE), batch)
+        return new
 
     def release(self, system: str, table: str, keys: Iterable[Key]) -> None:
         """Let rows go, as far as they are held."""

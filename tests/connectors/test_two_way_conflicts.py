@@ -240,7 +240,7 @@ def test_what_a_deleted_row_means_elsewhere(
         assert_settled(run)
 
 
-@pytest.mark.parametrize("on_delete", ["apply", "mark", "ignore"])
+@pytest.mark.parametrize("on_delete", ["apply", "ignore"])
 def test_a_deleted_customer_who_comes_back_is_the_same_one(
     on_delete: OnDelete, sides: Sides
 ) -> None:
