@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import orjson
+
 from syncline.engine.errors import SystemRefused, SystemUnavailable, UsageError
 
-from .one_way_systems import COPIED, OneWaySystems
-from .one_way_tables import source_tables, spec_of
+from .one_way_systems import OneWaySystems
+from .one_way_tables import COPIED, source_tables, spec_of
 from .pipeline import Cursor
 from .quarantine import Quarantine, Quarantined
 from .report import Change, Finding, MergedField
 from .rows import Key, encode_key, show_key
 from .state import State, has_state
-from .table_plan import DELETED_AT, TablePlan, is_key, shaped
+from .table_plan import DELETED_AT, TablePlan, is_key, pages, shaped
 from .tables import names_of, reflect
 from .target_table import DESTINATION, SOURCE, expected
 from .values import Unreadable
 from .verification import Difference, RangeSums, Verification, digest_of, range_of
 
 ROWS_AT_ONCE = 2_000
+_LONG = 1_000
+"""Values of more characters or bytes are compared by their hash."""
 
 
 class OneWayReview(OneWaySystems):
@@ -180,32 +185,28 @@ class OneWayReview(OneWaySystems):
     def _ours(self, plan: TablePlan, held: set[Key]) -> Iterator[tuple[str, Key, list[Any]]]:
         """The rows of the source as they are to be at the destination: a name, the key, and the
         values of each. Rows in ``held`` are left out."""
-        after: Key | None = None
         with self._source() as source:
-            while page := plan.rows.page(source, after, ROWS_AT_ONCE):
+            for page in pages(plan.rows, source, ROWS_AT_ONCE):
                 for row in page:
                     key = plan.rows.key_of(row)
-                    if is_key(key):
-                        after = key
-                        planned = plan.read(row)
-                        if key not in held and not planned.held:
-                            yield encode_key(planned.key), key, expected(plan, planned)
-                if len(page) < ROWS_AT_ONCE:
-                    return
+                    if not is_key(key) or key in held:
+                        continue
+                    planned = plan.read(row)
+                    if not planned.held:
+                        values = list(map(_short, expected(plan, planned)))
+                        yield encode_key(planned.key), key, values
 
     def _theirs(self, plan: TablePlan, held: set[Key]) -> Iterator[tuple[str, Key, list[Any]]]:
         if not self._exists[plan.name]:
             return
         rows = plan.target_rows
         left_out = {plan.target_key(key) for key in held}
-        after: Key | None = None
         with self._destination() as state:
-            while page := rows.page(state.connection, after, ROWS_AT_ONCE):
-                after = rows.key_of(page[-1])
+            for page in pages(rows, state.connection, ROWS_AT_ONCE):
                 for row in page:
                     key = rows.key_of(row)
-                    if key not in left_out and row.get(DELETED_AT) is None:
-                        yield encode_key(key), key, _shown(plan, row)
+                    if is_key(key) and key not in left_out and row.get(DELETED_AT) is None:
+                        yield encode_key(key), key, list(map(_short, _shown(plan, row)))
 
     def _differing(self, plan: TablePlan, key: Key, other: Key) -> Difference:
         with self._source() as source:
@@ -227,6 +228,16 @@ class OneWayReview(OneWaySystems):
             }
         keys = {SOURCE: show_key(key), DESTINATION: show_key(other)}
         return Difference(plan.name, keys, "", fields)
+
+
+def _short(value: Any) -> Any:
+    """``value``, or what stands for one that is large."""
+    if isinstance(value, list | dict):
+        value = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    if isinstance(value, str | bytes) and len(value) > _LONG:
+        data = value.encode() if isinstance(value, str) else value
+        return [type(value).__name__, hashlib.sha256(data).digest()]
+    return value
 
 
 def _shown(plan: TablePlan, row: dict[str, Any]) -> list[Any]:

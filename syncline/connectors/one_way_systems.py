@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from syncline.engine.clock import Milliseconds
 from syncline.engine.errors import PipelineStopped, SystemRefused
 from syncline.environment import wall_clock
 
-from .one_way_tables import TargetSchema, source_tables, spec_of
+from .one_way_tables import TargetSchema, compare_again, source_tables, spec_of
+from .outbox import Outbox
 from .pipeline import OneWay, Triggers
 from .quarantine import Quarantine
 from .report import Change, PassReport, Progress, no_progress
@@ -20,18 +22,15 @@ from .state import State, create_passing_state, create_state, has_state
 from .system import System
 from .table_plan import TablePlan
 from .target_table import DESTINATION, SOURCE, TargetTable
-from .triggers import TriggerSet
+from .triggers import TriggerSet, drop_triggers
 
-COPIED = "copied:"
-"""Remembered at the destination by table: the plan by which all of its rows were copied; empty
-when they are to be compared again."""
-COPYING = "copying:"
-"""Remembered at the destination by table: how far a copy has come."""
+SENDING = "sending"
 SENT = "sent"
 RECEIVED = "received"
-"""How many batches of notes went: remembered at the source, and at the destination with their rows.
-If these disagree by more than the batch that a crash may have cut off, one of the two databases was
-restored from a backup, and all rows are compared."""
+"""Which batch of notes went last: remembered at the source before it goes and when it has gone, and
+at the destination with its rows. If the destination has another one, one of the two databases was
+restored from a backup, and all rows are compared. Names are drawn at random: numbers would be used
+again after that."""
 _LOCK = "lock"
 
 
@@ -49,9 +48,15 @@ class OneWaySystems:
     """The two databases of a one-way pipeline. What it has to remember lies at the destination, in
     one transaction with the rows; the source holds the notes of its triggers."""
 
-    def __init__(self, pipeline: OneWay, now: Milliseconds = wall_clock) -> None:
+    def __init__(
+        self,
+        pipeline: OneWay,
+        now: Milliseconds = wall_clock,
+        rng: random.Random | None = None,
+    ) -> None:
         self.pipeline = pipeline
         self._now = now
+        self._rng = rng or random.SystemRandom()
         self.systems = {name: System(pipeline.systems[name]) for name in (SOURCE, DESTINATION)}
         self._held: sa.Connection | None = None
         self._plans: list[TablePlan] = []
@@ -103,10 +108,10 @@ class OneWaySystems:
 
     @contextmanager
     def _writing_tables(
-        self, current: Pass, changes: list[Change]
+        self, current: Pass, changes: list[Change], *, again: bool = False
     ) -> Generator[tuple[State, dict[str, TargetTable]]]:
         """A transaction at the destination, and its tables. What it changed is added to ``changes``
-        when it is committed."""
+        when it is committed. ``again``: its rows were refused before."""
         report = current.report
         refused, looked_at = report.refused_count, report.looked_at
         made: list[Change] = []
@@ -121,15 +126,19 @@ class OneWaySystems:
                     self._now(),
                     exists=self._exists[plan.name],
                     told=current.told,
+                    again=again,
                 )
                 for plan in self._plans
             }
             yield state, tables
-            self._check_refused(
-                report.refused_count - refused, report.looked_at - looked_at, report
-            )
+            if not again:
+                self._check_refused(
+                    report.refused_count - refused, report.looked_at - looked_at, report
+                )
             for table in tables.values():
                 made += table.changes
+            if not report.dry_run:
+                Outbox(state.connection, self.pipeline.name).put(made, self.pipeline.notify)
         changes += made
 
     def _check_refused(self, refused: int, looked_at: int, report: PassReport) -> None:
@@ -167,8 +176,7 @@ class OneWaySystems:
                 )
             self._plans.append(plan)
             self._exists[name] = exists
-        if not dry_run:
-            self._watch()
+        self._watch(dry_run=dry_run)
         self._compare_restored()
         return [finding.message for finding in findings]
 
@@ -181,11 +189,13 @@ class OneWaySystems:
         with self.systems[DESTINATION].writing() as connection:
             State(connection, self.pipeline.name).set_meta(_LOCK, "")
 
-    def _watch(self) -> None:
+    def _watch(self, *, dry_run: bool) -> None:
         """Make the triggers that are missing. Where triggers were, changes may have gone by: that
         these tables are to be compared is remembered before."""
         if not self._watches:
             return
+        if not dry_run:
+            self._forget_others()
         with self._source() as connection:
             stated = has_state(connection)
             missing = [
@@ -200,32 +210,55 @@ class OneWaySystems:
             return
         with self._destination(writing=True) as state:
             self._compare_again(state, missing)
+        if dry_run:
+            return
         with self._source(writing=True) as connection:
             create_state(connection)
         with self._source(writing=True) as connection:
             for plan in missing:
                 TriggerSet(self.pipeline.name, plan.source, connection).ensure(connection)
 
+    def _forget_others(self) -> None:
+        """Take no more notes about tables that do not go any more."""
+        names = {plan.name for plan in self._plans}
+        with self._source() as connection:
+            if not has_state(connection):
+                return
+            others = set(State(connection, self.pipeline.name).noted_tables()) - names
+        for name in sorted(others):
+            with self._source(writing=True) as connection:
+                drop_triggers(self.pipeline.name, name, connection)
+            with self._source(writing=True) as connection:
+                State(connection, self.pipeline.name).forget_notes(name)
+
     def _compare_again(self, state: State, plans: Iterable[TablePlan]) -> None:
         """Let all rows of these tables be compared."""
         for plan in plans:
-            state.forget_meta(f"{COPYING}{plan.name}")
-            if state.meta(f"{COPIED}{plan.name}") is not None:
-                state.set_meta(f"{COPIED}{plan.name}", "")
+            compare_again(state, plan.name)
 
     def _compare_restored(self) -> None:
         """Compare all rows if one of the databases was restored from a backup."""
         if not self._watches:
             return
-        sent = self._sent()
-        with self._destination(writing=True) as state:
-            received = int(state.meta(RECEIVED) or "0")
-            if received not in (sent, sent + 1):
-                self._compare_again(state, self._plans)
-                state.set_meta(RECEIVED, str(sent))
-
-    def _sent(self) -> int:
         with self._source() as connection:
-            if not has_state(connection):
-                return 0
-            return int(State(connection, self.pipeline.name).meta(SENT) or "0")
+            stated = has_state(connection)
+            source = State(connection, self.pipeline.name)
+            sent, sending = (source.meta(name) if stated else None for name in (SENT, SENDING))
+        with self._destination(writing=True) as state:
+            if state.meta(RECEIVED) not in (sent, sending):
+                self._compare_again(state, self._plans)
+                state.forget_meta(RECEIVED)
+                if sent is not None:
+                    state.set_meta(RECEIVED, sent)
+
+    def _announce(self) -> str:
+        """A name for the batch of notes that goes next."""
+        with self._destination() as state:
+            received = state.meta(RECEIVED)
+        name = f"{self._rng.getrandbits(64):016x}"
+        with self._source(writing=True) as connection:
+            source = State(connection, self.pipeline.name)
+            if received is not None:
+                source.set_meta(SENT, received)
+            source.set_meta(SENDING, name)
+        return name

@@ -16,9 +16,22 @@ from syncline.engine.errors import PipelineStopped, SystemRefused
 from .pipeline import Cursor, OneWay, TableSpec
 from .report import Finding
 from .state import State
-from .table_history import history_of
-from .table_plan import DELETED_AT, TablePlan, shaped, with_mark
+from .table_history import MARIADB_OPTIONS, history_of
+from .table_plan import DELETED_AT, TablePlan, WithColumns, shaped, with_mark
 from .tables import Column, Table, in_order, names_of, reflect, sql_type, table_for, without
+
+COPIED = "copied:"
+"""Remembered at the destination by table: the plan by which all of its rows were copied; empty
+when they are to be compared again."""
+COPYING = "copying:"
+"""Remembered at the destination by table: how far a copy has come."""
+
+
+def compare_again(state: State, name: str) -> None:
+    """Let all rows of a table be compared."""
+    if state.meta(f"{COPYING}{name}") is not None or state.meta(f"{COPIED}{name}") is not None:
+        state.set_meta(f"{COPIED}{name}", "")
+    state.forget_meta(f"{COPYING}{name}")
 
 
 def included(pipeline: OneWay, names: Iterable[str]) -> list[str]:
@@ -116,16 +129,22 @@ class TargetSchema:
         wanted = shaped(spec, source)
         exists = spec.target in self._names
         self._check_columns(spec, source)
+        missing: list[Column] = []
+        there = target = with_mark(wanted) if spec.on_delete == "mark" else wanted
         if exists:
             there = reflect(self._connection, spec.target)
-            target = self._complete(spec, there, wanted)
+            missing = self._missing(spec, there, wanted)
+            target = self._complete(there, missing)
         else:
-            target = with_mark(wanted) if spec.on_delete == "mark" else wanted
+            compare_again(self._state, spec.name)
             if not self._dry_run:
                 self._make(target)
                 target = reflect(self._connection, spec.target)
                 exists = True
         plan = TablePlan(spec, source, target, (dialect, self._dialect))
+        if missing and self._dry_run:
+            added = [column.name for column in missing]
+            plan.target_rows = WithColumns(there, self._dialect, added)
         if spec.history and not self._dry_run:
             self._make_history(plan)
         return plan, exists
@@ -152,7 +171,7 @@ class TargetSchema:
         if text != now:
             self._state.set_meta(f"columns:{spec.name}", now)
 
-    def _complete(self, spec: TableSpec, there: Table, wanted: Table) -> Table:
+    def _missing(self, spec: TableSpec, there: Table, wanted: Table) -> list[Column]:
         missing: list[Column] = []
         if spec.new_columns == "add":
             missing = [
@@ -162,17 +181,21 @@ class TargetSchema:
             ]
         if spec.on_delete == "mark" and DELETED_AT not in there.columns:
             missing.append(with_mark(wanted).columns[DELETED_AT])
+        return missing
+
+    def _complete(self, there: Table, missing: list[Column]) -> Table:
         if not missing:
             return there
         if self._dry_run:
             added = {column.name: column for column in missing}
             return replace(there, columns={**there.columns, **added})
         for column in missing:
-            self._add(spec.target, column)
-        return reflect(self._connection, spec.target)
+            self._add(there.name, column)
+        return reflect(self._connection, there.name)
 
     def _make(self, table: Table) -> None:
         made = table_for(table, table.name, list(table.columns.values()), self._dialect)
+        made.dialect_kwargs.update(MARIADB_OPTIONS)
         self._connection.execute(CreateTable(made))
 
     def _add(self, table: str, column: Column) -> None:

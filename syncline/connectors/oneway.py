@@ -11,20 +11,30 @@ writes only what differs. Nothing that a pass needs is kept on the machine that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from syncline.engine.errors import SystemUnavailable
 
 from .one_way_review import OneWayReview
-from .one_way_systems import COPIED, RECEIVED, SENT, Pass
+from .one_way_systems import RECEIVED, SENT, Pass
+from .one_way_tables import COPIED
 from .pipeline import Compare, Cursor
 from .quarantine import Quarantine
-from .report import Change, PassReport, Progress, no_progress
-from .rows import Key, encode_key
+from .report import Change, Flow, PassReport, Progress, no_progress
+from .rows import Key, batches
 from .state import Note, State, has_state
-from .table_copy import HIGH, PAGE, TableCopy, check_deletes, cursor_start, read_rows
-from .table_plan import TablePlan
-from .target_table import DESTINATION, SOURCE
+from .table_copy import (
+    HIGH,
+    PAGE,
+    TableCopy,
+    check_deletes,
+    cursor_start,
+    greatest_value,
+    page_size,
+    read_rows,
+)
+from .table_plan import TablePlan, last_key
+from .target_table import DESTINATION, SOURCE, TargetTable
 
 NOTES_AT_ONCE = 5_000
 """Notes about changed rows that one transaction takes in."""
@@ -51,7 +61,7 @@ class OneWayRun(OneWayReview):
         """One pass: what has changed at the source goes to the destination. A database that cannot
         be reached is named in the report. Raises PipelineStopped, SystemRefused."""
         report = PassReport(self.pipeline.name, dry_run=dry_run)
-        told = changed is not None and not dry_run
+        told = not dry_run and (changed is not None or bool(self.pipeline.notify))
         current = Pass(report, allow_deletes, progress, told)
         for name, system in self.systems.items():
             try:
@@ -78,14 +88,19 @@ class OneWayRun(OneWayReview):
     def _sync(self, current: Pass, changed: Callable[[Change], None] | None) -> None:
         current.report.notices += self._prepare(dry_run=current.report.dry_run)
         self._changed = changed
-        for plan in self._to_copy():
+        copied = self._to_copy()
+        for plan in copied:
             self._copy(plan, current)
         if self._watches:
-            self._take_notes(current)
-            if not current.report.dry_run:
-                self._miscounted()
-                for plan in self._to_copy():
-                    self._copy(plan, current)
+            # In a dry run the copies have not written what the notes are about.
+            dry_run = current.report.dry_run
+            noted = [plan for plan in self._plans if not (dry_run and plan in copied)]
+            self._take_notes(noted, current)
+            self._miscounted(current.report)
+            for plan in self._to_copy():
+                if dry_run:
+                    current.report.flows.pop((plan.name, plan.target.name), None)
+                self._copy(plan, current)
         elif isinstance(cursor := self.pipeline.capture, Cursor):
             for plan in self._plans:
                 self._read_on(plan, cursor, current)
@@ -122,7 +137,7 @@ class OneWayRun(OneWayReview):
         while more:
             changes: list[Change] = []
             with self._writing_tables(current, changes) as (state, tables):
-                more = copy.page(state, tables[plan.name])
+                more = copy.page(state, tables[plan.name], allow_deletes=current.allow_deletes)
             self._tell(changes)
             current.progress(plan.name, copy.done, total)
         changes = []
@@ -131,64 +146,79 @@ class OneWayRun(OneWayReview):
             state.set_meta(f"{_COMPARED}{plan.name}", str(self._now()))
         self._tell(changes)
 
-    def _miscounted(self) -> None:
+    def _miscounted(self, report: PassReport) -> None:
         """Let tables be compared that have rows at the destination which the source does not have,
         although nothing was noted: deletions can go by without a trigger (SQLite's INSERT OR
         REPLACE, MariaDB's cascades)."""
         if self.systems[SOURCE].dialect == "postgresql":
             return
+        live: dict[str, int] = {}
         with self._destination() as target:
-            live = {
-                plan.name: plan.count_live(target.connection)
-                for plan in self._plans
-                if plan.spec.on_delete != "ignore" and self._exists[plan.name]
-            }
+            for plan in self._plans:
+                if plan.spec.on_delete != "ignore" and self._exists[plan.name]:
+                    live[plan.name] = plan.count_live(target.connection)
+                    live[plan.name] += self._held_back(plan, target)
+                    if report.dry_run:
+                        flow = report.flows.get((plan.name, plan.target.name), Flow())
+                        live[plan.name] += flow.inserted - flow.deleted
         with self._source() as source:
             odd = [
                 plan
                 for plan in self._plans
                 if plan.name in live
                 and plan.rows.count(source) < live[plan.name]
-                and not State(source, self.pipeline.name).notes([plan.name], 1)
+                and (report.dry_run or not State(source, self.pipeline.name).notes([plan.name], 1))
             ]
         if odd:
             with self._destination(writing=True) as state:
                 self._compare_again(state, odd)
 
+    def _held_back(self, plan: TablePlan, target: State) -> int:
+        """By how many rows the destination has fewer than the source because of its quarantine."""
+        difference = 0
+        keys = Quarantine(target.connection, self.pipeline.name).all_keys(SOURCE, plan.name)
+        for batch in batches(keys):
+            there = plan.live(target.connection, batch)
+            with self._source() as source:
+                present = plan.rows.by_keys(source, batch)
+            difference += len(present.keys() - there.keys()) - len(there.keys() - present.keys())
+        return difference
+
     # Notes
 
-    def _take_notes(self, current: Pass) -> None:
+    def _take_notes(self, plans: Sequence[TablePlan], current: Pass) -> None:
         """Take over every row that a note is about, as it is now."""
-        names = [plan.name for plan in self._plans]
+        names = [plan.name for plan in plans]
         with self._source() as source:
             if not has_state(source):
                 return
             state = State(source, self.pipeline.name)
             last, total = state.last_note(), state.count_notes(names)
             if not current.allow_deletes:
-                for plan in self._plans:
+                for plan in plans:
                     self._check_noted_deletes(state, plan)
+        dry_run = current.report.dry_run
         after = done = 0
         while notes := self._notes(names, after, last):
             after = notes[-1].seq
             changes: list[Change] = []
-            sent = self._sent()
+            batch = "" if dry_run else self._announce()
             with self._writing_tables(current, changes) as (state, tables):
-                rows = self._rows_of(notes, state)
-                for plan in self._plans:
-                    planned = read_rows(plan, rows[plan.name].values(), current.report)
-                    tables[plan.name].write(planned)
-                for plan in reversed(self._plans):
-                    keys = self._keys_of(notes, plan)
-                    gone = [key for key in keys if key not in rows[plan.name]]
-                    current.report.looked_at += len(gone)
-                    tables[plan.name].remove(gone)
-                state.set_meta(RECEIVED, str(sent + 1))
-            if not current.report.dry_run:
+                self._look_at_all(notes, state)
+                gone = {
+                    plan.name: self._write(plan, self._keys_of(notes, plan), tables, current.report)
+                    for plan in plans
+                }
+                for plan in reversed(plans):
+                    current.report.looked_at += len(gone[plan.name])
+                    tables[plan.name].remove(gone[plan.name])
+                if not dry_run:
+                    state.set_meta(RECEIVED, batch)
+            if not dry_run:
                 with self._source(writing=True) as source:
                     state = State(source, self.pipeline.name)
                     state.delete_notes(note.seq for note in notes)
-                    state.set_meta(SENT, str(sent + 1))
+                    state.set_meta(SENT, batch)
             self._tell(changes)
             done += len(notes)
             current.progress("changes", done, total)
@@ -198,18 +228,36 @@ class OneWayRun(OneWayReview):
             notes = State(source, self.pipeline.name).notes(names, NOTES_AT_ONCE, after)
         return [note for note in notes if note.seq <= last]
 
-    def _rows_of(
-        self, notes: Sequence[Note], state: State
-    ) -> dict[str, dict[Key, dict[str, object]]]:
-        """The rows that notes are about, by table; a note about all rows lets them be compared."""
-        for plan in self._plans:
-            if any(note.table == plan.name and note.pk is None for note in notes):
-                self._compare_again(state, [plan])
-        with self._source() as source:
-            return {
-                plan.name: plan.rows.by_keys(source, self._keys_of(notes, plan))
+    def _look_at_all(self, notes: Sequence[Note], state: State) -> None:
+        """Let tables be compared that a note is about as a whole, or whose rows MariaDB changes
+        along with others: no trigger notes that."""
+        whole = {note.table for note in notes if note.pk is None}
+        moved = {note.table for note in notes if note.gone}
+        while self.systems[SOURCE].dialect == "mysql" and moved:
+            moved = {
+                plan.name
                 for plan in self._plans
-            }
+                for key in plan.source.foreign_keys
+                if key.cascades and key.table in moved
+            } - whole
+            whole |= moved
+        self._compare_again(state, [plan for plan in self._plans if plan.name in whole])
+
+    def _write(
+        self,
+        plan: TablePlan,
+        keys: Sequence[Key],
+        tables: Mapping[str, TargetTable],
+        report: PassReport,
+    ) -> list[Key]:
+        """Write the rows with these keys; return those of the keys that no row has."""
+        gone: list[Key] = []
+        for batch in batches(keys):
+            with self._source() as source:
+                rows = plan.rows.by_keys(source, batch)
+            tables[plan.name].write(read_rows(plan, rows.values(), report))
+            gone += [key for key in batch if key not in rows]
+        return gone
 
     def _keys_of(self, notes: Sequence[Note], plan: TablePlan) -> list[Key]:
         keys = (note.key(plan.rows) for note in notes if note.table == plan.name)
@@ -227,7 +275,11 @@ class OneWayRun(OneWayReview):
         number = 0
         for keys in state.gone_keys(plan.rows):
             there = plan.rows.by_keys(state.connection, keys)
-            number += sum(key not in there for key in keys)
+            with self._destination() as target:
+                # Those that went before a crash do not go once more.
+                number += len(
+                    plan.live(target.connection, (key for key in keys if key not in there))
+                )
         check_deletes(plan, number, total)
 
     # Other ways to find changes
@@ -237,27 +289,30 @@ class OneWayRun(OneWayReview):
         with self._destination() as state:
             start = cursor_start(state, plan, cursor)
         with self._source() as source:
-            greatest = plan.rows.greatest(source, cursor.column)
+            greatest = greatest_value(plan, source, cursor)
         since = None if start is None else (cursor.column, start)
         after: Key | None = None
+        size = PAGE // 10
         while True:
             changes: list[Change] = []
             with self._writing_tables(current, changes) as (state, tables):
                 with self._source() as source:
-                    rows = plan.rows.page(source, after, PAGE, since)
+                    rows = plan.rows.page(source, after, size, since)
                 tables[plan.name].write(read_rows(plan, rows, current.report))
-                if len(rows) < PAGE and greatest is not None:
-                    state.set_meta(f"{HIGH}{plan.name}", encode_key((greatest,)))
+                after = last_key(plan.rows, rows)
+                more = len(rows) == size and after is not None
+                if not more and greatest is not None:
+                    state.set_meta(f"{HIGH}{plan.name}", greatest)
             self._tell(changes)
-            if len(rows) < PAGE:
+            if not more:
                 return
-            after = plan.rows.key_of(rows[-1])
+            size = page_size(rows)
 
     def _try_again(self, current: Pass) -> None:
         """Try rows again that wait for others, or that the destination refused."""
         for _ in range(_ROUNDS):
             changes: list[Change] = []
-            with self._writing_tables(current, changes) as (state, tables):
+            with self._writing_tables(current, changes, again=True) as (state, tables):
                 quarantine = Quarantine(state.connection, self.pipeline.name)
                 before = quarantine.count()
                 for plan in self._plans if before else ():

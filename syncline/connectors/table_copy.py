@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import orjson
@@ -12,24 +13,29 @@ import sqlalchemy as sa
 
 from syncline.engine.errors import PipelineStopped, SystemRefused
 
-from .one_way_systems import COPIED, COPYING
+from .one_way_tables import COPIED, COPYING
 from .pipeline import Cursor, Limit
 from .report import PassReport
-from .rows import Key, Row, decode_key, encode_key, show_key
+from .rows import Key, Row, batches, decode_key, encode_key, show_key
 from .state import State
 from .table_plan import PlannedRow, TablePlan, is_key
 from .target_table import TargetTable
 
 PAGE = 5_000
-"""Rows that one transaction copies."""
+"""Rows that one transaction copies at most."""
+_FIRST_PAGE = 500
+_PAGE_BYTES = 16 << 20
+"""About how much text and how many bytes a page has: rows may be large."""
 HIGH = "high:"
 """Remembered by table: the greatest value of the cursor column that was read."""
 
 
 class Copying(NamedTuple):
-    """How far a copy has come: up to the row ``after``; ``fresh``: the table was empty when it
-    began. ``high`` is the greatest value that the cursor column had then."""
+    """How far the copy by the plan ``digest`` has come: up to the row ``after``; ``fresh``: the
+    table was empty when it began. ``high`` is the greatest value that the cursor column had
+    then."""
 
+    digest: str
     after: str | None
     fresh: bool
     high: str | None
@@ -50,40 +56,56 @@ class TableCopy:
         self._capture = capture
         self._source = source
         self._report = report
+        self._size = _FIRST_PAGE
         self.done = 0
 
-    def page(self, state: State, table: TargetTable) -> bool:
-        """Copy the next page; return whether there may be more."""
-        copying = self._resume(state, table)
+    def page(self, state: State, table: TargetTable, *, allow_deletes: bool) -> bool:
+        """Copy the next page; return whether there may be more. Raises PipelineStopped before the
+        first copy, if the table has rows of its own."""
+        copying = self._resume(state, table, allow_deletes=allow_deletes)
         after = None if copying.after is None else decode_key(copying.after)
+        size = self._size
         with self._source() as source:
-            rows = self._plan.rows.page(source, after, PAGE)
+            rows = self._plan.rows.page(source, after, size)
+        self._size = page_size(rows)
         planned = read_rows(self._plan, rows, self._report)
         table.write(planned, fresh=copying.fresh)
         self.done += len(rows)
-        more = len(rows) == PAGE
+        more = len(rows) == size
         if planned:
             after_text = encode_key(planned[-1].source_key)
             self._save(state, copying._replace(after=after_text))
+        elif more and size < PAGE:
+            self._size = PAGE
         elif more:
             raise SystemRefused(
-                f"{PAGE:,} rows of {self._plan.name} in a row have no readable primary key.",
+                f"{size:,} rows of {self._plan.name} in a row have no readable primary key.",
                 hint="Correct them, or leave the table out.",
             )
         return more
 
-    def _resume(self, state: State, table: TargetTable) -> Copying:
+    def _resume(self, state: State, table: TargetTable, *, allow_deletes: bool) -> Copying:
         name = self._plan.name
         if text := state.meta(f"{COPYING}{name}"):
-            return Copying(*orjson.loads(text))
+            known = orjson.loads(text)
+            if known[0] == self._plan.digest:
+                return Copying(*known)
         high: str | None = None
         if isinstance(self._capture, Cursor):
             with self._source() as source:
-                greatest = self._plan.rows.greatest(source, self._capture.column)
-            high = None if greatest is None else encode_key((greatest,))
-        copying = Copying(None, table.count() == 0, high)
+                high = greatest_value(self._plan, source, self._capture)
+        copying = Copying(self._plan.digest, None, table.count() == 0, high)
+        first = state.meta(f"{COPIED}{name}") is None and not text
+        if first and not (copying.fresh or allow_deletes or self._ignores_deletes):
+            number, example = self._count_unknown(table)
+            if number:
+                refuse_unknown(self._plan, number, example)
         self._save(state, copying)
         return copying
+
+    @property
+    def _ignores_deletes(self) -> bool:
+        return self._plan.spec.on_delete == "ignore"
 
     def _save(self, state: State, copying: Copying) -> None:
         state.set_meta(f"{COPYING}{self._plan.name}", orjson.dumps([*copying]).decode())
@@ -91,33 +113,53 @@ class TableCopy:
     def finish(self, state: State, table: TargetTable, *, allow_deletes: bool) -> None:
         """Take away the rows that the source does not have, and note that the copy is done."""
         name = self._plan.name
-        copying = self._resume(state, table)
-        if not copying.fresh and self._plan.spec.on_delete != "ignore":
-            first = state.meta(f"{COPIED}{name}") is None
-            self._remove(table, first=first, allow_deletes=allow_deletes)
+        copying = self._resume(state, table, allow_deletes=allow_deletes)
+        if not copying.fresh:
+            if not self._ignores_deletes:
+                self._remove(table, allow_deletes=allow_deletes)
+            self._release(table)
         state.set_meta(f"{COPIED}{name}", self._plan.digest)
         state.forget_meta(f"{COPYING}{name}")
         if copying.high is not None:
             state.set_meta(f"{HIGH}{name}", copying.high)
 
-    def _remove(self, table: TargetTable, *, first: bool, allow_deletes: bool) -> None:
-        def known(keys: list[Key]) -> set[Key]:
-            with self._source() as source:
-                return set(self._plan.rows.by_keys(source, keys))
+    def _remove(self, table: TargetTable, *, allow_deletes: bool) -> None:
+        number, _ = self._count_unknown(table)
+        if not allow_deletes:
+            check_deletes(self._plan, number, table.count_live())
+        if number:
+            for missing in table.unknown(self._known, PAGE):
+                table.remove_strange(missing)
 
+    def _count_unknown(self, table: TargetTable) -> tuple[int, str]:
+        """How many rows the source does not have, and the key of one of them."""
         number, example = 0, ""
-        for missing in table.unknown(known, PAGE):
+        for missing in table.unknown(self._known, PAGE):
             number += len(missing)
             example = example or show_key(missing[0])
-        if not number:
-            return
-        if not allow_deletes:
-            total = table.count()
-            if first:
-                refuse_unknown(self._plan, number, example)
-            check_deletes(self._plan, number, total)
-        for missing in table.unknown(known, PAGE):
-            table.remove(missing)
+        return number, example
+
+    def _release(self, table: TargetTable) -> None:
+        """Hold no rows in quarantine that are gone."""
+        for keys in batches(table.held()):
+            known = self._known(keys)
+            table.remove([key for key in keys if key not in known])
+
+    def _known(self, keys: list[Key]) -> set[Key]:
+        with self._source() as source:
+            return set(self._plan.rows.by_keys(source, keys))
+
+
+def page_size(rows: Sequence[Row]) -> int:
+    """How many rows like these to read at once."""
+    some = rows[:: max(1, len(rows) // 100)]
+    size = sum(
+        len(value) if isinstance(value, str | bytes) else len(repr(value))
+        for row in some
+        for value in row.values()
+        if type(value) in (str, bytes, list, dict)
+    )
+    return max(1, min(PAGE, _PAGE_BYTES * len(some) // max(1, size))) if some else PAGE
 
 
 def read_rows(plan: TablePlan, rows: Iterable[Row], report: PassReport) -> list[PlannedRow]:
@@ -160,6 +202,12 @@ def refuse_unknown(plan: TablePlan, number: int, example: str) -> None:
     )
 
 
+def greatest_value(plan: TablePlan, source: sa.Connection, cursor: Cursor) -> str | None:
+    """The greatest value of the cursor column as ``HIGH`` remembers it, None if there is none."""
+    greatest = (plan.rows.greatest(source, cursor.column),)
+    return encode_key(greatest) if is_key(greatest) else None
+
+
 def cursor_start(state: State, plan: TablePlan, cursor: Cursor) -> Any:
     """Where to read on by the cursor column: a little before the last value. None: from the
     beginning."""
@@ -172,5 +220,9 @@ def cursor_start(state: State, plan: TablePlan, cursor: Cursor) -> Any:
             return high - timedelta(seconds=cursor.overlap)
         case "int":
             return high - int(cursor.overlap)
+        case "float":
+            return high - cursor.overlap
+        case "decimal":
+            return high - Decimal(cursor.overlap)
         case _:
             return high

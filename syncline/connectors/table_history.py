@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,6 +16,16 @@ UNTIL = f"{PREFIX}until"
 """The column that says when a version was replaced."""
 VERSION = f"{PREFIX}version"
 """The key of the table of versions."""
+
+MARIADB_OPTIONS: Mapping[str, Any] = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")  # SQLAlchemy takes those of the URL's name only
+    for option, value in (
+        ("engine", "InnoDB"),
+        ("default_charset", "utf8mb4"),
+        ("collate", "utf8mb4_bin"),  # keys that differ in case only are two
+    )
+}
 
 
 class TableHistory:
@@ -58,9 +69,7 @@ def history_of(target: Table, columns: Iterable[str], dialect: str) -> sa.Table:
         sa.Column(VERSION, number, primary_key=True, autoincrement=True),
         sa.Column(UNTIL, instant, nullable=False),
         *kept,
-        mysql_default_charset="utf8mb4",
-        mysql_collate="utf8mb4_bin",
-        mysql_engine="InnoDB",
+        **MARIADB_OPTIONS,
     )
     sa.Index(f"{name}_by_key", *(made.c[each] for each in target.key))
     return made

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from decimal import Decimal
+from typing import Any, TypeAlias, cast
 
+import orjson
 import sqlalchemy as sa
 
 from syncline.cleaning import FieldCleaner
@@ -65,9 +67,24 @@ class TablePlan:
         self._converted = [
             name for name, kind in self._kinds.items() if source.columns[name].kind != kind
         ]
+        limits = {name: _limit(target.columns[to], dialects) for name, to in self.columns.items()}
+        self._limits = [(name, limit) for name, limit in limits.items() if limit]
         self._key_columns = [self._source_of(name) for name in target.key]
+        if set(self._key_columns) != set(source.key):
+            raise SystemRefused(
+                f"The primary key of {target.name} is {', '.join(target.key)}, and that of "
+                f"{self.name} is {', '.join(source.key)}.",
+                hint="Let the destination's table have the same key as the source's.",
+            )
+        self._key_may_change = any(
+            name in self._cleaners or name in self._converted for name in source.key
+        )
+        self._without_nul = dialects[1] == "postgresql" and any(
+            self._kinds[name] == "text" for name in source.key
+        )
         rules = [(name, *map(_described, each.rules)) for name, each in self._cleaners.items()]
-        described = repr((sorted(self.columns.items()), sorted(self._kinds.items()), sorted(rules)))
+        columns = (sorted(self.columns.items()), sorted(self._kinds.items()))
+        described = repr((*columns, sorted(rules), spec.on_delete))
         self.digest = hashlib.sha256(described.encode()).hexdigest()[:16]
         """Another one when rows that were copied would be copied otherwise now."""
 
@@ -86,17 +103,37 @@ class TablePlan:
         """Whether deleted rows stay, with the time."""
         return self.spec.on_delete == "mark"
 
-    def target_key(self, key: Key) -> Key:
-        """The key at the destination of the row that has ``key`` at the source."""
+    def target_key(self, key: Key) -> Key | None:
+        """The key at the destination of the row that has ``key`` at the source, None if there can
+        be none."""
         parts = dict(zip(self.source.key, key, strict=True))
-        return tuple(canonical(parts[name], self._kinds[name]) for name in self._key_columns)
+        if self._without_nul and any("\0" in part for part in key if isinstance(part, str)):
+            return None
+        try:
+            return tuple(canonical(parts[name], self._kinds[name]) for name in self._key_columns)
+        except NotOfKind:
+            return None
 
-    def source_key(self, key: Key) -> Key:
+    def source_key(self, key: Key) -> Key | None:
         """The reverse of ``target_key``."""
         parts = dict(zip(self._key_columns, key, strict=True))
-        return tuple(
-            canonical(parts[name], self.source.columns[name].kind) for name in self.source.key
-        )
+        try:
+            return tuple(
+                canonical(parts[name], self.source.columns[name].kind) for name in self.source.key
+            )
+        except NotOfKind:
+            return None
+
+    def live(self, connection: sa.Connection, keys: Iterable[Key]) -> dict[Key, tuple[Key, Row]]:
+        """Those rows at the destination that have these keys at the source, and did not go: by the
+        key there, the key at the destination and the row."""
+        by_target = {target: key for key in keys if (target := self.target_key(key)) is not None}
+        return {
+            by_target[key]: (key, row)
+            for key, row in self.target_rows.by_keys(connection, by_target).items()
+            # A collation may find rows by other keys.
+            if key in by_target and not (self.marks and row[DELETED_AT] is not None)
+        }
 
     def count_live(self, connection: sa.Connection) -> int:
         """How many rows the destination has that did not go."""
@@ -119,14 +156,40 @@ class TablePlan:
         for name in self._converted:
             value = values[self.columns[name]]
             try:
-                values[self.columns[name]] = canonical(value, self._kinds[name])
+                if self.source.columns[name].kind == "json" and self._kinds[name] == "text":
+                    values[self.columns[name]] = _json_text(value)
+                else:
+                    values[self.columns[name]] = canonical(value, self._kinds[name])
             except NotOfKind as error:
                 message = f"{value!r:.60} {error}."
                 hint = f"The destination's column is of the type {self._kinds[name]}."
                 refusal = Refusal(self.columns[name], "type", message, hint, value)
                 self._refuse(planned, name, refusal)
+        for name, limit in self._limits:
+            value = values[self.columns[name]]
+            reason = None if value is None else limit(value)
+            if reason:
+                hint = "Correct it there, or let the destination's column have another type."
+                refusal = Refusal(self.columns[name], "type", f"{value} {reason}.", hint, value)
+                self._refuse(planned, name, refusal)
         planned.key = tuple(values[name] for name in self.target.key)
+        if (self._key_may_change or self._without_nul) and not planned.held:
+            self._check_key(planned)
         return planned
+
+    def _check_key(self, planned: PlannedRow) -> None:
+        """A row whose key is another one at the destination would not be found there again, and
+        several rows might become one."""
+        if (
+            self.target_key(planned.source_key) == planned.key
+            and self.source_key(planned.key) == planned.source_key
+        ):
+            return
+        message = f"The key {planned.source_key!r:.60} cannot be the same at the destination."
+        hint = "Correct it there, and let no rule be about a column of the primary key."
+        original = planned.source_key[0]
+        refusal = Refusal(self.columns[self.source.key[0]], "type", message, hint, original)
+        self._refuse(planned, self.source.key[0], refusal)
 
     def _clean(
         self, planned: PlannedRow, name: str, cleaner: FieldCleaner, value: Any, row: Row
@@ -194,12 +257,92 @@ def with_mark(table: Table) -> Table:
     return replace(table, columns=columns)
 
 
+class WithColumns(Rows):
+    """The rows of a table as they are when it has got more columns, which ``added`` names."""
+
+    def __init__(self, table: Table, dialect: str, added: Iterable[str]) -> None:
+        super().__init__(table, dialect)
+        self._added: Row = dict.fromkeys(added)
+
+    def by_keys(
+        self, connection: sa.Connection, keys: Iterable[Key], *, lock: bool = False
+    ) -> dict[Key, Row]:
+        found = super().by_keys(connection, keys, lock=lock)
+        return {key: row | self._added for key, row in found.items()}
+
+    def page(
+        self,
+        connection: sa.Connection,
+        after: Key | None,
+        limit: int,
+        since: tuple[str, Any] | None = None,
+    ) -> list[Row]:
+        return [row | self._added for row in super().page(connection, after, limit, since)]
+
+    def count(self, connection: sa.Connection, *, null: str | None = None) -> int:
+        return super().count(connection, null=None if null in self._added else null)
+
+
+def pages(rows: Rows, connection: sa.Connection, size: int) -> Iterator[list[Row]]:
+    """All rows of a table, ``size`` at a time. A page goes on after the last row that has a
+    readable key."""
+    after: Key | None = None
+    while page := rows.page(connection, after, size):
+        yield page
+        if (last := last_key(rows, page)) is None or len(page) < size:
+            return
+        after = last
+
+
+def last_key(rows: Rows, page: Sequence[Row]) -> Key | None:
+    """The key of the last of these rows that has a readable one."""
+    return next((key for key in map(rows.key_of, reversed(page)) if is_key(key)), None)
+
+
 def is_key(key: Key) -> bool:
     """Whether a row with this key can be told from others, and remembered by it."""
     if all(type(part) is int for part in key):
         return True
-    readable = all(part is not None and type(part) is not Unreadable for part in key)
-    return readable and len(encode_key(key)) <= MAX_KEY_LENGTH
+    if any(part is None or type(part) is Unreadable for part in key):
+        return False
+    short = all(len(part) <= MAX_KEY_LENGTH for part in key if isinstance(part, str | bytes))
+    return short and len(encode_key(key)) <= MAX_KEY_LENGTH
+
+
+_Fits: TypeAlias = Callable[[Any], str | None]
+
+
+def _limit(column: Column, dialects: tuple[str, str]) -> _Fits | None:
+    """What says why a value would not be kept exactly in a column of the destination, where the
+    database itself does not say so."""
+    match column.kind:
+        case "decimal" if dialects[1] == "sqlite":
+            return None if dialects[0] == "sqlite" else _fits_sqlite
+        case "decimal" if (scale := column.scale) is not None:
+            return lambda value: (
+                f"has more than {scale} digits after the point"
+                if -cast("int", value.as_tuple().exponent) > scale
+                else None
+            )
+        case "int" if dialects == ("mysql", "sqlite"):
+            return lambda value: None if value < 1 << 63 else "does not fit into 64 bits"
+        case _:
+            return None
+
+
+def _fits_sqlite(value: Decimal) -> str | None:
+    """SQLite has whole numbers of 64 bits, and floats; other numbers are rounded."""
+    whole = value == value.to_integral_value() and abs(value) < 1 << 63
+    if whole or Decimal(repr(float(value))) == value:
+        return None
+    return "has more digits than SQLite keeps"
+
+
+def _json_text(value: Any) -> str | None:
+    """Any JSON value as text; a text gets quotes, too."""
+    if value is None:
+        return None
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _described(value: Any) -> str:

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from syncline.engine.errors import PipelineStopped
 
 from .quarantine import Quarantine
-from .report import Change, PassReport, Refusal, RefusedRow
+from .report import Change, ChangeKind, PassReport, Refusal, RefusedRow
 from .rows import Key, Row, batches, show_key
 from .system import is_passing, refusal_of
 from .table_history import TableHistory
-from .table_plan import DELETED_AT, PlannedRow, TablePlan
+from .table_plan import DELETED_AT, PlannedRow, TablePlan, is_key, pages
 from .values import NotOfKind, canonical
 
 SOURCE = "source"
@@ -24,9 +24,10 @@ DESTINATION = "destination"
 
 
 class TargetTable:
-    """One table of the destination, in a transaction. With ``dry_run`` its rows are only read.
+    """One table of the destination, in a transaction. In a dry run its rows are only read.
 
-    ``changes`` are those that were made, if they are to be ``told``.
+    ``changes`` are those that were made, if they are to be ``told``. ``again``: the rows were
+    refused before, and the report does not count those that are so once more.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class TargetTable:
         *,
         exists: bool,
         told: bool,
+        again: bool = False,
     ) -> None:
         self._connection = connection
         self._plan = plan
@@ -48,9 +50,10 @@ class TargetTable:
         self._now = now
         self._exists = exists
         self._told = told
+        self._again = again
         self._holds = quarantine.count() > 0
+        self._ending: set[Key] = set()
         self.changes: list[Change] = []
-        self.refused = 0
 
     def write(self, planned: Sequence[PlannedRow], *, fresh: bool = False) -> None:
         """Insert rows, or change those that are there and differ. ``fresh``: none is there.
@@ -83,15 +86,17 @@ class TargetTable:
             if differing:
                 changed[row.key] = (row, differing)
         inserted = self._store(new, self._insert, refused)
+        # The last version of a row that is back is in the history since it went.
+        self._ending = {key for key, (_, fields) in changed.items() if DELETED_AT not in fields}
         updated = self._store([row for row, _ in changed.values()], self._update, refused)
         if inserted or updated:
             flow = self._report.flow(self._plan.name, self._plan.target.name)
             flow.inserted += len(inserted)
             flow.updated += len(updated)
             flow.fields += sum(len(changed[row.key][1]) for row in updated)
-        if self._told:
+        if self._told and not fresh:
             for row in inserted:
-                self._change(row.source_key, "inserted", row.values)
+                self._change(row.source_key, "created", row.values)
             for row in updated:
                 self._change(row.source_key, "updated", changed[row.key][1])
         self._hold(refused, [row.source_key for row in planned])
@@ -100,17 +105,20 @@ class TargetTable:
         """What ``on_delete`` says, for rows that the source, where they have these keys, does not
         have any more."""
         for batch in batches(keys):
-            by_target = {self._plan.target_key(key): key for key in batch}
-            there = self._there(by_target) if self._exists else {}
-            if self._plan.marks:
-                there = {key: row for key, row in there.items() if row[DELETED_AT] is None}
-            if there and self._plan.spec.on_delete != "ignore":
-                self._remove(there, by_target)
             self._quarantine.release(SOURCE, self._plan.name, batch)
+            if self._exists and self._plan.spec.on_delete != "ignore":
+                there = self._plan.live(self._connection, batch)
+                self._remove([PlannedRow(key, *found) for key, found in there.items()])
 
-    def _remove(self, there: dict[Key, Row], by_target: dict[Key, Key]) -> None:
+    def remove_strange(self, keys: Iterable[Key]) -> None:
+        """What ``on_delete`` says, for rows that have these keys here, and none at the source."""
+        for batch in batches(keys):
+            self._remove([PlannedRow(key, key, row) for key, row in self._there(batch).items()])
+
+    def _remove(self, going: list[PlannedRow]) -> None:
         refused: dict[Key, list[Refusal]] = {}
-        going = [PlannedRow(by_target[key], key, row) for key, row in there.items()]
+        if not going:
+            return
         deleted = self._store(going, self._mark if self._plan.marks else self._delete, refused)
         if deleted:
             self._report.flow(self._plan.name, self._plan.target.name).deleted += len(deleted)
@@ -120,23 +128,32 @@ class TargetTable:
         self._hold(refused, [row.source_key for row in going])
 
     def unknown(self, known: Callable[[list[Key]], set[Key]], at_once: int) -> Iterator[list[Key]]:
-        """The rows that are here and not at the source, page by page, by their keys there.
-        ``known`` says which of some keys the source has."""
-        after: Key | None = None
-        while self._exists and (page := self._rows.page(self._connection, after, at_once)):
-            after = self._rows.key_of(page[-1])
-            keys = [
-                self._plan.source_key(self._rows.key_of(row))
+        """The rows that are here and not at the source, page by page, by their keys here. ``known``
+        says which of some keys the source has."""
+        if not self._exists:
+            return
+        for page in pages(self._rows, self._connection, at_once):
+            keys = {
+                key: self._plan.source_key(key)
                 for row in page
-                if not self._plan.marks or row[DELETED_AT] is None
-            ]
-            known_keys = known(keys)
-            if missing := [key for key in keys if key not in known_keys]:
+                if is_key(key := self._rows.key_of(row))
+                and not (self._plan.marks and row[DELETED_AT] is not None)
+            }
+            known_keys = known([key for key in keys.values() if key is not None])
+            if missing := [key for key, there in keys.items() if there not in known_keys]:
                 yield missing
 
     def count(self) -> int:
         """How many rows there are."""
         return self._rows.count(self._connection) if self._exists else 0
+
+    def count_live(self) -> int:
+        """How many rows there are that did not go."""
+        return self._plan.count_live(self._connection) if self._exists else 0
+
+    def held(self) -> list[Key]:
+        """The keys at the source of all rows in quarantine."""
+        return self._quarantine.all_keys(SOURCE, self._plan.name)
 
     @property
     def _instant(self) -> datetime:
@@ -164,15 +181,18 @@ class TargetTable:
         """Write rows, as far as the database takes them; return those."""
         if self._report.dry_run or not rows:
             return rows
+        nested = self._connection.begin_nested()
         try:
-            with self._connection.begin_nested():
-                write(rows)
+            write(rows)
+            nested.commit()
             return rows
         except DBAPIError as error:
-            if error.connection_invalidated or is_passing(error):
-                raise
+            if error.connection_invalidated or not _is_about_rows(error):
+                raise  # without a rollback to the savepoint: a deadlock has ended the transaction
+            nested.rollback()
             reason = refusal_of(error)
         except NotOfKind as error:
+            nested.rollback()
             column, _, why = str(error).partition(" ")
             reason = Refusal(column, "type", f"Its value {why}.", "Correct it at the source.")
         if len(rows) == 1:
@@ -189,12 +209,12 @@ class TargetTable:
 
     def _keep(self, rows: Sequence[PlannedRow]) -> None:
         """Keep the versions that are about to be replaced."""
-        if self._plan.spec.history:
+        if self._plan.spec.history and rows:
             history = TableHistory(self._connection, self._plan)
             history.keep([row.key for row in rows], self._instant)
 
     def _update(self, rows: Sequence[PlannedRow]) -> None:
-        self._keep(rows)
+        self._keep([row for row in rows if row.key in self._ending])
         self._rows.update_many(self._connection, [row.values for row in rows])
 
     def _mark(self, rows: Sequence[PlannedRow]) -> None:
@@ -211,7 +231,7 @@ class TargetTable:
 
     # What is told
 
-    def _change(self, key: Key, kind: str, fields: dict[str, Any]) -> None:
+    def _change(self, key: Key, kind: ChangeKind, fields: dict[str, Any]) -> None:
         told = {name: value for name, value in fields.items() if name != DELETED_AT}
         self.changes.append(Change(SOURCE, self._plan.name, show_key(key), kind, told, self._now))
 
@@ -222,9 +242,23 @@ class TargetTable:
         if self._holds:
             self._quarantine.release(SOURCE, name, [key for key in looked_at if key not in refused])
         self._holds = self._holds or bool(refused)
-        self.refused += len(refused)
-        for key, reasons in refused.items():
+        for key, reasons in () if self._again else refused.items():
             self._report.refuse(RefusedRow(SOURCE, name, show_key(key), reasons[0]))
+
+
+_OF_THE_DATABASE = {1044, 1142, 1143, 1290, 1836}
+"""Numbers of MariaDB's errors: no right to a table, and a server that is read-only."""
+_OF_THE_FILE = ("SQLITE_READONLY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
+
+
+def _is_about_rows(error: DBAPIError) -> bool:
+    """Whether other rows may be taken all the same: missing tables and rights are no row's."""
+    if is_passing(error) or isinstance(error, ProgrammingError):
+        return False
+    original: Any = error.orig
+    name = str(getattr(original, "sqlite_errorname", ""))
+    number = (getattr(original, "args", None) or ("",))[0]
+    return number not in _OF_THE_DATABASE and not name.startswith(_OF_THE_FILE)
 
 
 def _same(value: Any, old: Any) -> bool:
