@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from syncline.engine.errors import (
     ReplicaClosed,
@@ -103,7 +103,7 @@ class Replica:
         compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
         max_documents: int = MAX_DOCUMENTS,
         token: Token = None,
-    ) -> Replica:
+    ) -> Self:
         """A replica kept in ``store``: a path, a SQLAlchemy URL, or a Store.
 
         ``models`` are the record classes it uses; ``relay`` the URL to sync with, whose path names
@@ -122,7 +122,7 @@ class Replica:
             store, models, relay, environment or Environment(), compaction, max_documents, token
         )
 
-    async def __aenter__(self) -> Replica:
+    async def __aenter__(self) -> Self:
         await self._run(self._store.open)
         try:
             await self._run(self._claim)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
@@ -100,6 +100,8 @@ class Workspace:
         """The workspace's name at the relay, once a relay has been named."""
         self.relay: str | None = meta.get("relay")
         """The identity of the relay first reached."""
+        self.on_change: Callable[[Address, Origin], None] | None = None
+        """Told of every change of any document."""
         self._transaction: Transaction | None = None
         self._closed = False
         # Weak: a stream that its reader has dropped stops costing anything.
@@ -413,6 +415,8 @@ class Workspace:
     def _announce(
         self, address: Address, document: Document, was_live: bool | None, origin: Origin
     ) -> None:
+        if self.on_change is not None:
+            self.on_change(address, origin)
         if not self._has(address):
             return
         lives = self._index(address, document)

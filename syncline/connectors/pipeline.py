@@ -164,10 +164,18 @@ class OneWay(Pipeline):
 
 
 @dataclass(frozen=True, slots=True)
+class RelaySpec:
+    """A relay's workspace, in which pipelines on several machines meet."""
+
+    url: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class TwoWay(Pipeline):
-    """Between all of ``systems``. ``captures`` says how changes are found, by system; with
-    ``relay``, a URL, also between pipelines on other machines."""
+    """Between all of ``systems``. ``captures`` says how changes are found, by system; with a
+    ``relay`` also between pipelines of the same name on other machines."""
 
     captures: Mapping[str, Capture]
     records: Mapping[str, MappedRecord]
-    relay: str | None
+    relay: RelaySpec | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
@@ -17,6 +18,7 @@ from .pipeline import (
     Notify,
     OneWay,
     Prefer,
+    RelaySpec,
     SystemSpec,
     TableSpec,
     TwoWay,
@@ -24,6 +26,7 @@ from .pipeline import (
 from .pipeline_reader import Reader
 from .pipeline_text import is_url
 
+_COLLECTION = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _HALF = Limit(percent=50)
 _PIPELINE = ("name", "purpose", "mode", "every", "stop_if_over")
 
@@ -190,7 +193,7 @@ def _table(spec: Mapping[str, Any], where: str, read: Reader) -> TableSpec:
 
 def _two_way(spec: Mapping[str, Any], head: Mapping[str, Any], read: Reader) -> TwoWay:
     read.known(spec, ("pipeline", "system", "record", "notify"), "")
-    read.known(head, (*_PIPELINE, "relay"), "pipeline")
+    read.known(head, (*_PIPELINE, "relay", "relay_token"), "pipeline")
     systems: dict[str, tuple[SystemSpec, str]] = {}
     captures: dict[str, Any] = {}
     tables = read.table(spec, "system", "")
@@ -201,9 +204,7 @@ def _two_way(spec: Mapping[str, Any], head: Mapping[str, Any], read: Reader) -> 
         read.known(table, ("url", "capture"), where)
         systems[name] = (read.system(table, name, where), where)
         captures[name] = read.capture(table, where)
-    relay = read.text(head, "relay", "pipeline", "") or None
-    if relay is not None and not is_url(relay, ("ws", "wss")):
-        read.problem("pipeline.relay", "It is no ws or wss URL.", 'Write "ws://host:8765/name".')
+    relay = _relay(head, read)
     if len(systems) < 2 and not (systems and relay):
         read.problem("system", "There have to be two systems or more.", "Write [system.NAME].")
     _check_urls(systems, read)
@@ -216,6 +217,11 @@ def _two_way(spec: Mapping[str, Any], head: Mapping[str, Any], read: Reader) -> 
         )
         for name in specs
     }
+    for name in specs if relay is not None else ():
+        if not _COLLECTION.fullmatch(name):
+            message = f"At a relay {name!r:.60} cannot name a record."
+            hint = "There, names have lower-case letters, digits, - and _."
+            read.problem(f"record.{name}", message, hint)
     for name in systems:
         if specs and not any(name in record.tables for record in records.values()):
             message = f"No record is in the system {name}."
@@ -235,6 +241,16 @@ def _two_way(spec: Mapping[str, Any], head: Mapping[str, Any], read: Reader) -> 
         records=records,
         relay=relay,
     )
+
+
+def _relay(head: Mapping[str, Any], read: Reader) -> RelaySpec | None:
+    url = read.text(head, "relay", "pipeline", "")
+    token = read.text(head, "relay_token", "pipeline", "")
+    if url and not is_url(url, ("ws", "wss")):
+        read.problem("pipeline.relay", "It is no ws or wss URL.", 'Write "ws://host:8765/name".')
+    if token and not url:
+        read.problem("pipeline.relay_token", "There is no relay.", "Name it in relay.")
+    return RelaySpec(url, token or None) if url else None
 
 
 def _record(

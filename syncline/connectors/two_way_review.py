@@ -12,6 +12,7 @@ from .mapping import check_columns
 from .quarantine import Quarantine, Quarantined
 from .record_document import RecordDocument, stamp_at
 from .record_table import RecordTable, StoredRecord
+from .relay_peer import RELAY
 from .report import Finding, MergedField, PassReport
 from .rows import batches
 from .state import State, has_state
@@ -40,6 +41,8 @@ class TwoWayReview(TwoWaySystems):
                 found[name] = self._pending(name)
             except SystemUnavailable:
                 continue
+        if self._relay is not None:
+            found[RELAY] = self._relay.pending
         return found
 
     def check(self) -> list[Finding]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import sqlalchemy as sa
 
 from syncline.engine.clock import Milliseconds
+from syncline.engine.document import Document
 from syncline.engine.errors import SystemRefused, SystemUnavailable
 from syncline.engine.identity import Identity
 from syncline.environment import wall_clock
@@ -18,9 +19,10 @@ from syncline.environment import wall_clock
 from .mapping import TableMapping, check_columns, kinds_of
 from .pipeline import MappedRecord, TwoWay
 from .record_table import RecordTable
+from .relay_peer import RELAY, RelayPeer
 from .state import State, has_state
 from .system import System
-from .system_replica import Memory, SystemReplica
+from .system_replica import RECORDS_AT_ONCE, Memory, SystemReplica
 from .tables import Table, reflect
 from .values import Kind
 
@@ -41,14 +43,22 @@ class TwoWaySystems:
         self._replicas: dict[str, SystemReplica] = {}
         self._held: dict[str, sa.Connection] = {}
         self._records = _in_order(pipeline.records)
+        self._relay: RelayPeer | None = None
+        self._known_to_relay: set[str] = set()
+        """The systems of which this process knows that they were not restored from a backup."""
 
     def close(self) -> None:
+        """Let go of the connections."""
+        if self._relay is not None:
+            self._relay.close()
         for system in self.systems.values():
             system.close()
 
     # What each system is
 
-    def _open(self, names: Mapping[str, Any]) -> None:
+    def _open(
+        self, names: Mapping[str, Any], relay: RelayPeer | None = None, *, dry_run: bool = False
+    ) -> None:
         """Learn the tables of these systems, which must be up, as they are now."""
         tables: dict[str, dict[str, Table]] = {}
         stored: dict[str, Kind] = {}
@@ -58,6 +68,8 @@ class TwoWaySystems:
                 if has_state(connection):
                     text = State(connection, self.pipeline.name).meta("kinds")
                     stored |= orjson.loads(text) if text else {}
+        if relay is not None:
+            stored |= cast("dict[str, Kind]", relay.agree("kinds", {}))
         kinds = {record.name: self._kinds(record, tables, stored) for record in self._records}
         for rank, name in enumerate(self.systems):
             if name in names:
@@ -77,9 +89,12 @@ class TwoWaySystems:
                 self._replicas[name] = SystemReplica(
                     self.pipeline, self.systems[name], mappings, rank, self._now, self._rng
                 )
-        self._kinds_text = orjson.dumps(
-            {f"{record}.{name}": kind for record, of in kinds.items() for name, kind in of.items()}
-        ).decode()
+        flat = {
+            f"{record}.{name}": kind for record, of in kinds.items() for name, kind in of.items()
+        }
+        self._kinds_text = orjson.dumps(flat).decode()
+        if relay is not None and not dry_run:
+            relay.agree("kinds", flat)
 
     def _kinds(
         self,
@@ -145,7 +160,20 @@ class TwoWaySystems:
             raise SystemUnavailable(reason, hint="Try again when it is back.", retry_after=5.0)
         return []
 
-    def _prepare(self, waiting: dict[str, str], *, dry_run: bool) -> None:
+    def _reach_relay(self, waiting: dict[str, str]) -> RelayPeer | None:
+        """The relay, with all that it has; None if there is none, or it cannot be reached."""
+        if self.pipeline.relay is None:
+            return None
+        if self._relay is None:
+            self._relay = RelayPeer(self.pipeline.name, self.pipeline.records, self.pipeline.relay)
+        if reason := self._relay.exchange():
+            waiting[RELAY] = reason
+            return None
+        return self._relay
+
+    def _prepare(
+        self, waiting: dict[str, str], relay: RelayPeer | None = None, *, dry_run: bool
+    ) -> None:
         """``waiting`` says why systems are left out, by their names; more may be found to be."""
         for name in [each for each in self.systems if each not in waiting]:
             try:
@@ -154,7 +182,7 @@ class TwoWaySystems:
             except SystemUnavailable as error:
                 waiting[name] = error.message
         up = {name: None for name in self.systems if name not in waiting}
-        self._open(up)
+        self._open(up, relay, dry_run=dry_run)
         for name in up:
             replica = self._replicas[name]
             if dry_run:
@@ -167,7 +195,9 @@ class TwoWaySystems:
                 with self._writing(name) as connection:
                     replica.state(connection).set_meta("kinds", self._kinds_text)
 
-    def _remember(self, up: Mapping[str, Any]) -> dict[int, str]:
+    def _remember(
+        self, up: Mapping[str, Any], relay: RelayPeer | None = None, *, dry_run: bool = False
+    ) -> dict[int, str]:
         """Which system wrote under which client id; every system is told of all.
 
         A system whose peers have seen more of it than it has was restored from a backup: what it
@@ -182,8 +212,16 @@ class TwoWaySystems:
             authors |= memory.authors
         for name, memory in memories.items():
             seen = max((each.cursors.get(name, 0) for each in memories.values()), default=0)
-            if seen > memory.head:
-                authors[self._begin_anew(name, seen, up)] = name
+            if relay is not None:
+                seen = max(seen, relay.taken(name))
+            if seen > memory.head or (relay is not None and self._is_behind(name, relay)):
+                authors[self._begin_anew(name, max(seen, memory.head), up)] = name
+                if relay is not None:
+                    relay.forget(name)
+        if relay is not None:
+            known = {str(client_id): name for client_id, name in authors.items()}
+            agreed = relay.agree("authors", {} if dry_run else known)
+            authors = {int(client_id): name for client_id, name in (known | agreed).items()}
         for name, memory in memories.items():
             if missing := authors.keys() - memory.authors.keys():
                 with self._writing(name) as connection:
@@ -192,6 +230,25 @@ class TwoWaySystems:
                             f"author:{client_id}", authors[client_id]
                         )
         return authors
+
+    def _is_behind(self, name: str, relay: RelayPeer) -> bool:
+        """Whether the relay has of a system what the system does not have itself. Looked at once:
+        later the relay's cursor tells."""
+        if name in self._known_to_relay:
+            return False
+        self._known_to_relay.add(name)
+        clocks: dict[tuple[str, str], int] = {}
+        after = 0
+        with self._reading(name) as connection:
+            state = self._replicas[name].state(connection)
+            client_id = int(state.meta("client_id") or "0")
+            while page := RecordTable(state).since(after, RECORDS_AT_ONCE):
+                after = page[-1].version
+                for stored in page:
+                    document = Document(0, [stored.document])
+                    clocks[stored.kind, stored.rid] = document.state_vector().get(client_id, 0)
+                    document.close()
+        return relay.is_ahead(client_id, clocks)
 
     def _begin_anew(self, name: str, seen: int, up: Mapping[str, Any]) -> int:
         """Let a restored system write under a new client id, and everybody read all again."""

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from syncline.engine.errors import SystemUnavailable
 
+from .relay_peer import RELAY, RelayPeer
 from .report import Change, MergedRecord, PassReport, Progress, no_progress
 from .system_replica import Incoming, Outcome
 from .two_way_review import TwoWayReview
@@ -44,6 +45,7 @@ class TwoWayRun(TwoWayReview):
         if not dry_run:
             self._sync(report, allow_deletes, progress, changed)
             return report
+        given = {} if self._relay is None else self._relay.given
         with ExitStack() as stack:
             try:
                 for name, system in self.systems.items():
@@ -60,6 +62,8 @@ class TwoWayRun(TwoWayReview):
                 self._sync(report, allow_deletes, progress, None)
             finally:
                 self._held.clear()
+                if self._relay is not None:
+                    self._relay.given = given
         return report
 
     def _sync(
@@ -69,11 +73,12 @@ class TwoWayRun(TwoWayReview):
         progress: Progress,
         changed: Callable[[Change], None] | None,
     ) -> None:
-        self._prepare(report.waiting, dry_run=report.dry_run)
+        relay = self._reach_relay(report.waiting)
+        self._prepare(report.waiting, relay, dry_run=report.dry_run)
         up = {name: None for name in self.systems if name not in report.waiting}
-        if len(up) == 1 and report.waiting:
+        if relay is None and len(up) < 2:
             return  # alone, a system cannot tell whether it was restored from a backup
-        authors = self._remember(up)
+        authors = self._remember(up, relay, dry_run=report.dry_run)
         total = sum(self._pending(name) for name in up)
         merged: dict[str, dict[str, str]] = {}
         labels: dict[str, tuple[str, str]] = {}
@@ -86,7 +91,7 @@ class TwoWayRun(TwoWayReview):
                 before = report.looked_at
                 try:
                     outcome = self._pass(
-                        name, up, authors, report, allow_deletes=allow_deletes, retry=retry
+                        name, up, relay, authors, report, allow_deletes=allow_deletes, retry=retry
                     )
                 except SystemUnavailable as error:
                     report.waiting[name] = error.message
@@ -116,14 +121,30 @@ class TwoWayRun(TwoWayReview):
                 break
             else:
                 retry = True
+        if relay is not None and not report.dry_run:
+            self._send(relay, up, report)
         for rid, systems in merged.items():
             if len(set(systems.values())) > 1 and rid in labels:
                 report.merge(MergedRecord(*labels[rid], systems))
+
+    def _send(self, relay: RelayPeer, up: Mapping[str, Any], report: PassReport) -> None:
+        """Send the relay what the systems have that is new to it."""
+        for name in up:
+            while True:
+                with self._reading(name) as connection:
+                    news = self._replicas[name].news(connection, RELAY, relay.taken(name))
+                if not news.records:
+                    break
+                relay.take(name, news.until, news.records)
+        if reason := relay.exchange():
+            report.waiting[RELAY] = reason
+        report.more = report.more or relay.pending > 0
 
     def _pass(
         self,
         name: str,
         up: Mapping[str, Any],
+        relay: RelayPeer | None,
         authors: Mapping[int, str],
         report: PassReport,
         *,
@@ -144,10 +165,12 @@ class TwoWayRun(TwoWayReview):
                             news = self._replicas[peer].news(connection, name, after)
                             if news.records:
                                 incoming.append(news)
+                if relay is not None and (carried := relay.news(name)).records:
+                    incoming.append(carried)
                 if not incoming and not has_work:
                     return Outcome()
                 with self._writing(name) as connection:
-                    return replica.run(
+                    outcome = replica.run(
                         connection,
                         incoming,
                         authors,
@@ -155,6 +178,10 @@ class TwoWayRun(TwoWayReview):
                         allow_deletes=allow_deletes,
                         retry=retry,
                     )
+                for each in incoming:
+                    if relay is not None and each.peer == RELAY:
+                        relay.gave(name, each.until)
+                return outcome
             except SystemUnavailable as error:
                 if error.retry_after or attempt == _TRIES - 1:
                     raise

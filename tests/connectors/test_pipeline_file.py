@@ -20,6 +20,7 @@ from syncline.connectors.pipeline import (
     Notify,
     OneWay,
     Prefer,
+    RelaySpec,
     SystemSpec,
     TableSpec,
     Triggers,
@@ -167,6 +168,7 @@ mode = "two-way"
 every = "500ms"
 stop_if_over = 7
 relay = "wss://relay.example.com/${WORKSPACE}"
+relay_token = "${RELAY_TOKEN}"
 
 [system.crm]
 url = "mysql+pymysql://sync@db:3306/crm"
@@ -212,7 +214,7 @@ fields = ["email"]
 
 
 def test_every_key_of_a_two_way_file(load: Load) -> None:
-    pipeline = load(TWO_WAY, WORKSPACE="sales")
+    pipeline = load(TWO_WAY, WORKSPACE="sales", RELAY_TOKEN="t0ken")
     assert isinstance(pipeline, TwoWay)
     none = FieldCleaner([])
 
@@ -273,7 +275,7 @@ def test_every_key_of_a_two_way_file(load: Load) -> None:
                 Limit(percent=0.5),
             ),
         },
-        relay="wss://relay.example.com/sales",
+        relay=RelaySpec("wss://relay.example.com/sales", "t0ken"),
     )
     # The order of systems decides between values that were there before.
     assert list(pipeline.systems) == ["crm", "accounting", "support"]
@@ -341,7 +343,7 @@ def test_one_system_is_enough_with_a_relay(load: Load) -> None:
     """
     pipeline = load(text)
     assert isinstance(pipeline, TwoWay)
-    assert pipeline.relay == "ws://127.0.0.1:8765/sales"
+    assert pipeline.relay == RelaySpec("ws://127.0.0.1:8765/sales")
     alone = problems_of(load, re.sub("relay = .*", "", text))
     assert [(each.line, each.key, each.message) for each in alone] == [
         (6, "system", "There have to be two systems or more."),
