@@ -24,6 +24,7 @@ from .rebuild import rebuild_projection
 from .rebuild_document import rebuild_document
 from .restore import restore
 from .resync import resync
+from .run import run
 from .serve import serve
 from .status import status
 from .sync import sync
@@ -45,7 +46,7 @@ app.command()(rebuild_document)
 app.command()(compact)
 app.command()(backup)
 app.command()(restore)
-for each in (init, check, sync, status, conflicts, quarantine, resync):
+for each in (init, check, sync, run, status, conflicts, quarantine, resync):
     app.command(rich_help_panel="Databases in sync, by a pipeline file")(each)
 
 

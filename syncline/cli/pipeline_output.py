@@ -70,7 +70,7 @@ def layout(lines: Iterable[Line]) -> Iterator[Text]:
         count = f"{row.count:,}" if row.count is not None else ""
         gap = " " if row.near else "   "
         rest = f"   {count:>{digits}}{gap}{row.text}" if digits else f"   {row.text}"
-        yield Text(f"{row.label:<{width}}", style=row.style).append(rest.rstrip(), style="default")
+        yield Text.assemble((f"{row.label:<{width}}", row.style), rest.rstrip())
 
 
 def _flows(report: PassReport, pipeline: OneWay | TwoWay) -> Iterator[Line]:
@@ -84,7 +84,8 @@ def _flows(report: PassReport, pipeline: OneWay | TwoWay) -> Iterator[Line]:
     # They are not counted by direction, so only one line may say them.
     told = (own or list(flows))[0] if len(own or flows) == 1 else None
     for (names, flow), what in zip(flows.items(), counts, strict=True):
-        details = ", ".join([*_details(flow), *(cleaned if names == told else ())])
+        parts = [", ".join(_details(flow)), ", ".join(cleaned if names == told else ())]
+        details = "; ".join(filter(None, parts))
         text = f"{what:<{width}}   ({details})" if details else what
         yield Line(_label(*names, pipeline), flow.rows, text, near=True)
     if cleaned and told is None:

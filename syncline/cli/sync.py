@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from syncline.connectors.notifier import Notifier
 from syncline.connectors.report import MergedField, PassReport
 
 from .exit_codes import ExitCode
@@ -33,6 +34,8 @@ def sync(
     """
     with opened(file) as run, ShownProgress() as progress:
         report = run.sync(dry_run=dry_run, allow_deletes=allow_deletes, progress=progress)
+        if run.pipeline.notify and not dry_run and not report.waiting:
+            report.notices += Notifier(run).deliver()
     if json:
         print_json(report_as_json(report))
     else:

@@ -72,6 +72,7 @@ class RelayPeer:
         """Up to which change each system has got them."""
         self._taken: dict[str, int] = {}
         """Up to which version the documents of each system were sent."""
+        self._away = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -99,15 +100,19 @@ class RelayPeer:
         return self._call(self._exchange())
 
     async def _exchange(self) -> str | None:
+        reason: str | None = None
+        # A relay that did not answer is not waited for again before it is connected to.
+        patience = 0.0 if self._away and self._replica.status.link != "online" else RELAY_SECONDS
         try:
-            async with asyncio.timeout(RELAY_SECONDS):
+            async with asyncio.timeout(patience):
                 await self._replica.synced()
         except TimeoutError:
-            status = self._replica.status
-            return status.error or f"The relay has not answered for {RELAY_SECONDS:g} seconds."
+            reason = f"The relay has not answered for {RELAY_SECONDS:g} seconds."
+            reason = self._replica.status.error or reason
         except SynclineError as error:
-            return error.message
-        return None
+            reason = error.message
+        self._away = reason is not None
+        return reason
 
     # To the systems
 
