@@ -147,7 +147,10 @@ class Capture:
             opening.release(self._table, [shadow.key])
             return
         reading = self._read(row)
-        refused = [each for each in reading.refusals if each.field in changed]
+        # What counts for nothing is put back, whatever it is.
+        opened.forced |= (anothers := {name for name in changed if self._is_anothers(name)})
+        taken = changed - anothers
+        refused = [each for each in reading.refusals if each.field in taken]
         if refused:
             self._refuse(shadow.key, reading, refused)
             if any(self._holds(each) for each in refused):
@@ -155,15 +158,13 @@ class Capture:
                 return
         else:
             opening.release(self._table, [shadow.key])
-        opened.kept = changed & reading.kept
+        opened.kept = taken & reading.kept
         fields = dict(agreed.fields)
         captured: dict[str, Any] = {}
-        for name in sorted(changed - reading.kept):
+        for name in sorted(taken - reading.kept):
             value = reading.clean[name]
             self._count_cleaned(reading, name, opened)
-            if self._is_anothers(name):
-                opened.forced.add(name)
-            elif not _equal(value, fields.get(name, MISSING)):
+            if not _equal(value, fields.get(name, MISSING)):
                 known = any(each in agreed.columns for each in mapping.columns[name])
                 stamp = self._stamp(at) if known else self._initial(name)
                 document.put(name, value, stamp)
