@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syncline.cleaning import InvalidRules, InvalidValue, Problem, parse_rules
@@ -307,6 +307,8 @@ def test_a_mistake(text: str, key: str, message: str, hint: str) -> None:
     assert problems_of(text) == [Problem(where, message, hint)]
 
 
+# The first examples wait for the tables of Unicode, on a busy machine for seconds.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["type", "clean", "required", "on_invalid", "x"]), ANYTHING))
 def test_whatever_stands_there_the_answer_is_a_cleaner_or_problems(spec: dict[str, Any]) -> None:
     with suppress(InvalidRules):
