@@ -19,12 +19,14 @@ export UV_PYTHON_DOWNLOADS := never
 # The lock decides which pyright runs.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 unexport VIRTUAL_ENV
+# Tests start some hundred processes, and each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Stamps: a setup runs again only when its inputs change.
 RUNTIME := $(VENV)/.runtime-synced
 DEV := $(VENV)/.dev-synced
 
-.PHONY: help serve test check lint types imports packaging coverage simulate kill9 format lock clean
+.PHONY: help serve test check lint types mypy pyright imports packaging coverage simulate kill9 format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -41,8 +43,12 @@ lint: $(DEV) ## ruff: format and lint
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 
-types: $(DEV) ## mypy and pyright, both strict
+types: mypy pyright ## mypy and pyright, both strict
+
+mypy: $(DEV)
 	$(BIN)/mypy
+
+pyright: $(DEV)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 imports: $(DEV) ## the layers' import contracts
