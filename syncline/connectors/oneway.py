@@ -98,6 +98,8 @@ class OneWayRun(OneWayReview):
             self._take_notes(noted, current)
             self._miscounted(current.report)
             for plan in self._to_copy():
+                if dry_run and plan in copied:
+                    continue  # the first dry run has no tables to remember that in
                 if dry_run:
                     current.report.flows.pop((plan.name, plan.target.name), None)
                 self._copy(plan, current)
