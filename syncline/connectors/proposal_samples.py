@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from syncline.engine.errors import SystemRefused
@@ -70,7 +69,7 @@ def read_system(
             if progress is not None:
                 progress(name)
             try:
-                table = _checked_key(connection, reflect(connection, name))
+                table = reflect(connection, name)
             except SystemRefused as error:
                 skipped[name] = error.message
                 continue
@@ -85,15 +84,3 @@ def read_system(
                 continue
             tables[name] = TableSample(table, rows[:SAMPLE], len(rows) <= SAMPLE)
     return SystemSample(system.name, url, tables, skipped)
-
-
-def _checked_key(connection: sa.Connection, table: Table) -> Table:
-    """``table``, and whether SQLite really numbers its rows. SQLAlchemy reflects INT as INTEGER,
-    but "a PRIMARY KEY of type INTEGER" alone is an alias of the rowid (lang_createtable.html): with
-    INT, a row that is inserted without a key gets NULL for one."""
-    if not table.autokey or connection.dialect.name != "sqlite":
-        return table
-    declared = connection.scalar(
-        sa.text("SELECT type FROM pragma_table_info(:name) WHERE pk = 1"), {"name": table.name}
-    )
-    return table if str(declared).upper() == "INTEGER" else replace(table, autokey=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -112,7 +113,7 @@ def reflect(connection: sa.Connection, name: str) -> Table:
             columns,
             key,
             _foreign_keys(inspector, name),
-            _makes_keys(reflected, columns, key, dialect),
+            _makes_keys(connection, name, reflected, columns, key),
             tuple(tuple(each["column_names"]) for each in inspector.get_unique_constraints(name)),
             unsupported,
         )
@@ -196,20 +197,38 @@ def _foreign_keys(inspector: Inspector, name: str) -> tuple[ForeignKey, ...]:
 
 
 def _makes_keys(
+    connection: sa.Connection,
+    name: str,
     reflected: Sequence[ReflectedColumn],
     columns: Mapping[str, Column],
     key: tuple[str, ...],
-    dialect: str,
 ) -> bool:
     if len(key) != 1 or columns[key[0]].kind != "int":
         return False
+    if connection.dialect.name == "sqlite":
+        return _is_rowid(connection, name)
     declared = next(each for each in reflected if each["name"] == key[0])
-    if dialect == "sqlite":
-        return str(declared["type"]).upper() == "INTEGER"
     return bool(
         declared.get("autoincrement") is True
         or "identity" in declared
         or str(declared.get("default") or "").startswith("nextval")
+    )
+
+
+def _is_rowid(connection: sa.Connection, name: str) -> bool:
+    """Whether SQLite numbers the rows: only "INTEGER PRIMARY KEY" is an alias of the rowid
+    (lang_createtable.html). With INT, a row that is inserted without a key gets NULL for one."""
+    declared = connection.execute(
+        sa.text(
+            "SELECT upper(k.type), upper(t.sql) FROM pragma_table_info(:name) k"
+            " JOIN sqlite_master t ON lower(t.name) = lower(:name) AND t.type = 'table' WHERE k.pk = 1"
+        ),
+        {"name": name},
+    ).one_or_none()
+    return (
+        declared is not None
+        and declared[0] == "INTEGER"
+        and re.search(r"\bWITHOUT\s+ROWID\s*(,\s*STRICT\s*)?$", declared[1].strip()) is None
     )
 
 
