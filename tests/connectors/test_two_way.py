@@ -152,7 +152,7 @@ def test_a_name_of_two_columns_merges_with_one_of_a_single_column(
 COMPANIES = "CREATE TABLE companies (id {autokey}, name VARCHAR(40), phone VARCHAR(40))"
 PEOPLE = (
     "CREATE TABLE people (id {autokey}, name VARCHAR(40), company_id INTEGER,"
-    " FOREIGN KEY (company_id) REFERENCES companies (id) ON DELETE CASCADE)"
+    " FOREIGN KEY (company_id) REFERENCES companies (id))"
 )
 
 
@@ -175,7 +175,9 @@ def test_records_that_refer_to_each_other(kinds: tuple[str, str], tmp_path: Path
     with two_sides(*kinds, tmp_path) as (crm, accounting):
         for side in (crm, accounting):
             side.create(COMPANIES)
-            side.create(PEOPLE)
+        # MariaDB tells no trigger what this deletes; the other needs people to go first.
+        crm.create(PEOPLE.replace("(id)", "(id) ON DELETE CASCADE"))
+        accounting.create(PEOPLE)
         accounting.execute("INSERT INTO companies (name) VALUES ('Other'), ('More')")
         crm.execute("INSERT INTO companies (name, phone) VALUES ('Acme', 'none yet')")
         crm.execute("INSERT INTO people (name, company_id) VALUES ('Ann', 1), ('Bob', NULL)")
@@ -206,6 +208,16 @@ def test_records_that_refer_to_each_other(kinds: tuple[str, str], tmp_path: Path
             assert crm.execute(people) == [("Ann", "Acme"), ("Bob", "More")]
             assert_settled(run)
 
+            crm.execute("INSERT INTO companies (name) VALUES ('Tiny')")
+            crm.execute(
+                "INSERT INTO people (name, company_id) SELECT 'Cyd', id FROM companies"
+                " WHERE name = 'Tiny'"
+            )
+            assert run.sync().refused_count == 0
+            assert accounting.execute(people) == crm.execute(people)
+            crm.execute("DELETE FROM people WHERE name = 'Cyd'")
+            crm.execute("DELETE FROM companies WHERE name = 'Tiny'")
+            assert run.sync().refused_count == 0
             crm.execute("DELETE FROM companies WHERE name = 'Acme'")
             run.sync(allow_deletes=True)
             assert accounting.execute(people) == crm.execute(people) == [("Bob", "More")]

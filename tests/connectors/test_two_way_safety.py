@@ -70,9 +70,6 @@ def test_more_deletions_than_expected_stop_everything(sides: Sides) -> None:
         report = run.sync(allow_deletes=True)
         assert report.flow("crm", "accounting") == Flow(updated=1, deleted=2, fields=1)
         assert customers(accounting) == [("Cyd Ann", OTHER_PHONE, "cyd@x.org")]
-        accounting.execute("DELETE FROM customers")
-        run.sync()
-        assert contacts(crm) == []
 
 
 def test_a_table_that_was_emptied_stops_everything(sides: Sides) -> None:
@@ -121,12 +118,14 @@ def test_what_becomes_of_a_value_that_the_rules_refuse(
         run.sync()
         assert contacts(crm)[0] == ("Anna", None, ours, "ann@y.org")
         assert len(run.quarantine()) == (ours is not None)
+        edit_customer(accounting, "ann@y.org", tel=PHONE)
+        run.sync()
+        assert contacts(crm)[0][2] == ("n/a" if on_invalid == "quarantine" else PHONE)
         assert_settled(run)
-
-        edit_contact(crm, "ann@y.org", phone="650-253-0000")
+        edit_contact(crm, "ann@y.org", phone="650-253-0009")
         run.sync()
         assert run.quarantine() == []
-        assert customers(accounting)[0] == ("Anna", PHONE, "ann@y.org")
+        assert customers(accounting)[0] == ("Anna", "+16502530009", "ann@y.org")
         assert_settled(run)
 
 
@@ -191,9 +190,8 @@ def test_quarantine_is_left_by_repair_by_retry_and_by_deletion(sides: Sides) -> 
     with running(shared_contacts(crm, accounting, fields={"phone": kinder})) as run:
         assert run.retry() == 1
         run.sync()
-        assert run.quarantine() == []
         assert customers(accounting)[1] == ("New", "12", "cyd@x.org")
-        assert_settled(run)
+        assert run.quarantine() == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -357,7 +355,7 @@ def test_a_system_that_is_down_holds_up_nobody(tmp_path: Path) -> None:
                 assert [row[0] for row in contacts(side)] == ["Anna", "Bob"]
             assert list(run.pending()) == ["accounting", "support"]
             assert run.quarantine() == []
-            assert run.sync(dry_run=True).waiting.keys() == {"crm"}
+            assert [*run.sync(dry_run=True).waiting] == ["crm"]
             edit_contact(accounting, "bob@x.org", phone=PHONE)
             edit_contact(support, "bob@x.org", phone=OTHER_PHONE)
             run.sync()
