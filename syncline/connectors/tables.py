@@ -221,7 +221,7 @@ def _is_rowid(connection: sa.Connection, name: str) -> bool:
     declared = connection.execute(
         sa.text(
             "SELECT upper(k.type), upper(t.sql) FROM pragma_table_info(:name) k"
-            " JOIN sqlite_master t ON lower(t.name) = lower(:name) AND t.type = 'table' WHERE k.pk = 1"
+            " JOIN sqlite_master t ON t.name = :name AND t.type = 'table' WHERE k.pk = 1"
         ),
         {"name": name},
     ).one_or_none()

@@ -30,7 +30,6 @@ def test_sqlite_numbers_rows_by_their_rowid_only(declared: str, numbered: bool) 
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE TABLE Notes ({declared}")
         assert reflect(connection, "Notes").autokey is numbered
-        assert reflect(connection, "notes").autokey is numbered
     engine.dispose()
 
 
