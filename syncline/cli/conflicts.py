@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from syncline.connectors.pipeline import TwoWay
+from syncline.connectors.pipeline import OneWay, TwoWay
 from syncline.connectors.report import MergedField
 from syncline.connectors.run import PipelineRun
 from syncline.engine.errors import RecordNotFound, UsageError
@@ -86,6 +86,8 @@ def _resolve(
             hint="Give more of the record's name.",
         )
     if not meant:
+        if isinstance(run.pipeline, OneWay):
+            run.resolve(rid, field, take=take)  # which says that there are none
         raise RecordNotFound(
             f"There is no conflict of {field!r} in a record {rid!r}.",
             hint="syncline conflicts FILE lists them.",

@@ -67,6 +67,9 @@ def _print(file: Path, found: Verification) -> None:
             console.print(f"{counted(number, 'change')} of {name} {waits}: syncline sync {file}")
     if found.count:
         console.print(f"Not equal: {counted(found.count, 'difference')}.", style="bold red")
+        if not any(found.waiting.values()):
+            name = found.differences[0].name
+            console.print(f"To compare and write anew: syncline resync {file} {name}")
     elif found.equal:
         console.print("Equal.", style="bold green")
     else:
