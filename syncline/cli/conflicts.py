@@ -12,7 +12,7 @@ from syncline.connectors.run import PipelineRun
 from syncline.engine.errors import RecordNotFound, UsageError
 
 from .pipeline_command import AsJson, PipelineFile, opened, output, print_json, waiting_for
-from .plain import clock, counted, instant, shown
+from .plain import counted, shown, written
 from .status import has_begun
 from .sync import conflict_as_json
 
@@ -116,7 +116,7 @@ def _print(file: str, found: list[MergedField]) -> None:
         in_use = _in_use(each)
         for name, value in each.values.items():
             mark = "*" if name in in_use else " "
-            console.print(f"  {mark} {name}: {shown(value)}   ({clock(instant(each.at[name]))})")
+            console.print(f"  {mark} {name}: {shown(value)}   ({written(each.at[name])})")
     example = found[0]
     system = next(iter(example.values))
     console.print(f"{counted(len(found), 'conflict')}; * is the value in use. To decide one:")

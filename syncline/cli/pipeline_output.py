@@ -12,7 +12,7 @@ from syncline.connectors.pipeline import OneWay, TwoWay
 from syncline.connectors.quarantine import Quarantined
 from syncline.connectors.report import Flow, MergedField, MergedRecord, PassReport, RefusedRow
 
-from .plain import clock, counted, instant, plain, plural, shown
+from .plain import counted, plain, plural, shown, written
 
 EXAMPLES = 5
 """Conflicts, merges and refused rows that are shown of each."""
@@ -164,7 +164,7 @@ def describe_merge(merged: MergedRecord) -> str:
 def describe_conflict(conflict: MergedField) -> str:
     """``Li Wei / email: crm li@a.com 14:01:30, accounting li@b.com 14:03:02 -> newest``."""
     values = ", ".join(
-        f"{name} {shown(value)} {clock(instant(conflict.at[name]))}"
+        f"{name} {shown(value)} {written(conflict.at[name])}"
         for name, value in conflict.values.items()
     )
     outcome = "undecided" if conflict.policy == "surface" else conflict.policy

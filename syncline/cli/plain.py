@@ -55,6 +55,11 @@ def clock(at: datetime, now: Milliseconds = wall_clock) -> str:
     return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
 
 
+def written(milliseconds: int) -> str:
+    """When a value was written; 0 is for those that were there when the pipeline began."""
+    return clock(instant(milliseconds)) if milliseconds else "at the beginning"
+
+
 def instant(milliseconds: int) -> datetime:
     """The moment this long after 1970 began."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

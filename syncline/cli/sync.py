@@ -91,5 +91,5 @@ def report_as_json(report: PassReport) -> dict[str, Any]:
 def conflict_as_json(conflict: MergedField) -> dict[str, Any]:
     return {
         **conflict._asdict(),
-        "at": {name: instant(at) for name, at in conflict.at.items()},
+        "at": {name: instant(at) if at else None for name, at in conflict.at.items()},
     }
