@@ -53,6 +53,8 @@ class System:
         # mariadb is a dialect of its own by name; everything here is the same for both.
         if self.dialect == "mariadb":
             self.dialect = "mysql"
+        self._keeps = False
+        self._kept: sa.Connection | None = None
 
     def _engine(self, url: sa.URL) -> sa.Engine:
         match url.get_backend_name():
@@ -78,23 +80,53 @@ class System:
                 return engine
 
     @contextmanager
+    def kept(self) -> Generator[None]:
+        """Transactions inside use one connection to SQLite, one after the other. Not for longer
+        than a sync: a file that is open must not be replaced. (Servers have a pool.)"""
+        self._keeps = self.dialect == "sqlite"
+        try:
+            yield
+        finally:
+            self._keeps = False
+            if self._kept is not None:
+                self._kept.close()
+                self._kept = None
+
+    @contextmanager
+    def _connected(self) -> Generator[sa.Connection]:
+        if self._keeps and self._kept is None:
+            self._kept = self.engine.connect()
+        if self._kept is None or self._kept.in_transaction():
+            with self.engine.connect() as connection:
+                yield connection
+        else:
+            try:
+                yield self._kept
+            finally:
+                self._kept.rollback()
+
+    @contextmanager
     def writing(self) -> Generator[sa.Connection]:
         """A transaction that may write. Its changes are marked as Syncline's own, so that triggers
         tell them from the user's. Raises SystemUnavailable, ConnectorError."""
-        with self.translated(), self.engine.begin() as connection:
-            match self.dialect:
-                case "postgresql":
-                    connection.exec_driver_sql("SELECT set_config('syncline.origin', 'own', true)")
-                case "mysql":
-                    connection.exec_driver_sql("SET @syncline_origin = 'own'")
-                case _:
-                    pass  # SQLite has no session variables, and one writer at a time
-            yield connection
+        with self.translated(), self._connected() as connection:
+            connection.execution_options(syncline_reading=False)
+            with connection.begin():
+                match self.dialect:
+                    case "postgresql":
+                        connection.exec_driver_sql(
+                            "SELECT set_config('syncline.origin', 'own', true)"
+                        )
+                    case "mysql":
+                        connection.exec_driver_sql("SET @syncline_origin = 'own'")
+                    case _:
+                        pass  # SQLite has no session variables, and one writer at a time
+                yield connection
 
     @contextmanager
     def reading(self) -> Generator[sa.Connection]:
         """A transaction that only reads. Raises as ``writing`` does."""
-        with self.translated(), self.engine.connect() as connection:
+        with self.translated(), self._connected() as connection:
             yield connection.execution_options(syncline_reading=True)
 
     @contextmanager

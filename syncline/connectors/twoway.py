@@ -43,7 +43,10 @@ class TwoWayRun(TwoWayReview):
         left out, and named in the report. Raises PipelineStopped, SystemRefused."""
         report = PassReport(self.pipeline.name, dry_run=dry_run)
         if not dry_run:
-            self._sync(report, allow_deletes, progress, changed)
+            with ExitStack() as stack:
+                for system in self.systems.values():
+                    stack.enter_context(system.kept())
+                self._sync(report, allow_deletes, progress, changed)
             return report
         given = {} if self._relay is None else self._relay.given
         with ExitStack() as stack:
