@@ -52,7 +52,7 @@ def _verify_store(store: str, *, json: bool) -> None:
             {"where": where, "message": problem.message}
             for where, problem in zip(places, problems, strict=True)
         ]
-        print_json({"equal": not found, "problems": found})
+        print_json({"ok": not found, "problems": found})
     else:
         console = Console(highlight=False)
         for where, problem in zip(places, problems, strict=True):

@@ -94,3 +94,8 @@ async def test_verify_tells_what_does_not_agree(tmp_path: Path) -> None:
     assert code == 1
     assert "local/contacts/x: " in out
     assert "1 problem. " in out
+    code, out, _ = await run("verify", str(path), "--json")
+    assert code == 1
+    found = json.loads(out)
+    assert found["ok"] is False
+    assert [problem["where"] for problem in found["problems"]] == ["local/contacts/x"]
