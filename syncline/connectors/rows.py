@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from syncline.engine.values import decode_value, encode_value
 
-from .tables import Table
+from .tables import PREFIX, Table
 from .values import NotOfKind, Unreadable, canonical, reader, writer
 
 Key: TypeAlias = tuple[Any, ...]
@@ -26,6 +26,9 @@ KEYS_AT_ONCE = 500
 """Keys in one statement: SQLite and PostgreSQL have limits on parameters."""
 MAX_KEY_LENGTH = 255
 """Characters of an encoded key, which is itself part of a key."""
+_MANY = 100
+"""Rows from which on it pays to change them by way of a passing table."""
+_NEW = f"{PREFIX}new"
 _KEY = "syncline_key_"
 """Begins the names of parameters that say which row is meant."""
 
@@ -224,12 +227,33 @@ class Rows:
             new = {name: inserting.inserted[name] for name in names}
             connection.execute(inserting.on_duplicate_key_update(new), raws)
             return
+        if self._dialect == "postgresql" and len(raws) >= _MANY:
+            self._update_from_copy(connection, names, raws)
+            return
         statement = sa.update(self._sql).values({name: sa.bindparam(name) for name in names})
         for name, column in zip(self.table.key, self._key_columns, strict=True):
             statement = statement.where(column == sa.bindparam(f"{_KEY}{name}"))
             for raw in raws:
                 raw[f"{_KEY}{name}"] = raw.pop(name)
         connection.execute(statement, raws)
+
+    def _update_from_copy(
+        self, connection: sa.Connection, names: Sequence[str], raws: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Change rows by way of a passing table, which PostgreSQL fills and reads at once."""
+        quote = connection.dialect.identifier_preparer.quote
+        columns = ", ".join(map(quote, raws[0]))
+        making = (
+            f"CREATE TEMPORARY TABLE {_NEW} AS "  # noqa: S608 (names are quoted)
+            f"SELECT {columns} FROM {quote(self.table.name)} WITH NO DATA"
+        )
+        connection.execute(sa.text(making.replace(":", "\\:")))
+        copy_in(connection, _NEW, raws)
+        new = sa.table(_NEW, *(sa.column(name) for name in raws[0]))
+        changing = sa.update(self._sql).values({name: new.c[name] for name in names})
+        same = (self._sql.c[name] == new.c[name] for name in self.table.key)
+        connection.execute(changing.where(*same))
+        connection.execute(sa.text(f"DROP TABLE {_NEW}"))
 
     def _raws(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [self.raw_row(row) for row in rows]

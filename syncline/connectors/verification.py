@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from syncline.engine.values import encode_value
+import orjson
 
 MAX_DIFFERENCES = 1_000
 """Differences that are named; the number is of all."""
@@ -70,7 +71,11 @@ def range_of(name: str) -> int:
     return crc32(name.encode()) % RANGES
 
 
-def digest_of(name: str, values: list[Any]) -> bytes:
-    """16 bytes that stand for the row ``name`` with these values."""
-    encoded = encode_value([name, *values], where=name)
-    return hashlib.sha256(encoded).digest()[:16]
+def digest_of(name: str, values: Sequence[Any]) -> bytes:
+    """16 bytes that stand for the row ``name`` with these canonical values."""
+    # Equal canonical values are written alike by repr, but for the order of JSON's keys.
+    written = [
+        orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if type(value) in (dict, list) else value
+        for value in values
+    ]
+    return hashlib.sha256(repr((name, written)).encode()).digest()[:16]
