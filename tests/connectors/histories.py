@@ -41,12 +41,15 @@ class History:
         self.superseded: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self.deleted: set[str] = set()
         self._crash_at: int | None = None
+        self._engines: list[sa.Engine] = []
         self.run = self._start()
 
     def _start(self) -> TwoWayRun:
         run = TwoWayRun(self._pipeline, rng=self._rng)
         for system in run.systems.values():
-            event.listen(system.engine, "before_cursor_execute", self._on_statement)
+            if not event.contains(system.engine, "before_cursor_execute", self._on_statement):
+                event.listen(system.engine, "before_cursor_execute", self._on_statement)
+                self._engines.append(system.engine)
         return run
 
     def _on_statement(self, *_: Any) -> None:
@@ -151,6 +154,8 @@ class History:
 
     def close(self) -> None:
         self.run.close()
+        for engine in self._engines:
+            event.remove(engine, "before_cursor_execute", self._on_statement)
 
 
 Step = Callable[[History], None]

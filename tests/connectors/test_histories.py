@@ -11,10 +11,12 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from syncline.connectors import system
 from syncline.connectors.mapping import TableMapping
 from syncline.connectors.state import Note, State
 from syncline.connectors.system_replica import SystemReplica
@@ -34,17 +36,14 @@ class Machine(RuleBasedStateMachine):
     """The users of both databases, and the pipeline between them."""
 
     kinds: tuple[str, str] = ("sqlite", "sqlite")
+    folder: Path
 
     def __init__(self) -> None:
         super().__init__()
         self._stack = ExitStack()
-        # In memory where that is possible: what is tried is the death of the process, not of the
-        # machine, and a disk would only make it slow.
-        memory = Path("/dev/shm")  # noqa: S108
-        folder = self._stack.enter_context(
-            tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
-        )
-        crm, accounting = self._stack.enter_context(two_sides(*self.kinds, Path(folder)))
+        for file in self.folder.iterdir():
+            file.unlink()
+        crm, accounting = self._stack.enter_context(two_sides(*self.kinds, self.folder))
         self.history = History(crm, accounting)
         self._stack.callback(self.history.close)
 
@@ -69,17 +68,39 @@ class Machine(RuleBasedStateMachine):
             self.history.check()
 
 
+@contextmanager
+def engines_kept() -> Generator[None]:
+    """The same engine for a file in all examples: each new one compiles all statements anew, which
+    takes a third of the time."""
+    engines: dict[str, sa.Engine] = {}
+    make = system._sqlite_engine  # pyright: ignore[reportPrivateUsage]
+
+    def kept(url: sa.URL, label: str) -> sa.Engine:
+        if str(url) not in engines:
+            engines[str(url)] = make(url, label)
+        return engines[str(url)]
+
+    with patch.object(system, "_sqlite_engine", kept):
+        yield
+
+
 def run(machine: type[Machine], examples: int, **given: Any) -> None:
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=12,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],
-            **given,
-        ),
-    )
+    # In memory where that is possible: what is tried is the death of the process, not of the
+    # machine, and a disk would only make it slow.
+    memory = Path("/dev/shm")  # noqa: S108
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        machine.folder = Path(folder)
+        with engines_kept():
+            run_state_machine_as_test(
+                machine,
+                settings=settings(
+                    max_examples=examples,
+                    stateful_step_count=12,
+                    deadline=None,
+                    suppress_health_check=[HealthCheck.too_slow],
+                    **given,
+                ),
+            )
 
 
 @pytest.mark.parametrize("part", range(PARTS))
