@@ -200,7 +200,8 @@ class OneWayReview(OneWaySystems):
         if not self._exists[plan.name]:
             return
         rows = plan.target_rows
-        left_out = {plan.target_key(key) for key in held}
+        targets = {key: target for key in held if (target := plan.target_key(key)) is not None}
+        left_out = {target for key, target in targets.items() if plan.source_key(target) == key}
         with self._destination() as state:
             for page in pages(rows, state.connection, ROWS_AT_ONCE):
                 for row in page:

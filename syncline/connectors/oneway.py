@@ -105,7 +105,8 @@ class OneWayRun(OneWayReview):
                 self._copy(plan, current)
         elif isinstance(cursor := self.pipeline.capture, Cursor):
             for plan in self._plans:
-                self._read_on(plan, cursor, current)
+                if plan not in copied:
+                    self._read_on(plan, cursor, current)
         if not current.report.dry_run:
             self._try_again(current)
 
