@@ -9,9 +9,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+import typer
 
 from syncline import Relay, Replica
+from syncline.cli import app
+from syncline.connectors import load_pipeline, open_run
 from tests.cli.processes import PATIENCE
+from tests.connectors.two_sides import two_sides
+from tests.connectors.two_way_cases import customers, enter_contact, enter_customer
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "ws://127.0.0.1:8765"
@@ -75,6 +80,23 @@ async def test_the_readme_runs(tmp_path: Path) -> None:
     assert await output_of(second, tmp_path) == "Welcome back! 1 batch waits for a relay\n"
 
 
+def test_the_pipeline_of_the_readme(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    file = tmp_path / "contacts.toml"
+    file.write_text(text)
+    with two_sides("sqlite", "sqlite", tmp_path) as (crm, accounting):
+        enter_contact(crm, "ada@example.com", "Ada", "Lovelace", "+44 20 7946 0958")
+        enter_customer(accounting, "grace@example.com", "Grace Hopper", "no")
+        environ = {f"{side.name.upper()}_URL": side.spec.url for side in (crm, accounting)}
+        run = open_run(load_pipeline(file, environ))
+        assert run.check() == []
+        run.sync()
+        assert [entry.original for entry in run.quarantine()] == ["no"]
+        assert customers(accounting)[0] == ("Ada Lovelace", "+442079460958", "ada@example.com")
+        assert run.verify().equal
+        run.close()
+
+
 async def test_contacts_offline_then_online_in_two_processes(tmp_path: Path) -> None:
     code = (ROOT / "examples" / "contacts.py").read_text()
     assert code.count(ADDRESS) == 1
@@ -122,3 +144,8 @@ def test_every_command_of_the_readme_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"make ([a-z]+)", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_command_of_syncline_is_in_the_readme() -> None:
+    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert set(re.findall(r"^syncline ([a-z-]+)", README, re.MULTILINE)) == commands
