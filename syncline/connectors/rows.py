@@ -249,7 +249,8 @@ class Rows:
         )
         connection.execute(sa.text(making.replace(":", "\\:")))
         copy_in(connection, _NEW, raws)
-        new = sa.table(_NEW, *(sa.column(name) for name in raws[0]))
+        fields: list[sa.ColumnClause[Any]] = [sa.column(name) for name in raws[0]]
+        new = sa.table(_NEW, *fields)
         changing = sa.update(self._sql).values({name: new.c[name] for name in names})
         same = (self._sql.c[name] == new.c[name] for name in self.table.key)
         connection.execute(changing.where(*same))
