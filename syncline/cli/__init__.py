@@ -16,6 +16,7 @@ from .check import check
 from .compact import compact
 from .conflicts import conflicts
 from .demo import demo
+from .duplicates import duplicates
 from .exit_codes import exit_code_of
 from .init import init
 from .inspect import inspect
@@ -46,7 +47,7 @@ app.command()(rebuild_document)
 app.command()(compact)
 app.command()(backup)
 app.command()(restore)
-for each in (init, check, sync, run, status, conflicts, quarantine, resync):
+for each in (init, check, sync, run, status, conflicts, quarantine, duplicates, resync):
     app.command(rich_help_panel="Databases in sync, by a pipeline file")(each)
 
 
