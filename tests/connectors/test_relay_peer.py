@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 
-from syncline import Relay
+from syncline import Record, Relay, Replica
 from syncline.connectors.pipeline import MappedField, RelaySpec, TwoWay
 from syncline.connectors.report import PassReport
 from syncline.connectors.twoway import TwoWayRun
@@ -253,3 +253,36 @@ async def test_a_process_that_goes_on_takes_what_comes(
             assert len(customers(accounting)) == number + 1
             assert run.pending() == {"accounting": 0, "relay": 0}
         await asyncio.to_thread(run.close)
+
+
+class Contact(Record, collection="contact"):
+    name: str
+    phone: str | None = None
+    email: str | None = None
+
+
+async def test_an_app_has_the_same_records(sides: tuple[Side, Side], tmp_path: Path) -> None:
+    """What is a row in the CRM is a record in an app that knows nothing of pipelines."""
+    crm, accounting = sides
+    add_jane(crm)
+    async with relay_at(tmp_path) as relay:
+        machine = Machine(shared_contacts(crm, accounting), "crm", relay.url)
+        await machine.sync()
+        async with Replica.open(
+            tmp_path / "app.db", models=[Contact], relay=f"{relay.url}/contacts"
+        ) as app:
+            await app.synced()
+            (jane,) = app.collection(Contact)
+            assert (jane.name, jane.phone) == ("Jane Doe", "+16502530000")
+            jane.name = "Joan Doe"
+            app.collection(Contact).create(name="Li Wei", email="li@x.org")
+            await app.synced()
+            await machine.sync()
+            assert contacts(crm) == [
+                ("Joan Doe", "+16502530000", "jane@x.org"),
+                ("Li Wei", None, "li@x.org"),
+            ]
+            crm.execute("DELETE FROM contacts WHERE email = 'li@x.org'")
+            await machine.sync()
+            await app.synced()
+            assert [each.name for each in app.collection(Contact)] == ["Joan Doe"]
