@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
-
-import orjson
 
 from syncline.engine.errors import SystemRefused, SystemUnavailable, UsageError
 
@@ -24,8 +21,6 @@ from .values import Unreadable
 from .verification import Difference, RangeSums, Verification, digest_of, range_of
 
 ROWS_AT_ONCE = 2_000
-_LONG = 1_000
-"""Values of more characters or bytes are compared by their hash."""
 
 
 class OneWayReview(OneWaySystems):
@@ -193,8 +188,7 @@ class OneWayReview(OneWaySystems):
                         continue
                     planned = plan.read(row)
                     if not planned.held:
-                        values = list(map(_short, expected(plan, planned)))
-                        yield encode_key(planned.key), key, values
+                        yield encode_key(planned.key), key, expected(plan, planned)
 
     def _theirs(self, plan: TablePlan, held: set[Key]) -> Iterator[tuple[str, Key, list[Any]]]:
         if not self._exists[plan.name]:
@@ -207,7 +201,7 @@ class OneWayReview(OneWaySystems):
                 for row in page:
                     key = rows.key_of(row)
                     if is_key(key) and key not in left_out and row.get(DELETED_AT) is None:
-                        yield encode_key(key), key, list(map(_short, _shown(plan, row)))
+                        yield encode_key(key), key, _shown(plan, row)
 
     def _differing(self, plan: TablePlan, key: Key, other: Key) -> Difference:
         with self._source() as source:
@@ -229,16 +223,6 @@ class OneWayReview(OneWaySystems):
             }
         keys = {SOURCE: show_key(key), DESTINATION: show_key(other)}
         return Difference(plan.name, keys, "", fields)
-
-
-def _short(value: Any) -> Any:
-    """``value``, or what stands for one that is large."""
-    if isinstance(value, list | dict):
-        value = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    if isinstance(value, str | bytes) and len(value) > _LONG:
-        data = value.encode() if isinstance(value, str) else value
-        return [type(value).__name__, hashlib.sha256(data).digest()]
-    return value
 
 
 def _shown(plan: TablePlan, row: dict[str, Any]) -> list[Any]:

@@ -229,9 +229,6 @@ def test_too_many_deletions_stop(keys: str, tmp_path: Path) -> None:
         shop.settled()
 
 
-# Histories
-
-
 @pytest.mark.parametrize("destination", ["sqlite", "postgresql", "mariadb"])
 @pytest.mark.parametrize("on_delete", ["apply", "mark"])
 def test_a_history_has_every_old_version_once(
@@ -259,9 +256,6 @@ def test_a_history_has_every_old_version_once(
         shop.sync()
         old = shop.rows("items_history", "_syncline_version", "id, fresh")
         assert sorted(map(str, old[5:])) == ["(1, None)", "(2, 7)", "(2, None)", "(3, None)"]
-
-
-# Rules
 
 
 def _people(*rows_: tuple[int, str | None, int | None]) -> list[str]:
