@@ -203,7 +203,8 @@ class TablePlan:
             return
         if type(clean) is not type(value) or clean != value:
             planned.values[to] = clean
-            planned.cleaned.append(to)
+            typed = [rule.name for rule in cleaner.rules if rule.stage == "type"]
+            planned.cleaned.append((typed or ["text"])[0])
 
     def _refuse(self, planned: PlannedRow, name: str, refusal: Refusal) -> None:
         planned.refusals.append(refusal)

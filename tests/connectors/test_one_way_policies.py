@@ -292,7 +292,7 @@ def test_a_value_that_a_rule_refuses(
     setup = _people((1, GOOD, 1), (2, "n/a", 2))
     with pair(LOCAL, tmp_path, _phones(policy), *setup) as shop:
         report = shop.sync()
-        assert report.cleaned == {"phone": 1}
+        assert report.cleaned == {"E164": 1}
         assert (report.refused_count, report.refused[0].key) == (1, "2")
         found = {row[0]: row[1:] for row in shop.rows("people")}
         assert found == {1: (E164, 1)} | ({2: new} if new else {})
