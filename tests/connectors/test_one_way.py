@@ -253,7 +253,7 @@ def test_a_dry_run_says_what_the_sync_then_does_and_writes_nothing(
             "UPDATE items SET name = 'changed' WHERE id < 5",
             "DELETE FROM items WHERE id > 18",
             "INSERT INTO other VALUES (1, 'x')",
-            "ALTER TABLE items ADD COLUMN fresh INTEGER DEFAULT 7",
+            "ALTER TABLE items ADD COLUMN fresh INTEGER DEFAULT 7; UPDATE items SET fresh = 8",
             "TRUNCATE other",
         ):
             shop.source.execute(change)

@@ -117,6 +117,9 @@ def test_a_batch_that_went_before_a_crash_is_not_counted_twice(tmp_path: Path) -
         assert report.changed == 0
         assert report.looked_at == 14  # only a restored database lets all rows be compared
         shop.settled()
+        for name in ("x", "y"):
+            shop.source.execute("UPDATE items SET name = :name WHERE id = 20", name=name)
+            assert shop.sync().looked_at == 1
 
 
 def test_a_copy_whose_rules_change_begins_anew(
@@ -174,11 +177,13 @@ def test_killed_processes_lose_and_double_nothing(kind: str, tmp_path: Path) -> 
                 process.stdin.flush()
                 syncing = int(process.stdout.readline())
                 end = time.monotonic() + rng.uniform(0.05, 0.5)
-                while time.monotonic() < end:
-                    written.append(f"name {len(written)}")
-                    _write_some(shop, written[-1], rng)
-                    time.sleep(0.01)
-                os.kill(syncing, signal.SIGKILL)
+                try:
+                    while time.monotonic() < end:
+                        written.append(f"name {len(written)}")
+                        _write_some(shop, written[-1], rng)
+                        time.sleep(0.01)
+                finally:
+                    os.kill(syncing, signal.SIGKILL)
         shop.sync(allow_deletes=True)
         shop.settled()
         assert shop.held() == {}
