@@ -31,7 +31,7 @@ async def watch(
                 ...
 
     Closing the generator stops the pipeline between two transactions. A change that is committed
-    while the process dies is not given again; ``[notify]`` in the file is for what must not be
+    while the process dies is not given again; ``[[notify]]`` in the file is for what must not be
     missed. Systems that are down are waited for; that is logged. Raises InvalidPipeline,
     SystemRefused.
     """
