@@ -16,7 +16,7 @@ from syncline.engine.errors import PipelineStopped, SystemRefused
 from .pipeline import Cursor, OneWay, TableSpec
 from .report import Finding
 from .state import State
-from .table_history import MARIADB_OPTIONS, history_of
+from .table_history import history_of
 from .table_plan import DELETED_AT, TablePlan, WithColumns, shaped, with_mark
 from .tables import Column, Table, in_order, names_of, reflect, sql_type, table_for, without
 
@@ -195,7 +195,6 @@ class TargetSchema:
 
     def _make(self, table: Table) -> None:
         made = table_for(table, table.name, list(table.columns.values()), self._dialect)
-        made.dialect_kwargs.update(MARIADB_OPTIONS)
         self._connection.execute(CreateTable(made))
 
     def _add(self, table: str, column: Column) -> None:

@@ -84,7 +84,7 @@ class Rows:
         self.table = table
         self._dialect = dialect
         self._sql = table.sql
-        self._readers = [(name, reader(each.kind)) for name, each in table.columns.items()]
+        self._readers = [(name, reader(each.kind, dialect)) for name, each in table.columns.items()]
         self._writers = {
             name: writer(each.kind, dialect, zoned=each.zoned)
             for name, each in table.columns.items()

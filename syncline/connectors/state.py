@@ -14,7 +14,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.schema import CreateTable
 
 from .rows import KEYS_AT_ONCE, Key, Rows, batches, decode_key
-from .tables import PREFIX
+from .tables import MARIADB_OPTIONS, PREFIX
 from .triggers import DIRTY, key_expression
 
 _PIPELINE = 40
@@ -36,9 +36,7 @@ def _counter() -> sa.types.TypeEngine[int]:
 
 _METADATA = sa.MetaData()
 _TABLE_OPTIONS: Mapping[str, Any] = {
-    "mysql_engine": "InnoDB",
-    "mysql_default_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
+    **MARIADB_OPTIONS,
     "sqlite_autoincrement": True,  # numbers of notes are not used again
 }
 

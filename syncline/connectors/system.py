@@ -224,6 +224,7 @@ def _sqlite_engine(url: sa.URL, label: str) -> sa.Engine:
         connection.isolation_level = None  # no transaction but those begun below
         connection.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.text_factory = _text_or_bytes
 
     def begin(connection: sa.Connection) -> None:
         reading = connection.get_execution_options().get("syncline_reading")
@@ -234,7 +235,40 @@ def _sqlite_engine(url: sa.URL, label: str) -> sa.Engine:
     return engine
 
 
+def _text_or_bytes(value: bytes) -> str | bytes:
+    """SQLite keeps what it is given as text: a value that is none must not stop others."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _loader_of_all(adapters: Any, oid: int) -> Any:
+    """A loader that gives what Python has no value for, such as ``infinity``, as text."""
+    from psycopg import DataError
+    from psycopg.adapt import Loader
+    from psycopg.pq import Format
+
+    strict = adapters.get_loader(oid, Format.TEXT)
+
+    class LoaderOfAll(Loader):
+        def __init__(self, oid: int, context: Any = None) -> None:
+            super().__init__(oid, context)
+            self._load = strict(oid, context).load
+
+        def load(self, data: Any) -> Any:
+            try:
+                return self._load(data)
+            except DataError:
+                return bytes(data).decode()
+
+    return LoaderOfAll
+
+
 def _prepare_postgresql(connection: Any, _: object) -> None:
+    for name in ("date", "timestamp", "timestamptz"):
+        oid = connection.adapters.types[name].oid
+        connection.adapters.register_loader(oid, _loader_of_all(connection.adapters, oid))
     with connection.cursor() as cursor:
         cursor.execute(f"SET TIME ZONE 'UTC'; SET lock_timeout = '{LOCK_SECONDS}s'")
     connection.commit()

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
 from .rows import Key, batches
 from .table_plan import TablePlan
-from .tables import PREFIX, Column, Table, sql_type
+from .tables import MARIADB_OPTIONS, PREFIX, Column, Table, sql_type
 
 UNTIL = f"{PREFIX}until"
 """The column that says when a version was replaced."""
 VERSION = f"{PREFIX}version"
 """The key of the table of versions."""
-
-MARIADB_OPTIONS: Mapping[str, Any] = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")  # SQLAlchemy takes those of the URL's name only
-    for option, value in (
-        ("engine", "InnoDB"),
-        ("default_charset", "utf8mb4"),
-        ("collate", "utf8mb4_bin"),  # keys that differ in case only are two
-    )
-}
 
 
 class TableHistory:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeAlias, cast
 
-import orjson
 import sqlalchemy as sa
 
 from syncline.cleaning import FieldCleaner
@@ -156,10 +155,7 @@ class TablePlan:
         for name in self._converted:
             value = values[self.columns[name]]
             try:
-                if self.source.columns[name].kind == "json" and self._kinds[name] == "text":
-                    values[self.columns[name]] = _json_text(value)
-                else:
-                    values[self.columns[name]] = canonical(value, self._kinds[name])
+                values[self.columns[name]] = canonical(value, self._kinds[name])
             except NotOfKind as error:
                 message = f"{value!r:.60} {error}."
                 hint = f"The destination's column is of the type {self._kinds[name]}."
@@ -337,13 +333,6 @@ def _fits_sqlite(value: Decimal) -> str | None:
     if whole or Decimal(repr(float(value))) == value:
         return None
     return "has more digits than SQLite keeps"
-
-
-def _json_text(value: Any) -> str | None:
-    """Any JSON value as text; a text gets quotes, too."""
-    if value is None:
-        return None
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _described(value: Any) -> str:

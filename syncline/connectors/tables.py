@@ -21,6 +21,15 @@ from .values import Kind
 
 PREFIX = "_syncline_"
 """How the names of all tables, triggers and functions that Syncline makes begin."""
+MARIADB_OPTIONS: Mapping[str, Any] = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")  # SQLAlchemy takes those of the URL's name only
+    for option, value in (
+        ("engine", "InnoDB"),
+        ("default_charset", "utf8mb4"),
+        ("collate", "utf8mb4_bin"),  # keys that differ in case only are two
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +262,7 @@ def table_for(source: Table, name: str, columns: Sequence[Column], target: str) 
         name,
         sa.MetaData(),
         *made,
-        mysql_default_charset="utf8mb4",
-        mysql_collate="utf8mb4_bin",  # keys that differ in case only are two
-        mysql_engine="InnoDB",
+        **MARIADB_OPTIONS,
     )
 
 

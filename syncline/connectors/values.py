@@ -48,11 +48,12 @@ def canonical(value: Any, kind: Kind) -> Any:
         raise NotOfKind(f"is not a value of the type {kind}") from None
 
 
-def reader(kind: Kind) -> Convert:
-    """What turns a driver's value of a column of ``kind`` into its canonical form, or into
-    Unreadable."""
+def reader(kind: Kind, dialect: str = "") -> Convert:
+    """What turns the value that the driver of ``dialect`` has of a column of ``kind`` into its
+    canonical form, or into Unreadable."""
     exact = _EXACT.get(kind)
-    convert = _CONVERT[kind]
+    # psycopg has parsed JSON already.
+    convert = _parsed_json if kind == "json" and dialect == "postgresql" else _CONVERT[kind]
 
     def read(value: Any) -> Any:
         if value is None or type(value) is exact:
@@ -168,11 +169,17 @@ def _bytes(value: Any) -> bytes:
 
 
 def _json(value: Any) -> Any:
-    """JSON's own values; a text that is JSON is what it says."""
+    """What JSON has; a text is JSON that is to be parsed. A string alone stays JSON, in its quotes:
+    otherwise the string "5" would be taken for a number when it is looked at again."""
     if isinstance(value, str | bytes):
-        return orjson.loads(value)
+        parsed = orjson.loads(value)
+        return orjson.dumps(parsed).decode() if isinstance(parsed, str) else parsed
     # What a driver has parsed: through text once, so that nothing but JSON's types is left.
     return orjson.loads(orjson.dumps(value))
+
+
+def _parsed_json(value: Any) -> Any:
+    return _json(orjson.dumps(value))
 
 
 def _uuid(value: Any) -> UUID:
@@ -229,7 +236,7 @@ def _sqlite_instant(value: datetime) -> str:
 
 
 def _json_text(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _naive(value: datetime) -> datetime:

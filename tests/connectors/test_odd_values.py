@@ -1,0 +1,97 @@
+"""Values that a database holds and Python, or another database, has no place for: their row waits,
+and all others go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from syncline.connectors.values import canonical, reader, writer
+
+from .one_way_cases import KINDS, pair
+from .two_sides import shared_contacts, two_sides
+from .two_way_cases import running
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_text_that_is_none_does_not_stop_others(kind: str, tmp_path: Path) -> None:
+    with pair(
+        ("sqlite", kind),
+        tmp_path,
+        "",
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT)",
+        "INSERT INTO notes VALUES (1, 'fine'), (2, CAST(x'ff41' AS TEXT)), (3, 'also')",
+    ) as it:
+        it.sync()
+        assert it.rows("notes") == [(1, "fine"), (3, "also")]
+        assert it.held() == {"2": "type"}
+        it.source.execute("UPDATE notes SET body = 'now' WHERE id = 2")
+        it.sync()
+        assert it.held() == {}
+        it.settled()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dates_beyond_python_do_not_stop_others(kind: str, tmp_path: Path) -> None:
+    with pair(
+        ("postgresql", kind),
+        tmp_path,
+        "",
+        "CREATE TABLE events (id int PRIMARY KEY, at timestamptz, plain timestamp, day date)",
+        "INSERT INTO events VALUES (1, '2026-01-01Z', '2026-01-01', '2026-01-01'),"
+        " (2, 'infinity', NULL, NULL), (3, NULL, '-infinity', NULL),"
+        " (4, NULL, NULL, '0044-03-15 BC')",
+    ) as it:
+        it.sync()
+        assert [row[0] for row in it.rows("events", columns="id")] == [1]
+        assert it.held() == {"2": "type", "3": "type", "4": "type"}
+        assert it.run.verify().equal
+
+
+JSON = ['"5"', '"plain"', '"\\"quoted\\""', '{"b": [1, "5"], "a": null}', "5", "true", '""']
+
+
+@pytest.mark.parametrize("source", KINDS)
+@pytest.mark.parametrize("target", KINDS)
+def test_a_json_string_stays_a_string(source: str, target: str, tmp_path: Path) -> None:
+    type_ = {"sqlite": "JSON", "postgresql": "jsonb", "mariadb": "JSON"}[source]
+    rows = ", ".join(f"({number}, '{text}')" for number, text in enumerate(JSON))
+    if source == "mariadb":
+        rows = rows.replace("\\", "\\\\")
+    with pair(
+        (source, target),
+        tmp_path,
+        "",
+        f"CREATE TABLE docs (id integer PRIMARY KEY, doc {type_})",
+        f"INSERT INTO docs VALUES {rows}".replace(":", "\\:"),
+    ) as it:
+        it.sync()
+        assert it.held() == {}
+        found = it.rows("docs", columns="doc" if target != "postgresql" else "doc::text")
+        read = reader("json")
+        assert [read(row[0]) for row in found] == [canonical(text, "json") for text in JSON]
+        it.settled()
+
+
+def test_canonical_json_stays_what_it_is() -> None:
+    for text in JSON:
+        value = canonical(text, "json")
+        assert canonical(value, "json") == value
+        assert type(canonical(value, "json")) is type(value)
+        for dialect in ("sqlite", "postgresql", "mysql"):
+            assert reader("json")(writer("json", dialect)(value)) == value
+
+
+def test_text_that_is_none_in_one_of_two_systems(tmp_path: Path) -> None:
+    with two_sides("sqlite", "sqlite", tmp_path) as (crm, accounting):
+        crm.execute(
+            "INSERT INTO contacts (first_name, email) VALUES"
+            " (CAST(x'ff41' AS TEXT), 'a@x.org'), ('Li', 'li@x.org')"
+        )
+        with running(shared_contacts(crm, accounting)) as run:
+            run.sync()
+            names = accounting.execute("SELECT full_name FROM customers")
+            assert [row[0] for row in names] == ["Li"]
+            (held,) = run.quarantine()
+            assert (held.field, held.rule) == ("name", "type")
