@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from syncline import Relay
 from syncline.connectors.outbox import as_json
 from syncline.connectors.pipeline_file import load_pipeline
 from syncline.connectors.report import Change
@@ -131,12 +132,14 @@ async def test_the_tour(tmp_path: Path) -> None:
         assert timeless(printed) == timeless(stated)
 
 
-def block(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", REST, re.DOTALL)
-    return str(found)
+def block(language: str, place: int = 0) -> str:
+    found: list[str] = re.findall(rf"```{language}\n(.*?)```", REST, re.DOTALL)
+    return found[place]
 
 
 def test_every_snippet_is_of_a_kind_that_is_run() -> None:
+    numbers = {"toml": 2, "json": 1, "python": 2, "sql": len(KINDS)}
+    assert {kind: REST.count(f"```{kind}\n") for kind in numbers} == numbers
     assert set(re.findall(r"```([a-z]*)\n", TOUR)) == {"console", "sh", "text", "toml", ""}
     assert set(re.findall(r"```([a-z]*)\n", REST)) == {"sql", "toml", "json", "python", ""}
 
@@ -188,6 +191,33 @@ async def test_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             portal.commit()
         out, err = await process.communicate()
     assert (process.returncode, out, err) == (0, b"lock account 7\n", b"")
+
+
+async def test_the_relay(tmp_path: Path) -> None:
+    file = tmp_path / "crm.db"
+    with closing(sqlite3.connect(file)) as crm:
+        crm.execute("CREATE TABLE contacts (id INTEGER PRIMARY KEY, email TEXT, phone TEXT)")
+        crm.execute("INSERT INTO contacts (email) VALUES ('ada@example.com')")
+        crm.commit()
+    async with Relay(tmp_path / "relay.db", port=0) as relay:
+        pipeline, program = (
+            block(kind, 1).replace("ws://127.0.0.1:8765", relay.url) for kind in ("toml", "python")
+        )
+        (tmp_path / "contacts.toml").write_text(pipeline)
+        environ = {"CRM_URL": f"sqlite:///{file}"}
+
+        def sync() -> None:
+            run = open_run(load_pipeline(tmp_path / "contacts.toml", environ))
+            assert not run.sync().waiting
+            run.close()
+
+        await asyncio.to_thread(sync)
+        process = await start(program, tmp_path)
+        out, err = await process.communicate()
+        assert (process.returncode, out, err) == (0, b"", b"")
+        await asyncio.to_thread(sync)
+    with closing(sqlite3.connect(file)) as crm:
+        assert crm.execute("SELECT phone FROM contacts").fetchall() == [("+442079460958",)]
 
 
 def _is_copied(file: Path) -> bool:
