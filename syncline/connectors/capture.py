@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from syncline.engine.errors import PipelineStopped
 
 from .mapping import MISSING, Agreed, Reading, TableMapping
+from .mass_deletes import check_deletes
 from .record_document import RecordDocument, match_key, stamp_at
 from .record_table import StoredRecord
 from .replica_pass import OpenRow, ReplicaPass
@@ -96,13 +97,7 @@ class Capture:
 
     def _check_deletes(self, number: int) -> None:
         total = self._pass.shadows.count(self._table)
-        if self._record.max_deletes.exceeded(number, total):
-            raise PipelineStopped(
-                f"{number:,} of {total:,} rows of {self._pass.system}.{self._table} are gone, more "
-                f"than max_deletes = {self._record.max_deletes} allows; nothing was written.",
-                hint="If that is meant, run syncline sync FILE --allow-deletes once; otherwise put "
-                "the rows back.",
-            )
+        check_deletes(self._record, self._pass.system, self._table, number, total)
 
     def _is_another(self, shadow: Shadow, row: Row) -> bool:
         """Whether a row of which the key went, and came again, is another record: databases give

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from syncline.engine.errors import SystemUnavailable
 
+from .mass_deletes import check_all_deletes
 from .relay_peer import RELAY, RelayPeer
 from .report import Change, MergedRecord, PassReport, Progress, no_progress
 from .system_replica import Incoming, Outcome
@@ -82,6 +83,10 @@ class TwoWayRun(TwoWayReview):
         if relay is None and len(up) < 2:
             return  # alone, a system cannot tell whether it was restored from a backup
         authors = self._remember(up, relay, dry_run=report.dry_run)
+        for name in () if allow_deletes else up:
+            with self._reading(name) as connection:
+                for mapping in self._replicas[name].mappings.values():
+                    check_all_deletes(connection, self.pipeline.name, name, mapping)
         total = sum(self._pending(name) for name in up)
         merged: dict[str, dict[str, str]] = {}
         labels: dict[str, tuple[str, str]] = {}
