@@ -3,52 +3,72 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
+from typer.main import get_command
 
 import syncline
 from syncline.engine.errors import SynclineError
 
-from .backup import backup
-from .check import check
-from .compact import compact
-from .conflicts import conflicts
-from .demo import demo
-from .duplicates import duplicates
 from .exit_codes import exit_code_of
-from .init import init
-from .inspect import inspect
-from .quarantine import quarantine
-from .rebuild import rebuild_projection
-from .rebuild_document import rebuild_document
-from .restore import restore
-from .resync import resync
-from .run import run
-from .serve import serve
-from .status import status
-from .sync import sync
-from .verify import verify
+
+_PIPELINES = "Databases in sync, by a pipeline file"
+COMMANDS = {
+    "serve": None,
+    "demo": None,
+    "inspect": None,
+    "verify": None,
+    "rebuild-projection": None,
+    "rebuild-document": None,
+    "compact": None,
+    "backup": None,
+    "restore": None,
+    "init": _PIPELINES,
+    "check": _PIPELINES,
+    "sync": _PIPELINES,
+    "run": _PIPELINES,
+    "status": _PIPELINES,
+    "conflicts": _PIPELINES,
+    "quarantine": _PIPELINES,
+    "duplicates": _PIPELINES,
+    "resync": _PIPELINES,
+}
+"""The names of all commands, each with the panel of the help that it is in. ``a-b`` is the function
+``a_b`` of the module of that name."""
+
+
+class LazyCommands(TyperGroup):
+    """Imports a command when it is asked for: half of the time that a command takes to begin would
+    go into the modules of the others."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        names: Any = dict.fromkeys(COMMANDS)
+        self.commands = names
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        single = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+        function = getattr(import_module(f".{name}", __package__), name)
+        single.command(cmd_name, rich_help_panel=COMMANDS[cmd_name])(function)
+        return get_command(single)
+
 
 app = typer.Typer(
     name="syncline",
+    cls=LazyCommands,
     help="Local-first sync: records that merge by themselves, a durable relay, SQL stores.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(serve)
-app.command()(demo)
-app.command()(inspect)
-app.command()(verify)
-app.command()(rebuild_projection)
-app.command()(rebuild_document)
-app.command()(compact)
-app.command()(backup)
-app.command()(restore)
-for each in (init, check, sync, run, status, conflicts, quarantine, duplicates, resync):
-    app.command(rich_help_panel="Databases in sync, by a pipeline file")(each)
 
 
 def _show_version(wanted: bool) -> None:
