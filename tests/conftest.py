@@ -18,3 +18,8 @@ _ROOM = 4 << 30
 if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM:
     os.environ["TMPDIR"] = str(_MEMORY)  # for the processes that tests start, too
     tempfile.tempdir = None
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more worker than cores: many tests wait, for a browser or another process."""
+    return (os.cpu_count() or 1) + 1

@@ -16,17 +16,18 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from syncline.connectors import system
 from syncline.connectors.mapping import TableMapping
 from syncline.connectors.state import Note, State
+from syncline.connectors.system import System
 from syncline.connectors.system_replica import SystemReplica
 
 from .histories import FIELDS, MAX_STATEMENTS, History
-from .two_sides import two_sides
+from .two_sides import CONTACTS, CUSTOMERS, Side, two_sides
 
 EXAMPLES = 500
 PARTS = 10
 SERVERS = 30
+STEPS = 10
 
 sides = st.sampled_from(["crm", "accounting"])
 emails = st.sampled_from(["a@x.org", "b@x.org"])
@@ -35,17 +36,15 @@ emails = st.sampled_from(["a@x.org", "b@x.org"])
 class Machine(RuleBasedStateMachine):
     """The users of both databases, and the pipeline between them."""
 
-    kinds: tuple[str, str] = ("sqlite", "sqlite")
-    folder: Path
+    both: tuple[Side, Side]
 
     def __init__(self) -> None:
         super().__init__()
-        self._stack = ExitStack()
-        for file in self.folder.iterdir():
-            file.unlink()
-        crm, accounting = self._stack.enter_context(two_sides(*self.kinds, self.folder))
-        self.history = History(crm, accounting)
-        self._stack.callback(self.history.close)
+        for side, table in zip(self.both, (CONTACTS, CUSTOMERS), strict=True):
+            for name in sa.inspect(side.engine).get_table_names():
+                side.execute(f"DROP TABLE {name}")
+            side.create(table)
+        self.history = History(*self.both)
 
     @rule(side=sides, email=emails, field=st.sampled_from(FIELDS))
     def write(self, side: str, email: str, field: str) -> None:
@@ -64,57 +63,62 @@ class Machine(RuleBasedStateMachine):
         self.history.sync_and_crash(statements)
 
     def teardown(self) -> None:
-        with self._stack:
+        try:
             self.history.check()
+        finally:
+            self.history.close()
 
 
 @contextmanager
 def engines_kept() -> Generator[None]:
-    """The same engine for a file in all examples: each new one compiles all statements anew, which
-    takes a third of the time."""
-    engines: dict[str, sa.Engine] = {}
-    make = system._sqlite_engine  # pyright: ignore[reportPrivateUsage]
+    """The same engines in all examples: each new one compiles all statements anew, which takes a
+    third of the time."""
+    engines: dict[sa.URL, sa.Engine] = {}
+    make = System._engine  # pyright: ignore[reportPrivateUsage]
 
-    def kept(url: sa.URL, label: str) -> sa.Engine:
-        if str(url) not in engines:
-            engines[str(url)] = make(url, label)
-        return engines[str(url)]
+    def kept(self: System, url: sa.URL) -> sa.Engine:
+        if url not in engines:
+            engines[url] = make(self, url)
+        return engines[url]
 
-    with patch.object(system, "_sqlite_engine", kept):
+    with patch.object(System, "_engine", kept):
         yield
 
 
-def run(machine: type[Machine], examples: int, **given: Any) -> None:
+def run(examples: int, kinds: tuple[str, str] = ("sqlite", "sqlite"), **given: Any) -> None:
+    """Try so many random histories of two databases, which are made once and emptied for each."""
     # In memory where that is possible: what is tried is the death of the process, not of the
     # machine, and a disk would only make it slow.
     memory = Path("/dev/shm")  # noqa: S108
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        machine.folder = Path(folder)
-        with engines_kept():
-            run_state_machine_as_test(
-                machine,
-                settings=settings(
-                    max_examples=examples,
-                    stateful_step_count=12,
-                    deadline=None,
-                    suppress_health_check=[HealthCheck.too_slow],
-                    **given,
-                ),
-            )
+    with (
+        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder,
+        engines_kept(),
+        two_sides(*kinds, Path(folder)) as made,
+    ):
+
+        class Both(Machine):
+            both = made
+
+        run_state_machine_as_test(
+            Both,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=STEPS,
+                deadline=None,
+                suppress_health_check=[HealthCheck.too_slow],
+                **given,
+            ),
+        )
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_two_databases_stay_in_step(part: int) -> None:
-    run(Machine, EXAMPLES // PARTS)
+    run(EXAMPLES // PARTS)
 
 
 @pytest.mark.parametrize("kinds", [("postgresql", "mariadb"), ("mariadb", "postgresql")])
 def test_servers_stay_in_step(kinds: tuple[str, str]) -> None:
-    class Servers(Machine):
-        pass
-
-    Servers.kinds = kinds
-    run(Servers, SERVERS // 2, phases=[Phase.generate])
+    run(SERVERS // 2, kinds, phases=[Phase.generate])
 
 
 @contextmanager
@@ -141,4 +145,4 @@ def applied_before_capture() -> Generator[None]:
 
 def test_without_capture_before_apply_edits_are_lost() -> None:
     with applied_before_capture(), pytest.raises(AssertionError):
-        run(Machine, 200, phases=[Phase.generate])
+        run(200, phases=[Phase.generate])
