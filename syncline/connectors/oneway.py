@@ -21,7 +21,7 @@ from .one_way_tables import COPIED
 from .pipeline import Compare, Cursor
 from .quarantine import Quarantine
 from .report import Change, Flow, PassReport, Progress, no_progress
-from .rows import Key, batches
+from .rows import KEYS_AT_ONCE, Key, batches
 from .state import Note, State, has_state
 from .table_copy import (
     HIGH,
@@ -133,7 +133,8 @@ class OneWayRun(OneWayReview):
         ]
 
     def _copy(self, plan: TablePlan, current: Pass) -> None:
-        copy = TableCopy(plan, self.pipeline.capture, self._source, current.report)
+        dialects = (self.systems[SOURCE].dialect, self.systems[DESTINATION].dialect)
+        copy = TableCopy(plan, self.pipeline.capture, self._source, current.report, dialects)
         with self._source() as source:
             total = plan.rows.count(source)
         more = True
@@ -255,11 +256,14 @@ class OneWayRun(OneWayReview):
     ) -> list[Key]:
         """Write the rows with these keys; return those of the keys that no row has."""
         gone: list[Key] = []
-        for batch in batches(keys):
+        rest, size = list(keys), KEYS_AT_ONCE
+        while rest:
+            batch, rest = rest[:size], rest[size:]
             with self._source() as source:
                 rows = plan.rows.by_keys(source, batch)
             tables[plan.name].write(read_rows(plan, rows.values(), report))
             gone += [key for key in batch if key not in rows]
+            size = page_size([*rows.values()])
         return gone
 
     def _keys_of(self, notes: Sequence[Note], plan: TablePlan) -> list[Key]:

@@ -26,6 +26,8 @@ KEYS_AT_ONCE = 500
 """Keys in one statement: SQLite and PostgreSQL have limits on parameters."""
 MAX_KEY_LENGTH = 255
 """Characters of an encoded key, which is itself part of a key."""
+_ONE_PARAMETER = 5_000
+"""The same where all of them are one parameter."""
 _MANY = 100
 """Rows from which on it pays to change them by way of a passing table."""
 _NEW = f"{PREFIX}new"
@@ -55,16 +57,21 @@ def show_key(key: Key) -> str:
     return "/".join(str(part) for part in key)
 
 
-def copy_in(connection: sa.Connection, table: str, raws: Sequence[Mapping[str, Any]]) -> None:
+def copy_in(
+    connection: sa.Connection,
+    table: str,
+    columns: Sequence[str],
+    raws: Iterable[tuple[Any, ...]],
+) -> None:
     """Insert rows with PostgreSQL's COPY, many times faster than statements are."""
     quote = connection.dialect.identifier_preparer.quote
-    statement = f"COPY {quote(table)} ({', '.join(map(quote, raws[0]))}) FROM STDIN"
+    statement = f"COPY {quote(table)} ({', '.join(map(quote, columns))}) FROM STDIN"
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor:
         try:
             with cursor.copy(statement) as copy:
                 for raw in raws:
-                    copy.write_row(tuple(raw.values()))
+                    copy.write_row(raw)
         except cast("Any", connection.dialect).loaded_dbapi.Error as error:
             lost = connection.dialect.is_disconnect(error, None, None)
             raise DBAPIError.instance(
@@ -124,11 +131,12 @@ class Rows:
         """The rows with these keys, as far as there are any. ``lock`` keeps others from changing
         them until the transaction ends."""
         found: dict[Key, Row] = {}
-        for batch in batches(sorted(keys, key=repr)):
+        one = self._dialect == "postgresql" and len(self._key_columns) == 1
+        for batch in batches(sorted(keys, key=repr), _ONE_PARAMETER if one else KEYS_AT_ONCE):
             statement = self._select.where(self._among(batch))
             if lock and self._dialect != "sqlite":
                 statement = statement.order_by(*self._key_columns).with_for_update()
-            for values in connection.execute(statement):
+            for values in connection.execute(statement).all():
                 row = self.row(values)
                 found[self.key_of(row)] = row
         return found
@@ -140,7 +148,12 @@ class Rows:
     def _among(self, keys: Sequence[Key]) -> sa.ColumnElement[bool]:
         if len(self._key_columns) == 1:
             name = self.table.key[0]
-            return self._key_columns[0].in_([self.raw(name, key[0]) for key in keys])
+            values = [self.raw(name, key[0]) for key in keys]
+            if self._dialect == "postgresql":
+                # One parameter, whatever the number of keys: it is prepared once.
+                among: sa.ColumnElement[Any] = sa.func.any(sa.bindparam(None, values))
+                return self._key_columns[0] == among
+            return self._key_columns[0].in_(values)
         raws = [
             tuple(self.raw(name, part) for name, part in zip(self.table.key, key, strict=True))
             for key in keys
@@ -156,13 +169,23 @@ class Rows:
     ) -> list[Row]:
         """At most ``limit`` rows with a key beyond ``after``, in the database's order of keys;
         with ``since`` those of which that column has this value or a greater one."""
+        return list(map(self.row, self.raw_page(connection, after, limit, since)))
+
+    def raw_page(
+        self,
+        connection: sa.Connection,
+        after: Key | None,
+        limit: int,
+        since: tuple[str, Any] | None = None,
+    ) -> Sequence[Sequence[Any]]:
+        """The same rows as the driver gives them."""
         statement = self._select.order_by(*self._key_columns).limit(limit)
         if after is not None:
             statement = statement.where(self._beyond(after))
         if since is not None:
             name, value = since
             statement = statement.where(self._sql.c[name] >= self.raw(name, value))
-        return [self.row(values) for values in connection.execute(statement)]
+        return connection.execute(statement).all()
 
     def greatest(self, connection: sa.Connection, column: str) -> Any:
         """The greatest value of a column, None without rows."""
@@ -202,10 +225,17 @@ class Rows:
         if not rows:
             return
         raws = self._raws(rows)
+        self.insert_raws(connection, tuple(raws[0]), [tuple(raw.values()) for raw in raws])
+
+    def insert_raws(
+        self, connection: sa.Connection, columns: Sequence[str], raws: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Insert rows as the driver takes them, with values for these columns."""
         if self._dialect == "postgresql":
-            copy_in(connection, self.table.name, raws)
-        else:
-            connection.execute(self._insert, raws)
+            copy_in(connection, self.table.name, columns, raws)
+            return
+        rows = [dict(zip(columns, raw, strict=True)) for raw in raws]
+        connection.execute(self._insert, rows)
 
     def update_many(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
         """Change rows that are there; each has its key, and all have the same columns. Raises
@@ -248,7 +278,7 @@ class Rows:
             f"SELECT {columns} FROM {quote(self.table.name)} WITH NO DATA"
         )
         connection.execute(sa.text(making.replace(":", "\\:")))
-        copy_in(connection, _NEW, raws)
+        copy_in(connection, _NEW, tuple(raws[0]), [tuple(raw.values()) for raw in raws])
         fields: list[sa.ColumnClause[Any]] = [sa.column(name) for name in raws[0]]
         new = sa.table(_NEW, *fields)
         changing = sa.update(self._sql).values({name: new.c[name] for name in names})

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from syncline.engine.errors import PipelineStopped, SystemRefused
 
+from .direct_rows import DirectRows
 from .one_way_tables import COPIED, COPYING
 from .pipeline import Cursor, Limit
 from .report import PassReport
@@ -43,7 +44,8 @@ class Copying(NamedTuple):
 
 class TableCopy:
     """The copy of one table, in transactions at the destination. ``capture`` is how changes are
-    found afterwards; ``source`` opens a transaction there."""
+    found afterwards; ``source`` opens a transaction there; ``dialects`` are those of the source and
+    the destination."""
 
     def __init__(
         self,
@@ -51,8 +53,10 @@ class TableCopy:
         capture: object,
         source: Callable[[], AbstractContextManager[sa.Connection]],
         report: PassReport,
+        dialects: tuple[str, str],
     ) -> None:
         self._plan = plan
+        self._direct = DirectRows(plan, dialects) if plan.direct else None
         self._capture = capture
         self._source = source
         self._report = report
@@ -66,15 +70,13 @@ class TableCopy:
         after = None if copying.after is None else decode_key(copying.after)
         size = self._size
         with self._source() as source:
-            rows = self._plan.rows.page(source, after, size)
-        self._size = page_size(rows)
-        planned = read_rows(self._plan, rows, self._report)
-        table.write(planned, fresh=copying.fresh)
-        self.done += len(rows)
-        more = len(rows) == size
-        if planned:
-            after_text = encode_key(planned[-1].source_key)
-            self._save(state, copying._replace(after=after_text))
+            raws = self._plan.rows.raw_page(source, after, size)
+        self._size = page_size(list(map(self._plan.rows.row, raws[:: len(raws) // 100 + 1])))
+        self.done += len(raws)
+        more = len(raws) == size
+        last = self._write(table, raws, fresh=copying.fresh)
+        if last is not None:
+            self._save(state, copying._replace(after=encode_key(last)))
         elif more and size < PAGE:
             self._size = PAGE
         elif more:
@@ -83,6 +85,19 @@ class TableCopy:
                 hint="Correct them, or leave the table out.",
             )
         return more
+
+    def _write(
+        self, table: TargetTable, raws: Sequence[Sequence[Any]], *, fresh: bool
+    ) -> Key | None:
+        """Write a page; return the key of the last row that has one."""
+        if fresh and raws and self._direct is not None:
+            converted = self._direct.convert(raws)
+            if converted is not None and table.insert(self._direct.columns, converted):
+                self._report.looked_at += len(raws)
+                return self._direct.last_key(raws)
+        planned = read_rows(self._plan, map(self._plan.rows.row, raws), self._report)
+        table.write(planned, fresh=fresh)
+        return planned[-1].source_key if planned else None
 
     def _resume(self, state: State, table: TargetTable, *, allow_deletes: bool) -> Copying:
         name = self._plan.name

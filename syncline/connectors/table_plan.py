@@ -81,6 +81,8 @@ class TablePlan:
         self._without_nul = dialects[1] == "postgresql" and any(
             self._kinds[name] == "text" for name in source.key
         )
+        self.direct = not (self._cleaners or self._converted or self._limits)
+        """Whether rows go as they are."""
         rules = [(name, *map(_described, each.rules)) for name, each in self._cleaners.items()]
         columns = (sorted(self.columns.items()), sorted(self._kinds.items()))
         described = repr((*columns, sorted(rules), spec.on_delete))

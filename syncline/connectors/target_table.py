@@ -101,6 +101,23 @@ class TargetTable:
                 self._change(row.source_key, "updated", changed[row.key][1])
         self._hold(refused, [row.source_key for row in planned])
 
+    def insert(self, columns: Sequence[str], raws: Sequence[tuple[Any, ...]]) -> bool:
+        """Insert new rows as the driver takes them. Returns whether the database took them all;
+        otherwise none of them is there."""
+        if self._report.dry_run:
+            return False
+        nested = self._connection.begin_nested()
+        try:
+            self._rows.insert_raws(self._connection, columns, raws)
+            nested.commit()
+        except DBAPIError as error:
+            if error.connection_invalidated or not _is_about_rows(error):
+                raise
+            nested.rollback()
+            return False
+        self._report.flow(self._plan.name, self._plan.target.name).inserted += len(raws)
+        return True
+
     def remove(self, keys: Iterable[Key]) -> None:
         """What ``on_delete`` says, for rows that the source, where they have these keys, does not
         have any more."""

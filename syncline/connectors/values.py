@@ -51,7 +51,7 @@ def canonical(value: Any, kind: Kind) -> Any:
 def reader(kind: Kind, dialect: str = "") -> Convert:
     """What turns the value that the driver of ``dialect`` has of a column of ``kind`` into its
     canonical form, or into Unreadable."""
-    exact = _EXACT.get(kind)
+    exact = EXACT.get(kind)
     # psycopg has parsed JSON already.
     convert = _parsed_json if kind == "json" and dialect == "postgresql" else _CONVERT[kind]
 
@@ -201,18 +201,23 @@ _CONVERT: Mapping[Kind, Convert] = {
     "json": _json,
     "uuid": _uuid,
 }
-_EXACT: Mapping[Kind, type] = {"text": str, "int": int, "bool": bool, "bytes": bytes, "uuid": UUID}
+EXACT: Mapping[Kind, type] = {"text": str, "int": int, "bool": bool, "bytes": bytes, "uuid": UUID}
 
 
 # The types of canonical values, where a value of the type is canonical for no other kind.
 _TYPES: Mapping[Kind, type] = {
-    **_EXACT,
+    **EXACT,
     "float": float,
     "decimal": Decimal,
     "datetime": datetime,
     "date": date,
     "time": time,
 }
+
+
+def stores(kind: Kind, dialect: str) -> bool:
+    """Whether the driver of ``dialect`` takes something else than canonical values of ``kind``."""
+    return (dialect, kind) in _STORE or ("", kind) in _STORE
 
 
 def writer(kind: Kind, dialect: str, *, zoned: bool = False) -> Convert:
