@@ -1,7 +1,7 @@
 """What a one-way pipeline copies a second: python benchmarks/pipelines.py [--dlt PYTHON]
 
 Copies ROWS customers from SQLite to PostgreSQL, then the CHANGED of them that were changed, then
-verifies. With --dlt, the interpreter of an environment that has ``dlt[postgres,sql_database]`` (and
+FEW more, and verifies. With --dlt, the interpreter of an environment that has ``dlt[postgres,sql_database]`` (and
 ``pyarrow``, for its faster backend), dlt does the same in turn, and ratios are printed. dlt is told
 what is new by a column; Syncline's triggers note it, which costs the writer: that is printed, too.
 PostgreSQL is taken from SYNCLINE_POSTGRESQL, or at 127.0.0.1.
@@ -28,6 +28,7 @@ from syncline.connectors.pipeline_file import parse_pipeline
 
 ROWS = 100_000
 CHANGED = 10_000
+FEW = 100
 ROUNDS = 3
 POSTGRESQL = os.environ.get(
     "SYNCLINE_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
@@ -37,7 +38,7 @@ CREATE = (
     " last_name VARCHAR(40), email VARCHAR(80), phone VARCHAR(24), balance NUMERIC(10, 2),"
     " vip BOOLEAN, note TEXT, updated_at VARCHAR(20))"
 )
-OLD, NEW = "2026-01-01T00:00:00", "2026-02-01T00:00:00"
+OLD, NEW, NEWER = "2026-01-01T00:00:00", "2026-02-01T00:00:00", "2026-03-01T00:00:00"
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -68,11 +69,11 @@ def make_source(file: Path) -> sa.Engine:
     return engine
 
 
-def change(engine: sa.Engine) -> None:
-    every = ROWS // CHANGED
+def change(engine: sa.Engine, number: int = CHANGED, at: str = NEW) -> None:
+    every = ROWS // number
     with engine.begin() as connection:
         connection.exec_driver_sql(
-            f"UPDATE customers SET phone = '+16502530000', updated_at = '{NEW}'"  # noqa: S608
+            f"UPDATE customers SET phone = phone || '0', updated_at = '{at}'"  # noqa: S608
             f" WHERE id % {every} = 0"
         )
 
@@ -98,6 +99,8 @@ def by_syncline(folder: Path, destination: str) -> dict[str, float]:
     untriggered = seconds(lambda: change(plain))
     taken["writing with triggers / without"] = seconds(lambda: change(source)) / untriggered
     taken["increment"] = seconds(run.sync)
+    change(source, FEW, NEWER)
+    taken["small increment"] = seconds(run.sync)
     taken["nothing new"] = seconds(run.sync)
     taken["verify"] = seconds(run.verify)
     assert run.verify().equal
@@ -123,7 +126,9 @@ def by_dlt(python: str, backend: str, folder: Path, destination: str) -> dict[st
 
     first = job("first")
     change(source)
-    return {"first copy": first, "increment": job("increment")}
+    taken = {"first copy": first, "increment": job("increment")}
+    change(source, FEW, NEWER)
+    return taken | {"small increment": job("increment")}
 
 
 def in_new_database(job: Callable[[Path, str], dict[str, float]]) -> dict[str, float]:
@@ -157,14 +162,16 @@ def main() -> None:
         name: {step: statistics.median(each[step] for each in rounds) for step in rounds[0]}
         for name, rounds in taken.items()
     }
-    print(f"{ROWS:,} rows from SQLite to PostgreSQL, {CHANGED:,} of them changed; medians of")
-    print(f"{given.rounds} rounds, Python {sys.version.split()[0]}, {os.cpu_count()} cores\n")
+    print(f"{ROWS:,} rows from SQLite to PostgreSQL, {CHANGED:,} and {FEW} of them changed;")
+    print(
+        f"medians of {given.rounds} rounds, Python {sys.version.split()[0]}, {os.cpu_count()} cores\n"
+    )
     for name, steps in median.items():
         for step, value in steps.items():
             if "/" in step:
                 print(f"{name:18} {step:32} {value:7.2f} times")
                 continue
-            rows = CHANGED if step == "increment" else ROWS
+            rows = {"increment": CHANGED, "small increment": FEW}.get(step, ROWS)
             rate = "" if step == "nothing new" else f"{rows / value:10,.0f} rows/s"
             ratio = f"{value / median['syncline'][step]:6.1f} times syncline"
             print(f"{name:18} {step:32} {value:7.2f} s{rate}   {ratio}")
