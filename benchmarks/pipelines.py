@@ -1,10 +1,11 @@
 """What a one-way pipeline copies a second: python benchmarks/pipelines.py [--dlt PYTHON]
 
 Copies ROWS customers from SQLite to PostgreSQL, then the CHANGED of them that were changed, then
-FEW more, and verifies. With --dlt, the interpreter of an environment that has ``dlt[postgres,sql_database]`` (and
-``pyarrow``, for its faster backend), dlt does the same in turn, and ratios are printed. dlt is told
-what is new by a column; Syncline's triggers note it, which costs the writer: that is printed, too.
-PostgreSQL is taken from SYNCLINE_POSTGRESQL, or at 127.0.0.1.
+FEW more, and verifies. With --dlt, the interpreter of an environment that has
+``dlt[postgres,sql_database]`` (and ``pyarrow``, for its faster backend), dlt does the same in turn,
+and ratios are printed. dlt is told what is new by a column; Syncline's triggers note it, which
+costs the writer: that is printed, too. PostgreSQL is taken from SYNCLINE_POSTGRESQL, or at
+127.0.0.1.
 """
 
 from __future__ import annotations
@@ -163,9 +164,8 @@ def main() -> None:
         for name, rounds in taken.items()
     }
     print(f"{ROWS:,} rows from SQLite to PostgreSQL, {CHANGED:,} and {FEW} of them changed;")
-    print(
-        f"medians of {given.rounds} rounds, Python {sys.version.split()[0]}, {os.cpu_count()} cores\n"
-    )
+    python, cores = sys.version.split()[0], os.cpu_count()
+    print(f"medians of {given.rounds} rounds, Python {python}, {cores} cores\n")
     for name, steps in median.items():
         for step, value in steps.items():
             if "/" in step:
