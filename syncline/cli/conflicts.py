@@ -95,7 +95,7 @@ def _resolve(
     if take not in meant[0].values:
         raise UsageError(
             f"{take!r} has no value in this conflict.",
-            hint=f"Take that of {' or '.join(meant[0].values)}.",
+            hint=f"Take that of {' or '.join(sorted(meant[0].values))}.",
         )
     run.resolve(meant[0].rid, field, take=take)
     return meant[0]

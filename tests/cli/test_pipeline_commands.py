@@ -39,6 +39,7 @@ def write(accounting: str, text: str = TWO_WAY) -> None:
 
 def edit_both_names() -> None:
     execute("crm.db", "UPDATE contacts SET first_name = 'Lee' WHERE id = 2")
+    execute("crm.db", "UPDATE _syncline_dirty SET at = at - 1000")  # a second earlier
     execute("accounting.db", "UPDATE customers SET full_name = 'Li Xi' WHERE full_name = 'Li Wei'")
 
 
@@ -260,7 +261,7 @@ def test_a_conflict_is_listed_and_decided(syncline: Commands) -> None:
     [
         (("--resolve", "ff", "name", "--take", "crm"), 1, "There is no conflict of 'name'"),
         (("--resolve", "", "email", "--take", "crm"), 1, "There is no conflict of 'email'"),
-        (("--resolve", "", "name", "--take", "crmm"), 1, "Take that of crm or accounting."),
+        (("--resolve", "", "name", "--take", "crmm"), 1, "Take that of accounting or crm."),
         (("--resolve", "", "name"), 2, "belong together"),
         (("--take", "crm"), 2, "belong together"),
     ],
