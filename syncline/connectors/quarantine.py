@@ -19,6 +19,18 @@ PASSING_RULES = ("parent", "database")
 MAX_RETRIED = 1_000
 """Rows that one pass tries again."""
 _Q = QUARANTINE.c
+_KEYS = (
+    sa.select(_Q.pk)
+    .where(
+        _Q.pipeline == sa.bindparam("of"),
+        _Q.system == sa.bindparam("in"),
+        _Q.tbl == sa.bindparam("from"),
+    )
+    .group_by(_Q.pk)
+    .order_by(sa.func.min(_Q.last_seen))
+    .limit(MAX_RETRIED)
+)
+_PASSING_KEYS = _KEYS.where(_Q.rule.in_(PASSING_RULES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +147,11 @@ class Quarantine:
     def keys(self, system: str, table: str, *, passing: bool = False) -> list[Key]:
         """The keys of the rows of a table that are held, at most MAX_RETRIED of those that were not
         tried for longest; with ``passing`` only those whose reason may pass by itself."""
-        statement = (
-            sa.select(_Q.pk)
-            .where(_Q.pipeline == self._pipeline, _Q.system == system, _Q.tbl == table)
-            .group_by(_Q.pk)
-            .order_by(sa.func.min(_Q.last_seen))
-            .limit(MAX_RETRIED)
+        found = self._connection.execute(
+            _PASSING_KEYS if passing else _KEYS,
+            {"of": self._pipeline, "in": system, "from": table},
         )
-        if passing:
-            statement = statement.where(_Q.rule.in_(PASSING_RULES))
-        return [decode_key(pk) for pk in self._connection.execute(statement).scalars()]
+        return [decode_key(pk) for pk in found.scalars()]
 
     def all_keys(self, system: str, table: str) -> list[Key]:
         """The keys of all rows of a table that are held."""

@@ -159,6 +159,26 @@ def create_passing_state(connection: sa.Connection) -> None:
         connection.execute(sa.text(sql.replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1)))
 
 
+# Built once: many are executed in each pass.
+_OF = META.c.pipeline == sa.bindparam("of")
+_CALLED = META.c.name == sa.bindparam("called")
+_META = sa.select(META.c.value).where(_OF, _CALLED)
+_META_LOCKED = _META.with_for_update()
+_METAS = sa.select(META.c.name, META.c.value).where(_OF)
+_NEW_META = sa.insert(META)
+_ABOUT = sa.and_(
+    NOTES.c.pipeline == sa.bindparam("of"), NOTES.c.tbl.in_(sa.bindparam("tables", expanding=True))
+)
+_NOTES = (
+    sa.select(*_NOTE)
+    .where(_ABOUT, NOTES.c.seq > sa.bindparam("after"))
+    .order_by(NOTES.c.seq)
+    .limit(sa.bindparam("most"))
+)
+_COUNT_NOTES = sa.select(sa.func.count()).select_from(NOTES).where(_ABOUT)
+_CHANGE_META = sa.update(META).where(_OF, _CALLED).values(value=sa.bindparam("value"))
+
+
 class State:
     """One pipeline's part of the tables, in a transaction."""
 
@@ -170,33 +190,29 @@ class State:
 
     def meta(self, name: str, *, lock: bool = False) -> str | None:
         """A remembered value; with ``lock`` nobody else takes it until the transaction ends."""
-        statement = sa.select(META.c.value).where(
-            META.c.pipeline == self.pipeline, META.c.name == name
-        )
-        if lock and self.connection.dialect.name != "sqlite":
-            statement = statement.with_for_update()
-        value: str | None = self.connection.execute(statement).scalar_one_or_none()
+        locks = lock and self.connection.dialect.name != "sqlite"
+        found = self.connection.execute(_META_LOCKED if locks else _META, self._named(name))
+        value: str | None = found.scalar_one_or_none()
         return value
 
     def metas(self, prefix: str) -> dict[str, str]:
         """All remembered values whose name begins with ``prefix``, by the rest of the name."""
-        statement = sa.select(META.c.name, META.c.value).where(
-            META.c.pipeline == self.pipeline, META.c.name.startswith(prefix, autoescape=True)
-        )
         return {
-            name.removeprefix(prefix): value for name, value in self.connection.execute(statement)
+            name.removeprefix(prefix): value
+            for name, value in self.connection.execute(_METAS, {"of": self.pipeline})
+            if name.startswith(prefix)
         }
 
     def set_meta(self, name: str, value: str) -> None:
-        if self.meta(name) is None:
+        known = self.meta(name)
+        if known is None:
             new = {"pipeline": self.pipeline, "name": name, "value": value}
-            self.connection.execute(sa.insert(META), new)
-        else:
-            self.connection.execute(
-                sa.update(META)
-                .where(META.c.pipeline == self.pipeline, META.c.name == name)
-                .values(value=value)
-            )
+            self.connection.execute(_NEW_META, new)
+        elif known != value:
+            self.connection.execute(_CHANGE_META, self._named(name) | {"value": value})
+
+    def _named(self, name: str) -> dict[str, str]:
+        return {"of": self.pipeline, "called": name}
 
     def forget_meta(self, name: str) -> None:
         self.connection.execute(
@@ -207,10 +223,8 @@ class State:
 
     def notes(self, tables: Iterable[str], limit: int, after: int = 0) -> list[Note]:
         """The oldest notes about ``tables`` that can be seen, beyond the number ``after``."""
-        statement = self._about(tables, *_NOTE).order_by(NOTES.c.seq).limit(limit)
-        if after:
-            statement = statement.where(NOTES.c.seq > after)
-        return [Note(*row) for row in self.connection.execute(statement)]
+        wanted = self._about(tables) | {"after": after, "most": limit}
+        return [Note(*row) for row in self.connection.execute(_NOTES, wanted)]
 
     def last_note(self) -> int:
         """The highest number of a note, 0 without any."""
@@ -229,8 +243,7 @@ class State:
 
     def count_notes(self, tables: Iterable[str]) -> int:
         """How many notes wait."""
-        counted = self.connection.execute(self._about(tables, sa.func.count()))
-        return int(counted.scalar_one())
+        return int(self.connection.execute(_COUNT_NOTES, self._about(tables)).scalar_one())
 
     def noted_tables(self) -> list[str]:
         """The tables that notes are about."""
@@ -269,12 +282,8 @@ class State:
     def _gone(self, table: str) -> tuple[sa.ColumnElement[bool], ...]:
         return (NOTES.c.pipeline == self.pipeline, NOTES.c.tbl == table, NOTES.c.gone == 1)
 
-    def _about(self, tables: Iterable[str], *columns: Any) -> Any:
-        return (
-            sa.select(*columns)
-            .select_from(NOTES)
-            .where(NOTES.c.pipeline == self.pipeline, NOTES.c.tbl.in_(list(tables)))
-        )
+    def _about(self, tables: Iterable[str]) -> dict[str, Any]:
+        return {"of": self.pipeline, "tables": list(tables)}
 
     def delete_notes(self, seqs: Iterable[int]) -> None:
         """Delete exactly these: a range would take along what was committed meanwhile."""
