@@ -255,8 +255,10 @@ class Editor {
     this.socket.losing = frames;
   }
 
+  // Returns how many changes are unsynced then: the answer may come before a second order.
   forceSync() {
     this.provider.forceSync();
+    return this.provider.unsyncedChanges ?? null;
   }
 
   // After a denial, with another token.
