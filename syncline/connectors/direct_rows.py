@@ -19,10 +19,9 @@ _PLAIN_KEY = 40
 
 
 class DirectRows:
-    """The columns of one table, each with what turns a driver's values into the other's.
-    ``dialects`` are those of the source and the destination."""
+    """The columns of one table, each with what turns a driver's values into the other's."""
 
-    def __init__(self, plan: TablePlan, dialects: tuple[str, str]) -> None:
+    def __init__(self, plan: TablePlan) -> None:
         self._plan = plan
         self.columns = tuple(plan.columns.values())
         """The names at the destination."""
@@ -32,7 +31,7 @@ class DirectRows:
             _Column(
                 places[name],
                 plan.source.columns[name].kind,
-                dialects,
+                plan.dialects,
                 zoned=plan.target.columns[to].zoned,
             )
             for name, to in plan.columns.items()

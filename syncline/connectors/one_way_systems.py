@@ -117,6 +117,7 @@ class OneWaySystems:
         made: list[Change] = []
         with self._destination(writing=True) as state:
             quarantine = Quarantine(state.connection, self.pipeline.name)
+            holds = quarantine.count() > 0
             tables = {
                 plan.name: TargetTable(
                     state.connection,
@@ -125,6 +126,7 @@ class OneWaySystems:
                     report,
                     self._now(),
                     exists=self._exists[plan.name],
+                    holds=holds,
                     told=current.told,
                     again=again,
                 )

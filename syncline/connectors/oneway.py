@@ -133,8 +133,7 @@ class OneWayRun(OneWayReview):
         ]
 
     def _copy(self, plan: TablePlan, current: Pass) -> None:
-        dialects = (self.systems[SOURCE].dialect, self.systems[DESTINATION].dialect)
-        copy = TableCopy(plan, self.pipeline.capture, self._source, current.report, dialects)
+        copy = TableCopy(plan, self.pipeline.capture, self._source, current.report)
         with self._source() as source:
             total = plan.rows.count(source)
         more = True

@@ -44,8 +44,7 @@ class Copying(NamedTuple):
 
 class TableCopy:
     """The copy of one table, in transactions at the destination. ``capture`` is how changes are
-    found afterwards; ``source`` opens a transaction there; ``dialects`` are those of the source and
-    the destination."""
+    found afterwards; ``source`` opens a transaction there."""
 
     def __init__(
         self,
@@ -53,10 +52,9 @@ class TableCopy:
         capture: object,
         source: Callable[[], AbstractContextManager[sa.Connection]],
         report: PassReport,
-        dialects: tuple[str, str],
     ) -> None:
         self._plan = plan
-        self._direct = DirectRows(plan, dialects) if plan.direct else None
+        self._direct = DirectRows(plan) if plan.direct else None
         self._capture = capture
         self._source = source
         self._report = report

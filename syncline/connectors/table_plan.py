@@ -51,6 +51,8 @@ class TablePlan:
         self.name = spec.name
         self.source = source
         self.target = target
+        self.dialects = dialects
+        """Those of the source and the destination."""
         self.rows = Rows(source, dialects[0])
         self.target_rows = Rows(target, dialects[1])
         self.columns = columns_of(spec, source, target)

@@ -26,7 +26,8 @@ DESTINATION = "destination"
 class TargetTable:
     """One table of the destination, in a transaction. In a dry run its rows are only read.
 
-    ``changes`` are those that were made, if they are to be ``told``. ``again``: the rows were
+    ``changes`` are those that were made, if they are to be ``told``. ``holds``: there may be rows
+    in quarantine. ``again``: the rows were
     refused before, and the report does not count those that are so once more.
     """
 
@@ -39,6 +40,7 @@ class TargetTable:
         now: int,
         *,
         exists: bool,
+        holds: bool,
         told: bool,
         again: bool = False,
     ) -> None:
@@ -51,7 +53,7 @@ class TargetTable:
         self._exists = exists
         self._told = told
         self._again = again
-        self._holds = quarantine.count() > 0
+        self._holds = holds
         self._ending: set[Key] = set()
         self.changes: list[Change] = []
 
@@ -106,14 +108,7 @@ class TargetTable:
         otherwise none of them is there."""
         if self._report.dry_run:
             return False
-        nested = self._connection.begin_nested()
-        try:
-            self._rows.insert_raws(self._connection, columns, raws)
-            nested.commit()
-        except DBAPIError as error:
-            if error.connection_invalidated or not _is_about_rows(error):
-                raise
-            nested.rollback()
+        if self._refusal(lambda: self._rows.insert_raws(self._connection, columns, raws)):
             return False
         self._report.flow(self._plan.name, self._plan.target.name).inserted += len(raws)
         return True
@@ -198,20 +193,9 @@ class TargetTable:
         """Write rows, as far as the database takes them; return those."""
         if self._report.dry_run or not rows:
             return rows
-        nested = self._connection.begin_nested()
-        try:
-            write(rows)
-            nested.commit()
+        reason = self._refusal(lambda: write(rows))
+        if reason is None:
             return rows
-        except DBAPIError as error:
-            if error.connection_invalidated or not _is_about_rows(error):
-                raise  # without a rollback to the savepoint: a deadlock has ended the transaction
-            nested.rollback()
-            reason = refusal_of(error)
-        except NotOfKind as error:
-            nested.rollback()
-            column, _, why = str(error).partition(" ")
-            reason = Refusal(column, "type", f"Its value {why}.", "Correct it at the source.")
         if len(rows) == 1:
             refused.setdefault(rows[0].source_key, []).append(reason)
             return []
@@ -220,6 +204,24 @@ class TargetTable:
             *self._store(rows[:half], write, refused),
             *self._store(rows[half:], write, refused),
         ]
+
+    def _refusal(self, write: Callable[[], None]) -> Refusal | None:
+        """Write something; return why the database does not take it: then nothing of it is
+        there."""
+        nested = self._connection.begin_nested()
+        try:
+            write()
+            nested.commit()
+        except DBAPIError as error:
+            if error.connection_invalidated or not _is_about_rows(error):
+                raise  # without a rollback to the savepoint: a deadlock has ended the transaction
+            nested.rollback()
+            return refusal_of(error)
+        except NotOfKind as error:
+            nested.rollback()
+            column, _, why = str(error).partition(" ")
+            return Refusal(column, "type", f"Its value {why}.", "Correct it at the source.")
+        return None
 
     def _insert(self, rows: Sequence[PlannedRow]) -> None:
         self._rows.insert_many(self._connection, [row.values for row in rows])
