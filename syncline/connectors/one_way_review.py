@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from syncline.engine.errors import SystemRefused, SystemUnavailable, UsageError
@@ -12,13 +13,13 @@ from .one_way_tables import COPIED, source_tables, spec_of
 from .pipeline import Cursor
 from .quarantine import Quarantine, Quarantined
 from .report import Change, Finding, MergedField
-from .rows import Key, encode_key, show_key
+from .rows import Key, encode_key
 from .state import State, has_state
 from .table_plan import DELETED_AT, TablePlan, is_key, pages, shaped
 from .tables import names_of, reflect
 from .target_table import DESTINATION, SOURCE, expected
 from .values import Unreadable
-from .verification import Difference, RangeSums, Verification, digest_of, range_of
+from .verification import ComparedRow, Side, Verification, compare_sides
 
 ROWS_AT_ONCE = 2_000
 
@@ -148,38 +149,22 @@ class OneWayReview(OneWaySystems):
             quarantine = Quarantine(state.connection, self.pipeline.name)
             held = set(quarantine.all_keys(SOURCE, plan.name))
         result.held += len(held)
-        sums = (RangeSums(), RangeSums())
-        rows = [0, 0]
-        for side, found in enumerate((self._ours(plan, held), self._theirs(plan, held))):
-            for name, _, values in found:
-                sums[side].add(name, digest_of(name, values))
-                rows[side] += 1
-        result.rows[plan.name] = rows[0]
-        ranges = sums[0].differing(sums[1])
-        if not ranges:
-            return
-        ours, theirs = (
-            {
-                name: (key, digest_of(name, values))
-                for name, key, values in found
-                if range_of(name) in ranges
-            }
-            for found in (self._ours(plan, held), self._theirs(plan, held))
+        first = Side(SOURCE, partial(self._ours, plan, held), partial(self._our_values, plan))
+        second = Side(
+            DESTINATION, partial(self._theirs, plan, held), partial(self._their_values, plan)
         )
-        for name, (key, digest) in ours.items():
-            if name not in theirs:
-                difference = Difference(plan.name, {SOURCE: show_key(key)}, DESTINATION, {})
-                result.add(difference)
-            elif digest != theirs[name][1]:
-                result.add(self._differing(plan, key, theirs[name][0]))
-        if plan.spec.on_delete != "ignore":
-            for name in theirs.keys() - ours.keys():
-                key = theirs[name][0]
-                result.add(Difference(plan.name, {DESTINATION: show_key(key)}, SOURCE, {}))
+        result.rows[plan.name], _ = compare_sides(
+            plan.name,
+            first,
+            second,
+            list(plan.columns.values()),
+            result,
+            more_allowed=plan.spec.on_delete == "ignore",
+        )
 
-    def _ours(self, plan: TablePlan, held: set[Key]) -> Iterator[tuple[str, Key, list[Any]]]:
-        """The rows of the source as they are to be at the destination: a name, the key, and the
-        values of each. Rows in ``held`` are left out."""
+    def _ours(self, plan: TablePlan, held: set[Key]) -> Iterator[ComparedRow]:
+        """The rows of the source as they are to be at the destination, but for those in
+        ``held``."""
         with self._source() as source:
             for page in pages(plan.rows, source, ROWS_AT_ONCE):
                 for row in page:
@@ -188,9 +173,9 @@ class OneWayReview(OneWaySystems):
                         continue
                     planned = plan.read(row)
                     if not planned.held:
-                        yield encode_key(planned.key), key, expected(plan, planned)
+                        yield ComparedRow(encode_key(planned.key), key, expected(plan, planned))
 
-    def _theirs(self, plan: TablePlan, held: set[Key]) -> Iterator[tuple[str, Key, list[Any]]]:
+    def _theirs(self, plan: TablePlan, held: set[Key]) -> Iterator[ComparedRow]:
         if not self._exists[plan.name]:
             return
         rows = plan.target_rows
@@ -201,28 +186,17 @@ class OneWayReview(OneWaySystems):
                 for row in page:
                     key = rows.key_of(row)
                     if is_key(key) and key not in left_out and row.get(DELETED_AT) is None:
-                        yield encode_key(key), key, _shown(plan, row)
+                        yield ComparedRow(encode_key(key), key, _shown(plan, row))
 
-    def _differing(self, plan: TablePlan, key: Key, other: Key) -> Difference:
+    def _our_values(self, plan: TablePlan, key: Key) -> list[Any] | None:
         with self._source() as source:
             row = plan.rows.by_keys(source, [key]).get(key)
+        return None if row is None else expected(plan, plan.read(row))
+
+    def _their_values(self, plan: TablePlan, key: Key) -> list[Any] | None:
         with self._destination() as state:
-            there = plan.target_rows.by_keys(state.connection, [other]).get(other)
-        fields: dict[str, dict[str, Any]] = {}
-        if row is not None and there is not None:
-            pairs = zip(
-                plan.columns.values(),
-                expected(plan, plan.read(row)),
-                _shown(plan, there),
-                strict=True,
-            )
-            fields = {
-                name: {SOURCE: ours, DESTINATION: theirs}
-                for name, ours, theirs in pairs
-                if (type(ours), ours) != (type(theirs), theirs)
-            }
-        keys = {SOURCE: show_key(key), DESTINATION: show_key(other)}
-        return Difference(plan.name, keys, "", fields)
+            row = plan.target_rows.by_keys(state.connection, [key]).get(key)
+        return None if row is None else _shown(plan, row)
 
 
 def _shown(plan: TablePlan, row: dict[str, Any]) -> list[Any]:

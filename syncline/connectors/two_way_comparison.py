@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,17 +17,9 @@ from .shadows import Shadows
 from .state import State
 from .system_replica import SystemReplica
 from .values import Unreadable
-from .verification import Difference, RangeSums, Verification, digest_of, range_of
+from .verification import ComparedRow, Side, Verification, compare_sides
 
 ROWS_AT_ONCE = 1_000
-
-
-class ComparedRow(NamedTuple):
-    """A row by the name of its record, or one of its own if it is none."""
-
-    name: str
-    key: Key
-    values: list[Any]
 
 
 class ComparedSide:
@@ -73,10 +66,10 @@ class ComparedSide:
             after = rows.key_of(page[-1])
             yield from self._compared({rows.key_of(row): row for row in page}, left_out)
 
-    def at(self, keys: Collection[Key]) -> dict[Key, ComparedRow]:
-        """The rows with these keys."""
-        found = self.mapping.rows.by_keys(self._connection, keys)
-        return {row.key: row for row in self._compared(found, ())}
+    def values(self, key: Key) -> list[Any] | None:
+        """The values of the row with this key, if it is there."""
+        found = self.mapping.rows.by_keys(self._connection, [key])
+        return next((row.values for row in self._compared(found, ())), None)
 
     def _compared(self, rows: dict[Key, Row], left_out: Collection[str]) -> Iterator[ComparedRow]:
         shadows = self._shadows.by_keys(self._table, rows)
@@ -120,55 +113,12 @@ def common_fields(first: TableMapping, second: TableMapping) -> list[str]:
 
 
 def compare(first: ComparedSide, second: ComparedSide, result: Verification) -> None:
-    """Compare all rows, first by sums of ranges."""
+    """Compare all rows of one record in two systems."""
     left_out = first.left_out | second.left_out
-    sums: list[RangeSums] = []
-    for side in (first, second):
-        sums.append(RangeSums())
-        rows = 0
-        for row in side.rows(left_out):
-            sums[-1].add(row.name, digest_of(row.name, row.values))
-            rows += 1
-        kind = side.mapping.record.name
-        result.rows[kind] = max(rows, result.rows.get(kind, 0))
-        result.held += side.held
-    if ranges := sums[0].differing(sums[1]):
-        _list(first, second, ranges, left_out, result)
-
-
-def _list(
-    first: ComparedSide,
-    second: ComparedSide,
-    ranges: set[int],
-    left_out: Collection[str],
-    result: Verification,
-) -> None:
-    # Digests are kept, not values: the ranges may be of a table that has been emptied.
-    mine, theirs = (
-        {
-            row.name: (row.key, digest_of(row.name, row.values))
-            for row in side.rows(left_out)
-            if range_of(row.name) in ranges
-        }
-        for side in (first, second)
+    ours, theirs = (
+        Side(each.system, partial(each.rows, left_out), each.values) for each in (first, second)
     )
     kind = first.mapping.record.name
-    for name, (key, digest) in sorted(mine.items()):
-        if name not in theirs:
-            result.add(Difference(kind, {first.system: show_key(key)}, second.system, {}))
-        elif digest != theirs[name][1]:
-            result.add(_differing(first, key, second, theirs[name][0]))
-    for name in sorted(theirs.keys() - mine.keys()):
-        keys = {second.system: show_key(theirs[name][0])}
-        result.add(Difference(kind, keys, first.system, {}))
-
-
-def _differing(first: ComparedSide, key: Key, second: ComparedSide, other: Key) -> Difference:
-    mine, theirs = first.at([key]).get(key), second.at([other]).get(other)
-    fields: dict[str, dict[str, Any]] = {}
-    if mine and theirs:
-        for name, value, its in zip(first.fields, mine.values, theirs.values, strict=True):
-            if (type(value), value) != (type(its), its):
-                fields[name] = {first.system: value, second.system: its}
-    keys = {first.system: show_key(key), second.system: show_key(other)}
-    return Difference(first.mapping.record.name, keys, "", fields)
+    counts = compare_sides(kind, ours, theirs, first.fields, result)
+    result.rows[kind] = max(*counts, result.rows.get(kind, 0))
+    result.held += first.held + second.held

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import orjson
+
+from .rows import Key, show_key
 
 MAX_DIFFERENCES = 1_000
 """Differences that are named; the number is of all."""
@@ -50,6 +52,23 @@ class Verification:
             self.differences.append(difference)
 
 
+class ComparedRow(NamedTuple):
+    """A row under a name that it has in both systems, or that no row of the other has."""
+
+    name: str
+    key: Key
+    values: list[Any]
+
+
+class Side(NamedTuple):
+    """The rows of one system that are to be the same in another. ``rows`` gives all of them, each
+    time it is called; ``values`` those of one row by its key, None if it is gone."""
+
+    system: str
+    rows: Callable[[], Iterator[ComparedRow]]
+    values: Callable[[Key], list[Any] | None]
+
+
 class RangeSums:
     """A sum of the hashes of rows for each range of their names: equal for equal rows, in whatever
     order they were added."""
@@ -79,3 +98,63 @@ def digest_of(name: str, values: Sequence[Any]) -> bytes:
         for value in values
     ]
     return hashlib.sha256(repr((name, written)).encode()).digest()[:16]
+
+
+def compare_sides(
+    name: str,
+    first: Side,
+    second: Side,
+    fields: Sequence[str],
+    result: Verification,
+    *,
+    more_allowed: bool = False,
+) -> tuple[int, int]:
+    """Compare all rows of a record or table, first by sums of ranges; return how many rows each
+    side has. ``fields`` are what ``values`` are of; with ``more_allowed`` the second may have rows
+    that the first does not have."""
+    sums, counts = (RangeSums(), RangeSums()), [0, 0]
+    for place, side in enumerate((first, second)):
+        for row in side.rows():
+            sums[place].add(row.name, digest_of(row.name, row.values))
+            counts[place] += 1
+    if ranges := sums[0].differing(sums[1]):
+        for difference in _differences(name, first, second, ranges, fields):
+            if not (more_allowed and difference.missing_in == first.system):
+                result.add(difference)
+    return counts[0], counts[1]
+
+
+def _differences(
+    name: str, first: Side, second: Side, ranges: set[int], fields: Sequence[str]
+) -> Iterator[Difference]:
+    # Digests are kept, not values: the ranges may be of a table that has been emptied.
+    mine, theirs = (
+        {
+            row.name: (row.key, digest_of(row.name, row.values))
+            for row in side.rows()
+            if range_of(row.name) in ranges
+        }
+        for side in (first, second)
+    )
+    for row, (key, digest) in sorted(mine.items()):
+        if row not in theirs:
+            yield Difference(name, {first.system: show_key(key)}, second.system, {})
+        elif digest != theirs[row][1]:
+            yield _differing(name, first, key, second, theirs[row][0], fields)
+    for row in sorted(theirs.keys() - mine.keys()):
+        yield Difference(name, {second.system: show_key(theirs[row][0])}, first.system, {})
+
+
+def _differing(
+    name: str, first: Side, key: Key, second: Side, other: Key, fields: Sequence[str]
+) -> Difference:
+    mine, theirs = first.values(key), second.values(other)
+    differing: dict[str, dict[str, Any]] = {}
+    if mine is not None and theirs is not None:
+        differing = {
+            field: {first.system: value, second.system: its}
+            for field, value, its in zip(fields, mine, theirs, strict=True)
+            if (type(value), value) != (type(its), its)
+        }
+    keys = {first.system: show_key(key), second.system: show_key(other)}
+    return Difference(name, keys, "", differing)
