@@ -20,8 +20,8 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from syncline import Record, Replica, Text, col
-from syncline.engine.codec import decode
-from syncline.engine.messages import Updates
+from syncline.engine.protocol.codec import decode
+from syncline.engine.protocol.messages import Updates
 from syncline.environment import Environment
 from syncline.transports import Frame, Transport, connect_websocket
 

@@ -29,7 +29,7 @@ from pathlib import Path
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.lib0 import Reader, write_string
 from syncline.engine.yjs import hocuspocus
 from syncline.engine.yjs.fields import read_awareness

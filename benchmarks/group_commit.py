@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 from syncline.committer import Committer, Waiting
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import SynclineError
-from syncline.engine.messages import Entry
 from syncline.engine.names import Address
+from syncline.engine.protocol.messages import Entry
 from syncline.ledger import Ledger
 from syncline.stores import SqlStore, StoreThread
 from syncline.submission import PushedBatch, Settled

@@ -14,14 +14,14 @@ from functools import partial
 from pathlib import Path
 
 from syncline import Counter, Record, SetOf, Text
-from syncline.engine.cells import cells_of
-from syncline.engine.document import Document
-from syncline.engine.liveness import write_live
+from syncline.engine.document.cells import cells_of
+from syncline.engine.document.document import Document
+from syncline.engine.document.values import encode_value
 from syncline.engine.names import Address
-from syncline.engine.projection import Rows, projected
-from syncline.engine.schema import REGISTERS
-from syncline.engine.updates import encode_state_vector
-from syncline.engine.values import encode_value
+from syncline.engine.records.liveness import write_live
+from syncline.engine.records.projection import Rows, projected
+from syncline.engine.records.schema import REGISTERS
+from syncline.engine.updates.parse import encode_state_vector
 from syncline.stores import DocumentWrite, SqlStore, Write
 
 RECORDS = 100_000

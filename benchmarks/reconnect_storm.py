@@ -27,12 +27,12 @@ from pathlib import Path
 import uvloop
 
 from syncline.conversation import until_first_failure
-from syncline.engine.codec import encode
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import SynclineError
-from syncline.engine.messages import Entry, Push
 from syncline.engine.names import Address
-from syncline.engine.replica_session import (
+from syncline.engine.protocol.codec import encode
+from syncline.engine.protocol.messages import Entry, Push
+from syncline.engine.protocol.replica_session import (
     Acknowledged,
     Advanced,
     Missed,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from syncline.engine.names import Address
-from syncline.engine.projection import ProjectedTable
+from syncline.engine.records.projection import ProjectedTable
 
 if TYPE_CHECKING:
     from sqlalchemy import Select

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncline.engine.errors import UsageError
 from syncline.engine.names import Address
-from syncline.engine.projection import ProjectedTable
+from syncline.engine.records.projection import ProjectedTable
 
 from .base import (
     RECEIPTS_KEPT,

@@ -51,7 +51,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
-from syncline.engine.projection import KEY, WORKSPACE, ColumnKind, ProjectedTable, to_column
+from syncline.engine.records.projection import KEY, WORKSPACE, ColumnKind, ProjectedTable, to_column
 
 DECIMAL_COLLATION = "syncline_decimal"
 """Compares digits as numbers, where decimals are text; ``compare_decimals`` is its function."""

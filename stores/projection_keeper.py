@@ -38,11 +38,11 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.sql import visitors
 
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import DocumentBroken, StoreError, UsageError
-from syncline.engine.liveness import is_live
 from syncline.engine.names import Address
-from syncline.engine.projection import KEY, WORKSPACE, ProjectedTable, Rows
+from syncline.engine.records.liveness import is_live
+from syncline.engine.records.projection import KEY, WORKSPACE, ProjectedTable, Rows
 
 from . import sql_read
 from .base import DocumentWrite, Write

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
-from syncline.engine.projection import ProjectedTable
+from syncline.engine.records.projection import ProjectedTable
 
 from . import copying, projection_keeper, sql_compact, sql_read
 from .base import (

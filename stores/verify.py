@@ -22,10 +22,10 @@ from sqlalchemy import (
     union_all,
 )
 
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import DocumentBroken, InvalidUpdate, MalformedFrame, StoreDamaged
 from syncline.engine.names import Address
-from syncline.engine.updates import (
+from syncline.engine.updates.parse import (
     StateVector,
     UpdateLimits,
     covers,

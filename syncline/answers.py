@@ -11,14 +11,13 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 
-from syncline.engine.codec import decode
-from syncline.engine.messages import Entry, Push, Refusal
 from syncline.engine.names import Address
-from syncline.engine.replica_session import Acknowledged
-from syncline.engine.updates import decode_state_vector
+from syncline.engine.protocol.codec import decode
+from syncline.engine.protocol.messages import EPOCH_CHANGED, Entry, Push, Refusal
+from syncline.engine.protocol.replica_session import Acknowledged
+from syncline.engine.updates.parse import decode_state_vector
 from syncline.stores import RefusedUpdate
 
-from .ledger import EPOCH_CHANGED
 from .workspace import Workspace
 
 logger = logging.getLogger("syncline.replica")

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from syncline.engine.errors import StoreBusy, StoreError
-from syncline.engine.handshake import lineage
+from syncline.engine.protocol.handshake import lineage
 from syncline.stores import SqlStore, Write
 
 from .environment import Environment

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
-from syncline.engine.digests import Digested, document_digest, range_digest
-from syncline.engine.document import Document
+from syncline.engine.document.digests import Digested, document_digest, range_digest
+from syncline.engine.document.document import Document
 from syncline.engine.errors import DocumentBroken
-from syncline.engine.messages import DIGEST_BYTES, MAX_STATES, DocumentSummary, Range
 from syncline.engine.names import Address
+from syncline.engine.protocol.messages import DIGEST_BYTES, MAX_STATES, DocumentSummary, Range
 from syncline.stores import DocumentState, Store
 
 RANGE_DOCUMENTS = 250

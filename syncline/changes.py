@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from syncline.engine.changes import ChangeFeed, DocumentChange, Kind, Origin
 from syncline.engine.names import Address
+from syncline.engine.records.changes import ChangeFeed, DocumentChange, Kind, Origin
 
 from .record import Record
 

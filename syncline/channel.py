@@ -8,7 +8,8 @@ from typing import Protocol
 
 from syncline.engine.errors import PeerError
 from syncline.engine.names import Address
-from syncline.engine.updates import StateVector, encode_state_vector
+from syncline.engine.protocol.messages import EPOCH_CHANGED
+from syncline.engine.updates.parse import StateVector, encode_state_vector
 from syncline.engine.yjs.messages import (
     Awareness,
     Message,
@@ -22,7 +23,6 @@ from syncline.stores import Run
 
 from .access import Permit
 from .document_reader import DocumentReader
-from .ledger import EPOCH_CHANGED
 from .room import Room
 
 MAX_STATELESS_QUEUED = 64

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from syncline.engine.cells import cells_of
-from syncline.engine.document import Document
+from syncline.engine.document.cells import cells_of
+from syncline.engine.document.document import Document
 from syncline.engine.errors import RecordExists, RecordNotFound, WrongType
 from syncline.engine.identity import uuid7
-from syncline.engine.liveness import write_live
 from syncline.engine.names import Address, check_key
-from syncline.engine.schema import LIVE, REGISTERS
+from syncline.engine.records.liveness import write_live
+from syncline.engine.records.schema import LIVE, REGISTERS
 
 from .changes import ChangeStream
 from .query import Query

@@ -17,10 +17,10 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from syncline.engine.binary_frames import decode_binary
 from syncline.engine.errors import SnapshotRefused, SynclineError
-from syncline.engine.messages import Push
 from syncline.engine.names import Address
+from syncline.engine.protocol.binary_frames import decode_binary
+from syncline.engine.protocol.messages import Push
 from syncline.stores import LogSize, Run, Store
 
 from .snapshots import Snapshots

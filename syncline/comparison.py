@@ -8,11 +8,11 @@ bytes for every range that is equal.
 
 from __future__ import annotations
 
-from syncline.engine.document import EMPTY_UPDATE
-from syncline.engine.messages import Digests, DocumentSummary, States
+from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.names import Address
-from syncline.engine.replica_session import ReplicaSession
-from syncline.engine.updates import decode_state_vector
+from syncline.engine.protocol.messages import Digests, DocumentSummary, States
+from syncline.engine.protocol.replica_session import ReplicaSession
+from syncline.engine.updates.parse import decode_state_vector
 
 from .catalogue import Catalogue
 from .workspace import Workspace

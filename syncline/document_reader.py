@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
-from syncline.engine.document import EMPTY_UPDATE, Document
-from syncline.engine.messages import LIMITS
+from syncline.engine.document.document import EMPTY_UPDATE, Document
 from syncline.engine.names import Address
-from syncline.engine.updates import (
+from syncline.engine.protocol.messages import LIMITS
+from syncline.engine.updates.parse import (
     StateVector,
     UpdateLimits,
     covers,

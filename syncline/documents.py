@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.names import Address
+from syncline.engine.updates.by_document import Generation
 from syncline.stores import Store
-
-from .generations import Generation
 
 MAX_DOCUMENTS = 4096
 """Documents kept in memory; a small record takes about 6 kB."""

@@ -18,16 +18,16 @@ from collections import deque
 from functools import partial
 from typing import Protocol
 
-from syncline.engine.document import EMPTY_UPDATE
+from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import (
     MalformedFrame,
     PeerError,
     SynclineError,
     TransportClosed,
 )
-from syncline.engine.messages import Entry, Refusal
 from syncline.engine.names import Address
-from syncline.engine.updates import decode_state_vector, encode_state_vector
+from syncline.engine.protocol.messages import EPOCH_CHANGED, MISSING_DEPENDENCIES, Entry, Refusal
+from syncline.engine.updates.parse import decode_state_vector, encode_state_vector
 from syncline.engine.yjs.messages import (
     Awareness,
     Client,
@@ -45,7 +45,6 @@ from .access import Authenticator, Authorizer, Credentials, Permit, Principal, a
 from .channel import Channel, ChannelService
 from .committer import Committer, Waiting
 from .conversation import until_first_failure
-from .ledger import EPOCH_CHANGED, MISSING_DEPENDENCIES
 from .room import Room
 from .stateless import OnStateless, StatelessMessage
 from .submission import Settled, Submission

@@ -14,8 +14,8 @@ from syncline.engine.errors import (
     ProtocolError,
     SynclineError,
 )
-from syncline.engine.messages import SUBPROTOCOL
 from syncline.engine.names import Address
+from syncline.engine.protocol.messages import SUBPROTOCOL
 from syncline.engine.yjs import hocuspocus, y_websocket
 from syncline.engine.yjs.messages import (
     Authenticate,

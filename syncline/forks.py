@@ -12,12 +12,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from syncline.engine.codec import decode
-from syncline.engine.document import Document
-from syncline.engine.fork import reapply
-from syncline.engine.messages import Push
+from syncline.engine.document.document import Document
+from syncline.engine.history.fork import reapply
 from syncline.engine.names import Address
-from syncline.engine.updates import StateVector, covers, parse_update
+from syncline.engine.protocol.codec import decode
+from syncline.engine.protocol.messages import Push
+from syncline.engine.updates.parse import StateVector, covers, parse_update
 from syncline.stores import Store
 
 Outdated: TypeAlias = Mapping[int, Collection[Address]]

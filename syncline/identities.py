@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from syncline.engine.binary_frames import encode_binary
-from syncline.engine.codec import decode
 from syncline.engine.identity import Identity
-from syncline.engine.messages import Push
+from syncline.engine.protocol.binary_frames import encode_binary
+from syncline.engine.protocol.codec import decode
+from syncline.engine.protocol.messages import Push
 from syncline.stores import OutboxBatch, Store, Write
 
 _BATCHES = 100  # read at once

@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from syncline.engine.clock import HybridClock
-from syncline.engine.document import merge_updates
+from syncline.engine.document.document import merge_updates
 from syncline.engine.errors import LimitExceeded, StoreError
-from syncline.engine.messages import Entry
 from syncline.engine.names import Address
-from syncline.engine.outbox import merge_runs, pack
-from syncline.engine.updates import encode_state_vector
+from syncline.engine.protocol.messages import Entry
+from syncline.engine.protocol.outbox import merge_runs, pack
+from syncline.engine.updates.by_document import Generation
+from syncline.engine.updates.parse import encode_state_vector
 from syncline.stores import DocumentWrite, OutboxBatch, RefusedUpdate, Run, Store, Write
 
 from .documents import DocumentCache
-from .generations import Generation
 
 logger = logging.getLogger("syncline.replica")
 

@@ -19,11 +19,18 @@ from syncline.engine.errors import (
     StoreError,
     SynclineError,
 )
-from syncline.engine.messages import LIMITS, Entry, Refusal
+from syncline.engine.history.rebuild import begins
 from syncline.engine.names import Address
-from syncline.engine.projection import ProjectedTable
-from syncline.engine.rebuild import begins
-from syncline.engine.updates import (
+from syncline.engine.protocol.messages import (
+    EPOCH_CHANGED,
+    LIMITS,
+    MISSING_DEPENDENCIES,
+    Entry,
+    Refusal,
+)
+from syncline.engine.records.projection import ProjectedTable
+from syncline.engine.updates.by_document import Generations
+from syncline.engine.updates.parse import (
     StateVector,
     UpdateLimits,
     covers,
@@ -33,7 +40,6 @@ from syncline.engine.updates import (
 )
 from syncline.stores import DocumentWrite, Receipt, Store, Write
 
-from .generations import Generations
 from .receipts import pack_refusals, unpack_refusals
 from .relay_rows import RelayRows
 from .submission import (
@@ -47,12 +53,6 @@ from .submission import (
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-EPOCH_CHANGED = "epoch-changed"
-"""The code of a refusal: the document was rebuilt, and the update is of its former history."""
-
-MISSING_DEPENDENCIES = "missing-dependencies"
-"""The code of a refusal: the update follows changes that the relay does not have."""
 
 _UPDATE_LIMITS = UpdateLimits(max_bytes=LIMITS.max_update)
 _KEPT = 50_000  # state vectors of documents, and last batches of replicas

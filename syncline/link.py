@@ -27,7 +27,7 @@ from syncline.engine.errors import (
     WorkspaceMismatch,
 )
 from syncline.engine.names import Address
-from syncline.engine.replica_session import (
+from syncline.engine.protocol.replica_session import (
     Acknowledged,
     Advanced,
     Digests,

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from syncline.engine.messages import Entry
 from syncline.engine.names import Address
+from syncline.engine.protocol.messages import Entry
 from syncline.engine.yjs.messages import Client
 from syncline.engine.yjs.presence import Presence
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from syncline.engine.document import EMPTY_UPDATE
+from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import (
     AccessError,
     NotAllowed,
@@ -23,8 +23,8 @@ from syncline.engine.errors import (
     TransportClosed,
     UnexpectedMessage,
 )
-from syncline.engine.messages import LIMITS, Entry, Hello, Refusal
-from syncline.engine.relay_session import (
+from syncline.engine.protocol.messages import LIMITS, Entry, Hello, Refusal
+from syncline.engine.protocol.relay_session import (
     CompareReceived,
     EnumerateReceived,
     Event,
@@ -36,6 +36,7 @@ from syncline.engine.relay_session import (
     RelaySession,
     ResumeReceived,
 )
+from syncline.engine.updates.by_document import Generations
 from syncline.stores import Run, Store
 from syncline.transports import Request, Transport
 
@@ -52,7 +53,6 @@ from .catalogue import Catalogue
 from .committer import Committer, Waiting
 from .conversation import until_first_failure
 from .document_reader import DocumentReader
-from .generations import Generations
 from .ledger import Ledger
 from .readable import ReadableCatalogue
 from .room import Room

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from syncline.engine.changes import ChangeFeed, DocumentChange, Kind
 from syncline.engine.errors import LimitExceeded, StoreError, UsageError
 from syncline.engine.names import Address
-from syncline.engine.projection import KEY
+from syncline.engine.records.changes import ChangeFeed, DocumentChange, Kind
+from syncline.engine.records.projection import KEY
 from syncline.stores.projection import ByNumber, is_decimal
 
 from .changes import Change

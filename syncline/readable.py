@@ -5,8 +5,8 @@ No address of a document that it may not read leaves the relay, not even as the 
 
 from __future__ import annotations
 
-from syncline.engine.messages import MAX_STATES, DocumentSummary, Range
 from syncline.engine.names import Address
+from syncline.engine.protocol.messages import MAX_STATES, DocumentSummary, Range
 from syncline.stores import DocumentState, Run
 
 from .access import Permit

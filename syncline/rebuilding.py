@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from syncline.engine.clock import Milliseconds
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import RecordNotFound
+from syncline.engine.history.rebuild import rebuild
 from syncline.engine.names import Address
-from syncline.engine.rebuild import rebuild
-from syncline.engine.updates import encode_state_vector, parse_update
+from syncline.engine.updates.parse import encode_state_vector, parse_update
 from syncline.stores import DocumentWrite, Store, Write
 
 

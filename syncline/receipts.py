@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from syncline.engine.messages import Refusal
 from syncline.engine.names import Address
+from syncline.engine.protocol.messages import Refusal
 
 
 def pack_refusals(refusals: Iterable[Refusal]) -> bytes:

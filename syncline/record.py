@@ -19,9 +19,10 @@ from typing import (
 )
 from weakref import WeakKeyDictionary
 
-from syncline.engine.cells import cells_of
 from syncline.engine.clock import COUNTER_BITS
-from syncline.engine.document import Document
+from syncline.engine.document.cells import cells_of
+from syncline.engine.document.document import Document
+from syncline.engine.document.types import ValueType
 from syncline.engine.errors import (
     RecordNotFound,
     SchemaError,
@@ -31,8 +32,8 @@ from syncline.engine.errors import (
 )
 from syncline.engine.fields import FieldView, Host
 from syncline.engine.names import Address, check_collection
-from syncline.engine.projection import KEY, check_projectable, projected
-from syncline.engine.schema import (
+from syncline.engine.records.projection import KEY, check_projectable, projected
+from syncline.engine.records.schema import (
     REGISTERS,
     DeleteVsEdit,
     FieldSpec,
@@ -40,7 +41,6 @@ from syncline.engine.schema import (
     Schema,
     unknown_field,
 )
-from syncline.engine.types import ValueType
 
 from .record_rules import OtherFields, check_default, check_reads, cleaning_of
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from syncline.engine.errors import InvalidRule, InvalidValue, SchemaError
-from syncline.engine.schema import unknown_field
+from syncline.engine.records.schema import unknown_field
 
 if TYPE_CHECKING:
     from .cleaning.field import FieldCleaner

@@ -11,9 +11,9 @@ from types import TracebackType
 from urllib.parse import unquote
 
 from syncline.engine.errors import InvalidName, SynclineError, TransportClosed, WorkspaceMismatch
-from syncline.engine.messages import SUBPROTOCOL
 from syncline.engine.names import check_workspace
-from syncline.engine.projection import projected
+from syncline.engine.protocol.messages import SUBPROTOCOL
+from syncline.engine.records.projection import projected
 from syncline.stores import SqlStore, Store, Write
 from syncline.transports import MAX_CONNECTIONS, Request, Transport, WebSocketServer
 

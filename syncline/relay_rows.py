@@ -8,14 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import DocumentBroken
-from syncline.engine.liveness import is_live
 from syncline.engine.names import Address
-from syncline.engine.projection import ProjectedTable, Rows
+from syncline.engine.records.liveness import is_live
+from syncline.engine.records.projection import ProjectedTable, Rows
+from syncline.engine.updates.by_document import Generation
 from syncline.stores import DocumentWrite, Store, Write
-
-from .generations import Generation
 
 logger = logging.getLogger("syncline.relay")
 

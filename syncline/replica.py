@@ -19,8 +19,8 @@ from syncline.engine.errors import (
 )
 from syncline.engine.identity import Identity
 from syncline.engine.names import Address
-from syncline.engine.projection import projected
-from syncline.engine.updates import parse_update
+from syncline.engine.records.projection import projected
+from syncline.engine.updates.parse import parse_update
 from syncline.stores import SqlStore, Store, Write
 from syncline.transports import parse_relay_url
 

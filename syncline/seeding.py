@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from syncline.engine.document import Document, merge_updates
+from syncline.engine.document.document import Document, merge_updates
 from syncline.engine.fields import Host
 from syncline.engine.identity import MAX_CLIENT_ID
-from syncline.engine.liveness import write_live
 from syncline.engine.names import Address
+from syncline.engine.records.liveness import write_live
 
 from .record import Record
 from .shared_document import SharedDocument

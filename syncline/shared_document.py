@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.fields import Host
 from syncline.engine.fields.shared import SharedArray, SharedMap, SharedText
 from syncline.engine.names import Address

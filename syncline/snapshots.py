@@ -18,7 +18,7 @@ import sys
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from syncline.engine.errors import SnapshotRefused
-from syncline.engine.snapshot import make_snapshot
+from syncline.engine.history.snapshot import make_snapshot
 
 if TYPE_CHECKING:
     from syncline.stores import Run
@@ -35,7 +35,7 @@ class Snapshots(Protocol):
     """Makes snapshots, one at a time."""
 
     async def make(self, updates: tuple[bytes, ...], state_vector: bytes) -> bytes | None:
-        """As ``syncline.engine.snapshot.make_snapshot``."""
+        """As ``syncline.engine.history.snapshot.make_snapshot``."""
         ...
 
     async def close(self) -> None:

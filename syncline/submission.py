@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from syncline.engine.codec import encode
-from syncline.engine.document import merge_updates
+from syncline.engine.document.document import merge_updates
 from syncline.engine.errors import DocumentBroken
-from syncline.engine.messages import Entry, Refusal, Updates
-
-from .generations import Generations
+from syncline.engine.protocol.codec import encode
+from syncline.engine.protocol.messages import Entry, Refusal, Updates
+from syncline.engine.updates.by_document import Generations
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from difflib import get_close_matches
 from typing import Any, TypeVar, cast
 
 from syncline.engine.errors import InvalidName, UsageError
-from syncline.engine.messages import MAX_TOKEN
 from syncline.engine.names import Address, check_collection, check_workspace
+from syncline.engine.protocol.messages import MAX_TOKEN
 
 from .access import Access
 

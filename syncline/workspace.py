@@ -16,10 +16,8 @@ from weakref import WeakSet
 
 import orjson
 
-from syncline.engine.causal import HoldBack
-from syncline.engine.changes import DocumentChange, Kind, Origin, fields_of
 from syncline.engine.clock import HybridClock, Milliseconds
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import (
     DocumentBroken,
     LimitExceeded,
@@ -27,15 +25,17 @@ from syncline.engine.errors import (
     TransactionConflict,
     WorkspaceMismatch,
 )
-from syncline.engine.handshake import lineage
+from syncline.engine.history.rebuild import begins
 from syncline.engine.identity import Identity
-from syncline.engine.liveness import is_live
-from syncline.engine.messages import LIMITS, Entry
 from syncline.engine.names import Address
-from syncline.engine.projection import Rows, projected
-from syncline.engine.rebuild import begins
-from syncline.engine.schema import Schema
-from syncline.engine.updates import StateVector, UpdateInfo, covers, parse_update
+from syncline.engine.protocol.handshake import lineage
+from syncline.engine.protocol.messages import LIMITS, Entry
+from syncline.engine.records.changes import DocumentChange, Kind, Origin, fields_of
+from syncline.engine.records.liveness import is_live
+from syncline.engine.records.projection import Rows, projected
+from syncline.engine.records.schema import Schema
+from syncline.engine.updates.causal import HoldBack
+from syncline.engine.updates.parse import StateVector, UpdateInfo, covers, parse_update
 from syncline.stores import RefusedUpdate, Run, Store
 
 from .documents import MAX_DOCUMENTS, DocumentCache

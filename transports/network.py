@@ -17,7 +17,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from syncline.engine.errors import RelayUnreachable
-from syncline.engine.messages import SUBPROTOCOL
+from syncline.engine.protocol.messages import SUBPROTOCOL
 
 from .base import Connect, Request, Transport
 from .memory import CAPACITY, MemoryTransport, connect_pair

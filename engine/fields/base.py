@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from syncline.engine.document import Document
-    from syncline.engine.types import ValueType
+    from syncline.engine.document.document import Document
+    from syncline.engine.document.types import ValueType
 
 
 class Host(Protocol):

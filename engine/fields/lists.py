@@ -7,8 +7,8 @@ from typing import Generic, NamedTuple, TypeVar, cast
 
 import orjson
 
-from syncline.engine.cells import Cells, cells_of
-from syncline.engine.document import Document
+from syncline.engine.document.cells import Cells, cells_of
+from syncline.engine.document.document import Document
 from syncline.engine.errors import LimitExceeded, OutOfRange
 
 from .base import FieldView

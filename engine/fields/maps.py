@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar, cast
 
-from syncline.engine.cells import Cells, cells_of
+from syncline.engine.document.cells import Cells, cells_of
 from syncline.engine.errors import ValueRefused, WrongType
 
 from .base import FieldView

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar, cast
 
-from syncline.engine.cells import Cells, cells_of
-from syncline.engine.values import decode_value, encode_value
+from syncline.engine.document.cells import Cells, cells_of
+from syncline.engine.document.values import decode_value, encode_value
 
 from .base import FieldView
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from syncline.engine.errors import MalformedFrame
 from syncline.engine.lib0 import Reader, write_string, write_uint
-from syncline.engine.messages import MAX_TOKEN
+from syncline.engine.protocol.messages import MAX_TOKEN
 
 from .fields import SYNC, read_shared, write_shared
 from .messages import (

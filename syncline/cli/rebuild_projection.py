@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from syncline.engine.projection import projected
+from syncline.engine.records.projection import projected
 from syncline.stores import SqlStore
 
 from .models import load_models

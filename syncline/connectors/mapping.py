@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from syncline.engine.document.values import encode_value
 from syncline.engine.errors import InvalidValue, SystemRefused, ValueRefused
-from syncline.engine.values import encode_value
 
 from .pipeline import MappedField, MappedRecord
 from .report import Finding, Refusal

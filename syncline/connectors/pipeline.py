@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from syncline.cleaning import FieldCleaner
-from syncline.engine.schema import DeleteVsEdit
+from syncline.engine.records.schema import DeleteVsEdit
 
 OnDelete: TypeAlias = Literal["mark", "apply", "ignore"]
 """What a deleted row means elsewhere: ``mark`` keeps the row and notes when it was deleted,

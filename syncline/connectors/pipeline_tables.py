@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from syncline.cleaning.field import meant
-from syncline.engine.schema import DeleteVsEdit
+from syncline.engine.records.schema import DeleteVsEdit
 
 from .pipeline import (
     Conflict,

@@ -12,12 +12,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from syncline.engine.cells import Cell, Cells, cells_of
 from syncline.engine.clock import COUNTER_BITS
-from syncline.engine.document import Document
-from syncline.engine.liveness import is_live, write_live
-from syncline.engine.schema import REGISTERS
-from syncline.engine.values import encode_value
+from syncline.engine.document.cells import Cell, Cells, cells_of
+from syncline.engine.document.document import Document
+from syncline.engine.document.values import encode_value
+from syncline.engine.records.liveness import is_live, write_live
+from syncline.engine.records.schema import REGISTERS
 
 from .pipeline import MappedField, MappedRecord, Prefer
 

@@ -16,11 +16,11 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
-from syncline.engine.changes import Origin
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import SynclineError
 from syncline.engine.names import Address
-from syncline.engine.updates import parse_update
+from syncline.engine.records.changes import Origin
+from syncline.engine.updates.parse import parse_update
 from syncline.replica import Replica
 
 from .pipeline import RelaySpec

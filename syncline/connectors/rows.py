@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError
 
-from syncline.engine.values import decode_value, encode_value
+from syncline.engine.document.values import decode_value, encode_value
 
 from .tables import PREFIX, Table
 from .values import NotOfKind, Unreadable, canonical, reader, writer

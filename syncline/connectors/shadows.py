@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from syncline.engine.values import decode_value, encode_value
+from syncline.engine.document.values import decode_value, encode_value
 
 from .mapping import Agreed
 from .rows import Key, batches, decode_key, encode_key

@@ -11,7 +11,7 @@ import orjson
 import sqlalchemy as sa
 
 from syncline.engine.clock import Milliseconds
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import SystemRefused, SystemUnavailable
 from syncline.engine.identity import Identity
 from syncline.environment import wall_clock

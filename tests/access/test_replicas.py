@@ -13,9 +13,10 @@ import pytest
 from syncline import Relay, Replica
 from syncline.access import Access
 from syncline.backup import backup, restore
-from syncline.engine.document import EMPTY_UPDATE
+from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import NotAllowed, NotAuthenticated
-from syncline.engine.messages import (
+from syncline.engine.names import Address
+from syncline.engine.protocol.messages import (
     Ack,
     CaughtUp,
     Compare,
@@ -25,7 +26,6 @@ from syncline.engine.messages import (
     Fetch,
     States,
 )
-from syncline.engine.names import Address
 from syncline.replica import LOCAL
 from syncline.stores import SqlStore
 from tests.access.rules import Rules

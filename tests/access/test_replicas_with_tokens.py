@@ -13,9 +13,10 @@ import pytest
 from syncline import Relay, Replica
 from syncline.access import Access, Credentials, Principal
 from syncline.backup import backup, restore
-from syncline.engine.document import EMPTY_UPDATE
+from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import NotAllowed, NotAuthenticated, SynclineError
-from syncline.engine.messages import (
+from syncline.engine.names import Address
+from syncline.engine.protocol.messages import (
     Ack,
     Advance,
     CaughtUp,
@@ -31,7 +32,6 @@ from syncline.engine.messages import (
     Updates,
     Welcome,
 )
-from syncline.engine.names import Address
 from syncline.engine.yjs.messages import QueryAwareness, SyncStep1, SyncStep2, Update
 from syncline.tokens import RELOAD_SECONDS, TokenFile
 from syncline.transports import connect_websocket

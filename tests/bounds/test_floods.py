@@ -13,8 +13,9 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from syncline.committer import MAX_QUEUED, MAX_QUEUED_BYTES, Committer, Waiting
-from syncline.engine.codec import decode, encode
-from syncline.engine.messages import (
+from syncline.engine.names import Address
+from syncline.engine.protocol.codec import decode, encode
+from syncline.engine.protocol.messages import (
     SUBPROTOCOL,
     Ack,
     Entry,
@@ -25,7 +26,6 @@ from syncline.engine.messages import (
     Push,
     Welcome,
 )
-from syncline.engine.names import Address
 from syncline.environment import Environment
 from syncline.ledger import Ledger
 from syncline.peer import MAX_OWED

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from syncline.engine.messages import Limits
-from syncline.engine.update_values import UpdateLimits
+from syncline.engine.protocol.messages import Limits
+from syncline.engine.updates.update_values import UpdateLimits
 from syncline.transports import Timeouts
 
 ROOT = Path(__file__).parents[2]
@@ -26,19 +26,19 @@ BOUND = re.compile(
 """Names of constants that bound something."""
 NO_BOUNDS = {
     # What a number or a frame can hold at all, or what follows from another bound.
-    "syncline.engine.binary_frames._MAX_ADDRESS_BYTES",
+    "syncline.engine.protocol.binary_frames._MAX_ADDRESS_BYTES",
     "syncline.engine.clock.MAX_STAMP",
     "syncline.engine.identity.MAX_CLIENT_ID",
-    "syncline.engine.json_object._MAX_BASE64",
+    "syncline.engine.protocol.json_object._MAX_BASE64",
     "syncline.engine.lib0._MAX_BYTES",
     "syncline.engine.lib0.MAX_UINT",
-    "syncline.engine.update_values._BYTES",
-    "syncline.engine.updates.MAX_CLOCK",
+    "syncline.engine.updates.update_values._BYTES",
+    "syncline.engine.updates.parse.MAX_CLOCK",
     "syncline.transports.closing._MAX_REASON",
     # What a thing costs, or its size, which is always this.
     "syncline.committer._ENTRY_BYTES",
-    "syncline.engine.messages.DIGEST_BYTES",
-    "syncline.engine.snapshot.ROW_BYTES",
+    "syncline.engine.protocol.messages.DIGEST_BYTES",
+    "syncline.engine.history.snapshot.ROW_BYTES",
 }
 LAYERS = {
     "engine": "syncline.engine",

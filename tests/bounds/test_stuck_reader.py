@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from syncline.engine.codec import encode
-from syncline.engine.messages import Ack, Hello, Updates
 from syncline.engine.names import Address
+from syncline.engine.protocol.codec import encode
+from syncline.engine.protocol.messages import Ack, Hello, Updates
 from tests.faults.processes import fork_server, free_port
 from tests.relay.clients import Author, connected
 from tests.transports.raw_client import TEXT, raw_websocket

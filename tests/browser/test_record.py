@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 
 from syncline import Counter, Record, SetOf, Text
-from syncline.engine.liveness import is_live, write_live
 from syncline.engine.names import Address
+from syncline.engine.records.liveness import is_live, write_live
 from tests.browser.node import EXAMPLE, install, program, run
 from tests.engine.devices import Device
 

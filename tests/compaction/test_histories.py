@@ -7,10 +7,10 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
+from syncline.engine.history.snapshot import make_snapshot
 from syncline.engine.names import Address
-from syncline.engine.snapshot import make_snapshot
-from syncline.engine.updates import covers, encode_state_vector, parse_update
+from syncline.engine.updates.parse import covers, encode_state_vector, parse_update
 from syncline.stores import DocumentWrite, MemoryStore, SqlStore, Write
 from tests.replay.recordings import load, turns_of
 

@@ -7,10 +7,10 @@ from typing import Any
 import pycrdt
 import pytest
 
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import SnapshotRefused
-from syncline.engine.snapshot import make_snapshot
-from syncline.engine.updates import encode_state_vector, parse_update
+from syncline.engine.history.snapshot import make_snapshot
+from syncline.engine.updates.parse import encode_state_vector, parse_update
 from syncline.snapshots import SnapshotProcess
 
 

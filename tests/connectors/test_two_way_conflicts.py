@@ -13,7 +13,7 @@ import pytest
 from syncline.connectors.pipeline import Conflict, OnDelete, Prefer
 from syncline.connectors.twoway import TwoWayRun
 from syncline.engine.errors import RecordNotFound
-from syncline.engine.schema import DeleteVsEdit
+from syncline.engine.records.schema import DeleteVsEdit
 
 from .two_sides import Side, shared_contacts, two_sides
 from .two_way_cases import (

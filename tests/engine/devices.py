@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from syncline.engine.clock import HybridClock
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
+from syncline.engine.document.types import ValueType
 from syncline.engine.fields import Counter, Host, ListOf, MapOf, SetOf, Text
-from syncline.engine.types import ValueType
-from syncline.engine.updates import covers, parse_update
+from syncline.engine.updates.parse import covers, parse_update
 
 ANY = ValueType(Any, "test")
 

@@ -11,17 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from syncline.engine.codec import encode
-from syncline.engine.messages import Entry, Frame, Limits, Push, Updates
 from syncline.engine.names import Address
-from syncline.engine.relay_session import (
+from syncline.engine.protocol.codec import encode
+from syncline.engine.protocol.messages import Entry, Frame, Limits, Push, Updates
+from syncline.engine.protocol.relay_session import (
     HelloReceived,
     PingReceived,
     PushReceived,
     RelaySession,
     ResumeReceived,
 )
-from syncline.engine.replica_session import (
+from syncline.engine.protocol.replica_session import (
     Acknowledged,
     Advanced,
     Missed,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from syncline.engine.cells import cells_of
-from syncline.engine.liveness import write_live
-from syncline.engine.schema import LIVE, REGISTERS, DeleteVsEdit
+from syncline.engine.document.cells import cells_of
+from syncline.engine.records.liveness import write_live
+from syncline.engine.records.schema import LIVE, REGISTERS, DeleteVsEdit
 from tests.engine.devices import Device
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from syncline.engine.codec import decode, encode
 from syncline.engine.errors import (
     StoreFailed,
 )
-from syncline.engine.messages import (
+from syncline.engine.protocol.codec import decode, encode
+from syncline.engine.protocol.messages import (
     Ack,
     Advance,
     CaughtUp,
@@ -32,12 +32,8 @@ from syncline.engine.messages import (
     Updates,
     Welcome,
 )
-from syncline.engine.relay_session import (
-    RelaySession,
-)
-from syncline.engine.replica_session import (
-    ReplicaSession,
-)
+from syncline.engine.protocol.relay_session import RelaySession
+from syncline.engine.protocol.replica_session import ReplicaSession
 from tests.engine.wire import CAFE, HI, RELAY, REPLICA, WELCOME_PAGE
 
 ENTRIES = (Entry(WELCOME_PAGE, HI),)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncline.engine.alignment import Alignment, align
+from syncline.engine.history.alignment import Alignment, align
 
 TEXTS = st.text("ab \n", max_size=30)
 

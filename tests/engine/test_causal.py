@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncline.engine.causal import HoldBack, Ready
 from syncline.engine.errors import DocumentBroken, MalformedFrame
 from syncline.engine.names import Address
-from syncline.engine.updates import StateVector, UpdateInfo, encode_state_vector, parse_update
+from syncline.engine.updates.causal import HoldBack, Ready
+from syncline.engine.updates.parse import StateVector, UpdateInfo, encode_state_vector, parse_update
 from tests.engine.update_bytes import gc, section, update
 from tests.engine.writers import CLIENT_IDS, Writer, merge
 

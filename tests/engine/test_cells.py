@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from syncline.engine.cells import Cell, cells_of
 from syncline.engine.clock import MAX_STAMP
-from syncline.engine.document import Document
-from syncline.engine.values import encode_value
+from syncline.engine.document.cells import Cell, cells_of
+from syncline.engine.document.document import Document
+from syncline.engine.document.values import encode_value
 
 ROOT = "fields"
 

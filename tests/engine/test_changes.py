@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from syncline.engine.changes import MAX_WAITING, ChangeFeed, DocumentChange, Kind, Origin, fields_of
 from syncline.engine.errors import LimitExceeded
 from syncline.engine.names import Address
+from syncline.engine.records.changes import (
+    MAX_WAITING,
+    ChangeFeed,
+    DocumentChange,
+    Kind,
+    Origin,
+    fields_of,
+)
 
 ADA = Address("contacts", "ada")
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncline.engine.codec import decode, encode
 from syncline.engine.errors import MalformedFrame, VersionMismatch
-from syncline.engine.messages import (
+from syncline.engine.protocol.codec import decode, encode
+from syncline.engine.protocol.messages import (
     LIMITS,
     MAX_PUSH_ENTRIES,
     MAX_STATE_VECTOR,

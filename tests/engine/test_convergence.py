@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncline.engine.cells import cells_of
-from syncline.engine.document import merge_updates
-from syncline.engine.types import ValueType
-from syncline.engine.values import encode_value
+from syncline.engine.document.cells import cells_of
+from syncline.engine.document.document import merge_updates
+from syncline.engine.document.types import ValueType
+from syncline.engine.document.values import encode_value
 from tests.engine.devices import Device, exchange
 
 Operation = Callable[[Device, int, int], None]

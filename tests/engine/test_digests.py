@@ -7,8 +7,8 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncline.engine.digests import Digested, document_digest, range_digest
-from syncline.engine.document import Document, merge_updates
+from syncline.engine.document.digests import Digested, document_digest, range_digest
+from syncline.engine.document.document import Document, merge_updates
 from syncline.engine.names import Address
 
 A = Address("pages", "a")

@@ -9,10 +9,10 @@ from typing import Any
 import pycrdt
 import pytest
 
-from syncline.engine.cells import cells_of
-from syncline.engine.document import EMPTY_UPDATE, Document, merge_updates
+from syncline.engine.document.cells import cells_of
+from syncline.engine.document.document import EMPTY_UPDATE, Document, merge_updates
 from syncline.engine.errors import DocumentBroken, SchemaError, ValueRefused
-from syncline.engine.updates import parse_update
+from syncline.engine.updates.parse import parse_update
 
 CLIENT = 5
 # A map entry whose content has no length, under the next clock of client 5: yrs panics on it.
@@ -370,7 +370,7 @@ def test_chunks_are_merged_again_until_one_is_left(monkeypatch: pytest.MonkeyPat
         return native(*updates)
 
     native = pycrdt.merge_updates
-    monkeypatch.setattr("syncline.engine.document._MERGE_CHUNK", 4)
+    monkeypatch.setattr("syncline.engine.document.document._MERGE_CHUNK", 4)
     monkeypatch.setattr(pycrdt, "merge_updates", merge)
     assert Document(8, [merge_updates(log)]).to_dict() == expected
     assert sizes == [4] * 7 + [2] + [4, 4] + [2]

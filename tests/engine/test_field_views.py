@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import pytest
 
-from syncline.engine.cells import cells_of
+from syncline.engine.document.cells import cells_of
+from syncline.engine.document.types import ValueType
 from syncline.engine.errors import LimitExceeded, OutOfRange, ValueRefused, WrongType
 from syncline.engine.fields import Counter, FieldView, ListOf, MapOf, SetOf, Text
 from syncline.engine.fields.counter import MAX_DIGITS
 from syncline.engine.fields.maps import MAX_KEY
 from syncline.engine.fields.order import MAX_LENGTH
-from syncline.engine.types import ValueType
 from tests.engine.devices import ANY, Device, exchange
 
 LONG = "9" * 5000  # more digits than int() reads

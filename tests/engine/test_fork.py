@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import LimitExceeded, ValueRefused
-from syncline.engine.fork import reapply
-from syncline.engine.liveness import is_live
-from syncline.engine.rebuild import rebuild
-from syncline.engine.updates import covers, parse_update
+from syncline.engine.history.fork import reapply
+from syncline.engine.history.rebuild import rebuild
+from syncline.engine.records.liveness import is_live
+from syncline.engine.updates.parse import covers, parse_update
 from tests.engine.devices import Device
 from tests.engine.records import delete_record, set_live
 from tests.engine.test_convergence import STEPS, Operation

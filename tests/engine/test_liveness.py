@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncline.engine.cells import cells_of
-from syncline.engine.document import Document
-from syncline.engine.liveness import is_live, write_live
-from syncline.engine.schema import LIVE, REGISTERS, DeleteVsEdit
+from syncline.engine.document.cells import cells_of
+from syncline.engine.document.document import Document
+from syncline.engine.records.liveness import is_live, write_live
+from syncline.engine.records.schema import LIVE, REGISTERS, DeleteVsEdit
 from tests.engine.devices import Device, exchange
 
 POLICIES: tuple[DeleteVsEdit, ...] = get_args(DeleteVsEdit)

@@ -6,12 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncline.engine import outbox
-from syncline.engine.codec import decode
-from syncline.engine.document import Document
-from syncline.engine.messages import MAX_PUSH_ENTRIES, Entry, Push
+from syncline.engine.document.document import Document
 from syncline.engine.names import Address
-from syncline.engine.outbox import MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, Batch, merge_runs, pack
+from syncline.engine.protocol import outbox
+from syncline.engine.protocol.codec import decode
+from syncline.engine.protocol.messages import MAX_PUSH_ENTRIES, Entry, Push
+from syncline.engine.protocol.outbox import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_ENTRIES,
+    Batch,
+    merge_runs,
+    pack,
+)
 
 FIRST = Address("notes", "first")
 SECOND = Address("notes", "second")

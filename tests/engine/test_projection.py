@@ -11,11 +11,13 @@ from uuid import UUID
 
 import pytest
 
-from syncline.engine.cells import cells_of
-from syncline.engine.document import Document
+from syncline.engine.document.cells import cells_of
+from syncline.engine.document.document import Document
+from syncline.engine.document.types import ValueType
+from syncline.engine.document.values import encode_value
 from syncline.engine.errors import SchemaError
 from syncline.engine.fields import Counter, ListOf, SetOf, Text
-from syncline.engine.projection import (
+from syncline.engine.records.projection import (
     ColumnKind,
     ProjectedTable,
     Rows,
@@ -24,9 +26,7 @@ from syncline.engine.projection import (
     projected,
     to_column,
 )
-from syncline.engine.schema import REGISTERS, FieldSpec, Schema
-from syncline.engine.types import ValueType
-from syncline.engine.values import encode_value
+from syncline.engine.records.schema import REGISTERS, FieldSpec, Schema
 
 
 class Stage(Enum):

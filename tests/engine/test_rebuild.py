@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncline.engine.document import EMPTY_UPDATE, Document, merge_updates
+from syncline.engine.document.document import EMPTY_UPDATE, Document, merge_updates
 from syncline.engine.errors import DocumentBroken
-from syncline.engine.history import History
-from syncline.engine.liveness import is_live
-from syncline.engine.rebuild import begins, rebuild
-from syncline.engine.schema import LIVE, REGISTERS
-from syncline.engine.updates import parse_update
+from syncline.engine.history.history import History
+from syncline.engine.history.rebuild import begins, rebuild
+from syncline.engine.records.liveness import is_live
+from syncline.engine.records.schema import LIVE, REGISTERS
+from syncline.engine.updates.parse import parse_update
 from tests.engine.devices import Device, exchange
 from tests.engine.records import delete_record, seen_by_deletions, set_live
 from tests.engine.test_convergence import STEPS, Operation

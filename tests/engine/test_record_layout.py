@@ -17,18 +17,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syncline import Counter, ListOf, MapOf, Record, Replica, SetOf, Text
-from syncline.engine.cells import cells_of
 from syncline.engine.clock import COUNTER_BITS, MAX_DRIFT_MS, MAX_STAMP
-from syncline.engine.document import Document, merge_updates
+from syncline.engine.document.cells import cells_of
+from syncline.engine.document.document import Document, merge_updates
+from syncline.engine.document.values import MAX_DEPTH, MAX_VALUE_BYTES, decode_value, encode_value
 from syncline.engine.errors import ValueRefused
 from syncline.engine.fields.counter import MAX_DIGITS
 from syncline.engine.fields.maps import MAX_KEY
 from syncline.engine.fields.order import MAX_LENGTH, is_position, position_between
 from syncline.engine.identity import MAX_CLIENT_ID
-from syncline.engine.liveness import is_live, write_live
 from syncline.engine.names import Address
-from syncline.engine.schema import LIVE, REGISTER, REGISTERS, DeleteVsEdit, FieldSpec, OnConflict
-from syncline.engine.values import MAX_DEPTH, MAX_VALUE_BYTES, decode_value, encode_value
+from syncline.engine.records.liveness import is_live, write_live
+from syncline.engine.records.schema import (
+    LIVE,
+    REGISTER,
+    REGISTERS,
+    DeleteVsEdit,
+    FieldSpec,
+    OnConflict,
+)
 from syncline.environment import Environment
 from syncline.stores import MemoryStore
 from tests.engine.devices import ANY, Device

@@ -1,4 +1,4 @@
-"""Schemas of records (engine/schema.py): the value that a policy shows, and what is checked."""
+"""Schemas of records: the value that a policy shows, and what is checked."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from syncline.engine.cells import Cells, cells_of
-from syncline.engine.changes import fields_of
-from syncline.engine.document import Document
+from syncline.engine.document.cells import Cells, cells_of
+from syncline.engine.document.document import Document
+from syncline.engine.document.types import ValueType
+from syncline.engine.document.values import encode_value
 from syncline.engine.errors import SchemaMismatch, UnknownField
 from syncline.engine.fields import Counter, FieldView, ListOf, MapOf, SetOf, Text
-from syncline.engine.schema import REGISTERS, FieldSpec, OnConflict, Schema, unknown_field
-from syncline.engine.types import ValueType
-from syncline.engine.values import encode_value
+from syncline.engine.records.changes import fields_of
+from syncline.engine.records.schema import REGISTERS, FieldSpec, OnConflict, Schema, unknown_field
 from tests.engine.devices import Device
 
 ANY = ValueType(Any, "test")

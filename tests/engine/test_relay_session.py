@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from syncline.engine import relay_session
-from syncline.engine.codec import encode
 from syncline.engine.errors import (
     MalformedFrame,
     UnexpectedMessage,
 )
-from syncline.engine.messages import (
+from syncline.engine.protocol import relay_session
+from syncline.engine.protocol.codec import encode
+from syncline.engine.protocol.messages import (
     MAX_CONTROL_FRAME,
     Ack,
     Compare,
@@ -26,7 +26,7 @@ from syncline.engine.messages import (
     Refusal,
     Resume,
 )
-from syncline.engine.relay_session import (
+from syncline.engine.protocol.relay_session import (
     CompareReceived,
     EnumerateReceived,
     FetchReceived,
@@ -35,8 +35,8 @@ from syncline.engine.relay_session import (
     RelaySession,
     ResumeReceived,
 )
-from syncline.engine.session import State
-from syncline.engine.updates import encode_state_vector
+from syncline.engine.protocol.session import State
+from syncline.engine.updates.parse import encode_state_vector
 from tests.engine.sessions import (
     ENTRIES,
     HELLO,

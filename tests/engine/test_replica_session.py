@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from syncline.engine.codec import encode
 from syncline.engine.errors import (
     LimitExceeded,
     UnexpectedMessage,
     UsageError,
 )
-from syncline.engine.messages import (
+from syncline.engine.protocol.codec import encode
+from syncline.engine.protocol.messages import (
     Ack,
     Advance,
     CaughtUp,
@@ -33,7 +33,7 @@ from syncline.engine.messages import (
     States,
     Updates,
 )
-from syncline.engine.replica_session import (
+from syncline.engine.protocol.replica_session import (
     MAX_PINGS,
     Acknowledged,
     Advanced,
@@ -44,7 +44,7 @@ from syncline.engine.replica_session import (
     Rewind,
     UpdatesReceived,
 )
-from syncline.engine.updates import encode_state_vector
+from syncline.engine.updates.parse import encode_state_vector
 from tests.engine.sessions import (
     ENTRIES,
     WELCOME,

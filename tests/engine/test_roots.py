@@ -7,7 +7,7 @@ from typing import Any
 import pycrdt
 import pytest
 
-from syncline.engine.document import Document, merge_updates
+from syncline.engine.document.document import Document, merge_updates
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """The wire cannot change unnoticed: the message schema is hashed together with its version.
 
 When this fails, a message, a field, a kind or a bound has changed. If that was meant, raise
-PROTOCOL_VERSION, add its line of history in engine/messages.py and docs/protocol.md, and its hash
-here. Only a version that was never released may have its hash replaced.
+PROTOCOL_VERSION, add its line of history in engine/protocol/messages.py and docs/protocol.md, and
+its hash here. Only a version that was never released may have its hash replaced.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
-from syncline.engine import messages
-from syncline.engine.messages import (
+from syncline.engine.protocol import messages
+from syncline.engine.protocol.messages import (
     BinaryMessage,
     DocumentSummary,
     Entry,

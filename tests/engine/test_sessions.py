@@ -9,8 +9,6 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 
-from syncline.engine import relay_session, replica_session
-from syncline.engine.codec import decode, encode
 from syncline.engine.errors import (
     PeerError,
     StoreFailed,
@@ -20,7 +18,9 @@ from syncline.engine.errors import (
     VersionMismatch,
     WorkspaceMismatch,
 )
-from syncline.engine.messages import (
+from syncline.engine.protocol import relay_session, replica_session
+from syncline.engine.protocol.codec import decode, encode
+from syncline.engine.protocol.messages import (
     BinaryMessage,
     Error,
     Frame,
@@ -31,15 +31,9 @@ from syncline.engine.messages import (
     TextMessage,
     Updates,
 )
-from syncline.engine.relay_session import (
-    HelloReceived,
-    RelaySession,
-)
-from syncline.engine.replica_session import (
-    ReplicaSession,
-    Welcomed,
-)
-from syncline.engine.session import PeerFailed, State
+from syncline.engine.protocol.relay_session import HelloReceived, RelaySession
+from syncline.engine.protocol.replica_session import ReplicaSession, Welcomed
+from syncline.engine.protocol.session import PeerFailed, State
 from tests.engine.sessions import (
     ERROR,
     HELLO,
@@ -306,12 +300,12 @@ def test_the_relay_refuses_a_replica_without_a_common_version() -> None:
 
 
 def test_who_is_behind_is_to_upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("syncline.engine.handshake.VERSIONS", (2, 3))
+    monkeypatch.setattr("syncline.engine.protocol.handshake.VERSIONS", (2, 3))
     with pytest.raises(VersionMismatch) as caught:
         RelaySession("demo").receive(encode(HELLO))
     assert caught.value.message == "The replica speaks protocol version 1, the relay 2 or 3."
     assert caught.value.hint == "Upgrade the replica."
-    monkeypatch.setattr("syncline.engine.replica_session.VERSIONS", (2, 3))
+    monkeypatch.setattr("syncline.engine.protocol.replica_session.VERSIONS", (2, 3))
     ahead = greeting_replica()
     with pytest.raises(VersionMismatch) as behind:
         ahead.receive(encode(WELCOME))
@@ -328,7 +322,7 @@ def test_the_relay_welcomes() -> None:
 
 
 def test_the_highest_common_version_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("syncline.engine.handshake.VERSIONS", (1, 2, 3))
+    monkeypatch.setattr("syncline.engine.protocol.handshake.VERSIONS", (1, 2, 3))
     session = RelaySession("demo")
     session.receive(encode(replace(HELLO, versions=(2, 1))))
     assert session.version == 2

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from syncline.engine.errors import OutOfRange, SchemaError, ValueRefused, WrongType
 from syncline.engine.fields.shared import SharedArray, SharedMap, SharedText
-from syncline.engine.updates import parse_update
+from syncline.engine.updates.parse import parse_update
 from tests.engine.devices import Device, exchange
 
 EXACT = 2**53 - 1

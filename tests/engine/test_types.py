@@ -12,8 +12,8 @@ from uuid import UUID
 
 import pytest
 
+from syncline.engine.document.types import ValueType
 from syncline.engine.errors import SchemaError, ValueRefused, WrongType
-from syncline.engine.types import ValueType
 
 WHERE = "contacts.phone"
 

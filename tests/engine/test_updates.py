@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pycrdt import Doc, Map, Text
 
 from syncline.engine.errors import InvalidUpdate, MalformedFrame
-from syncline.engine.updates import (
+from syncline.engine.updates.parse import (
     MAX_CLOCK,
     UpdateInfo,
     covers,

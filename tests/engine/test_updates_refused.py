@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncline.engine.errors import InvalidUpdate
-from syncline.engine.updates import DEFAULT_LIMITS, MAX_CLOCK, UpdateLimits, parse_update
+from syncline.engine.updates.parse import DEFAULT_LIMITS, MAX_CLOCK, UpdateLimits, parse_update
 from tests.engine.update_bytes import (
     ROOT,
     after,

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncline.engine.errors import ValueRefused
-from syncline.engine.values import (
+from syncline.engine.document.values import (
     MAX_DEPTH,
     MAX_VALUE_BYTES,
     decode_value,
     encode_value,
     unpack,
 )
+from syncline.engine.errors import ValueRefused
 
 EXACT = 2**53 - 1
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from syncline.engine.errors import InvalidName
-from syncline.engine.messages import (
+from syncline.engine.names import Address
+from syncline.engine.protocol.messages import (
     LIMITS,
     Ack,
     Advance,
@@ -33,7 +34,6 @@ from syncline.engine.messages import (
     Updates,
     Welcome,
 )
-from syncline.engine.names import Address
 
 REPLICA = "00112233445566778899aabbccddeeff"
 RELAY = "ffeeddccbbaa99887766554433221100"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pycrdt
 from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment, XmlText
 
-from syncline.engine.updates import StateVector, decode_state_vector
+from syncline.engine.updates.parse import StateVector, decode_state_vector
 
 WORDS = ["a", "bc", "é", "😀", "words "]
 CLIENT_IDS = [1, 200, 1 << 31, (1 << 52) + 12_345]  # one to eight bytes long

@@ -11,10 +11,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from syncline.engine.codec import decode
-from syncline.engine.messages import Ack, Advance, DocumentUpdate, Entry, Frame, Push, Updates
 from syncline.engine.names import Address
-from syncline.engine.updates import UpdateInfo, parse_update
+from syncline.engine.protocol.codec import decode
+from syncline.engine.protocol.messages import (
+    Ack,
+    Advance,
+    DocumentUpdate,
+    Entry,
+    Frame,
+    Push,
+    Updates,
+)
+from syncline.engine.updates.parse import UpdateInfo, parse_update
 from syncline.stores import Store
 from syncline.transports import Transport, connect_websocket
 

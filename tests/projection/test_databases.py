@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, insert, inspect, selec
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
 from syncline.engine.names import Address
-from syncline.engine.projection import ProjectedColumn, ProjectedTable
+from syncline.engine.records.projection import ProjectedColumn, ProjectedTable
 from syncline.stores import DocumentWrite, Write
 from syncline.stores import projection_keeper as keeper
 from syncline.stores.projection import sql_table

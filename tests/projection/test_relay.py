@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from syncline import Record, Relay, Replica, relay_rows
-from syncline.engine.cells import cells_of
-from syncline.engine.document import Document
+from syncline.engine.document.cells import cells_of
+from syncline.engine.document.document import Document
+from syncline.engine.document.values import encode_value
 from syncline.engine.errors import DocumentBroken, StoreFailed
-from syncline.engine.liveness import write_live
-from syncline.engine.messages import Entry
 from syncline.engine.names import Address
-from syncline.engine.projection import projected
-from syncline.engine.schema import REGISTERS
-from syncline.engine.values import encode_value
+from syncline.engine.protocol.messages import Entry
+from syncline.engine.records.liveness import write_live
+from syncline.engine.records.projection import projected
+from syncline.engine.records.schema import REGISTERS
 from syncline.ledger import Ledger
 from syncline.stores import SqlStore, StoredDocument, Write
 from syncline.submission import PushedBatch, Settled

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from syncline import Counter, Record, Replica, SetOf, Text
 from syncline.engine.errors import StoreBusy, StoreError, UsageError
-from syncline.engine.projection import projected
+from syncline.engine.records.projection import projected
 from syncline.stores import SqlStore
 from syncline.stores.projection import sql_table
 from tests.cli.processes import run

@@ -7,17 +7,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from syncline.engine.codec import decode, encode
-from syncline.engine.document import Document
-from syncline.engine.messages import (
-    Entry,
-    Frame,
-    Hello,
-    Message,
-    Push,
-    Welcome,
-)
+from syncline.engine.document.document import Document
 from syncline.engine.names import Address
+from syncline.engine.protocol.codec import decode, encode
+from syncline.engine.protocol.messages import Entry, Frame, Hello, Message, Push, Welcome
 from syncline.transports import Transport, connect_websocket
 
 PATIENCE = 10.0

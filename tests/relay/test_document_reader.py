@@ -8,10 +8,10 @@ import pytest
 
 from syncline import document_reader
 from syncline.document_reader import DocumentReader
-from syncline.engine.document import EMPTY_UPDATE, Document
+from syncline.engine.document.document import EMPTY_UPDATE, Document
 from syncline.engine.errors import InvalidUpdate
 from syncline.engine.names import Address
-from syncline.engine.updates import encode_state_vector
+from syncline.engine.updates.parse import encode_state_vector
 from syncline.stores import DocumentWrite, MemoryStore, Write
 from tests.relay.clients import Author, text_of
 

@@ -10,7 +10,7 @@ import pytest
 
 from syncline import Relay, Replica, editor, room
 from syncline.engine.names import Address
-from syncline.engine.updates import encode_state_vector
+from syncline.engine.updates.parse import encode_state_vector
 from syncline.engine.yjs.hocuspocus import encode as about
 from syncline.engine.yjs.messages import (
     Authenticated,

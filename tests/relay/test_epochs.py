@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay
-from syncline.engine.digests import Digested, document_digest, range_digest
-from syncline.engine.document import Document
-from syncline.engine.messages import (
+from syncline.engine.document.digests import Digested, document_digest, range_digest
+from syncline.engine.document.document import Document
+from syncline.engine.history.rebuild import rebuild
+from syncline.engine.names import Address
+from syncline.engine.protocol.messages import (
     Ack,
     CaughtUp,
     Compare,
@@ -26,9 +28,7 @@ from syncline.engine.messages import (
     Updates,
     Welcome,
 )
-from syncline.engine.names import Address
-from syncline.engine.rebuild import rebuild
-from syncline.engine.updates import decode_state_vector, encode_state_vector
+from syncline.engine.updates.parse import decode_state_vector, encode_state_vector
 from tests.relay.clients import NOTE, Author, Client, connected, text_of
 
 EPOCH = 1_800_000_000_000

@@ -7,8 +7,8 @@ import sqlite3
 from pathlib import Path
 
 from syncline import Relay
-from syncline.engine.messages import Ack, CaughtUp, Entry, Push, Updates
 from syncline.engine.names import Address
+from syncline.engine.protocol.messages import Ack, CaughtUp, Entry, Push, Updates
 from syncline.stores import schema
 from tests.relay.clients import NOTE, Author, connected, text_of
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay
-from syncline.engine.codec import encode
-from syncline.engine.messages import (
+from syncline.engine.names import Address
+from syncline.engine.protocol.codec import encode
+from syncline.engine.protocol.messages import (
     Ack,
     Advance,
     CaughtUp,
@@ -26,8 +27,7 @@ from syncline.engine.messages import (
     Resume,
     Updates,
 )
-from syncline.engine.names import Address
-from syncline.engine.updates import decode_state_vector
+from syncline.engine.updates.parse import decode_state_vector
 from tests.relay.clients import NOTE, Author, connected, text_of
 
 

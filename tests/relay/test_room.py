@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import pytest
 
 from syncline import room as room_module
-from syncline.engine.messages import Entry
 from syncline.engine.names import Address
+from syncline.engine.protocol.messages import Entry
 from syncline.room import Room
 from syncline.submission import Committed, updates_frame
 from tests.relay.clients import Author

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from examples.replay_trace import replay
 from syncline import Replica
-from syncline.engine.codec import decode
-from syncline.engine.messages import Updates
 from syncline.engine.names import Address
-from syncline.engine.updates import decode_state_vector
+from syncline.engine.protocol.codec import decode
+from syncline.engine.protocol.messages import Updates
+from syncline.engine.updates.parse import decode_state_vector
 from syncline.environment import Environment
 from syncline.relay import RelayCore
 from syncline.replica import LOCAL

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay, Replica, SynclineError
-from syncline.engine.codec import decode, encode
 from syncline.engine.errors import (
     InvalidUrl,
     ProtocolError,
@@ -21,7 +20,8 @@ from syncline.engine.errors import (
     StoreError,
     VersionMismatch,
 )
-from syncline.engine.messages import LIMITS, Error, Hello, Message, Welcome
+from syncline.engine.protocol.codec import decode, encode
+from syncline.engine.protocol.messages import LIMITS, Error, Hello, Message, Welcome
 from syncline.transports import Request, Transport, WebSocketServer
 from tests.replica.models import Contact, link_of
 

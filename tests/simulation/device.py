@@ -10,7 +10,7 @@ from typing import Any
 from syncline import Replica
 from syncline.compaction import CompactionPolicy
 from syncline.engine.errors import SynclineError
-from syncline.engine.messages import Message
+from syncline.engine.protocol.messages import Message
 from syncline.environment import Environment
 from syncline.stores import Write
 from syncline.transports import MemoryNetwork, Transport

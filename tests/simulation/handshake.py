@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from syncline.engine.codec import decode
-from syncline.engine.messages import Error, Hello, Message, Welcome
+from syncline.engine.protocol.codec import decode
+from syncline.engine.protocol.messages import Error, Hello, Message, Welcome
 from syncline.transports import Frame, Transport
 
 

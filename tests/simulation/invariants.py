@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from syncline.engine.document import Document
-from syncline.engine.messages import Ack, DocumentUpdate, Entry, Message, Pong, Updates
+from syncline.engine.document.document import Document
 from syncline.engine.names import Address
-from syncline.engine.updates import StateVector, covers, decode_state_vector, parse_update
+from syncline.engine.protocol.messages import Ack, DocumentUpdate, Entry, Message, Pong, Updates
+from syncline.engine.updates.parse import StateVector, covers, decode_state_vector, parse_update
 from syncline.replica import LOCAL
 from syncline.stores import Store, Write
 

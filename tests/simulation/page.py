@@ -10,12 +10,18 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import TransportClosed, TransportError
 from syncline.engine.lib0 import Reader, write_string
 from syncline.engine.names import Address
-from syncline.engine.schema import LIVE, REGISTERS
-from syncline.engine.updates import covers, decode_state_vector, encode_state_vector, parse_update
+from syncline.engine.protocol.messages import EPOCH_CHANGED
+from syncline.engine.records.schema import LIVE, REGISTERS
+from syncline.engine.updates.parse import (
+    covers,
+    decode_state_vector,
+    encode_state_vector,
+    parse_update,
+)
 from syncline.engine.yjs import hocuspocus, y_websocket
 from syncline.engine.yjs.messages import (
     Awareness,
@@ -28,7 +34,6 @@ from syncline.engine.yjs.messages import (
     SyncStep2,
     Update,
 )
-from syncline.ledger import EPOCH_CHANGED
 from syncline.stores import Store
 from syncline.transports import MemoryNetwork, Request, Transport
 

@@ -15,14 +15,14 @@ import pytest
 from syncline import catalogue, ledger, workspace
 from syncline.committer import Committer, Waiting
 from syncline.comparison import Comparison
-from syncline.engine import causal
-from syncline.engine.causal import HoldBack
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.identity import Identity
 from syncline.engine.names import Address
-from syncline.engine.replica_session import ReplicaSession
-from syncline.engine.updates import encode_state_vector
-from syncline.generations import Generations
+from syncline.engine.protocol.replica_session import ReplicaSession
+from syncline.engine.updates import causal
+from syncline.engine.updates.by_document import Generations
+from syncline.engine.updates.causal import HoldBack
+from syncline.engine.updates.parse import encode_state_vector
 from syncline.journal import Journal
 from syncline.link import Link
 from syncline.stores import Write

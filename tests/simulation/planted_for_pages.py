@@ -14,10 +14,10 @@ from syncline.channel import Channel
 from syncline.committer import Committer, Waiting
 from syncline.editor import Editor
 from syncline.editor_protocols import HocuspocusEditor, YWebsocketEditor
-from syncline.engine.document import EMPTY_UPDATE
+from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import InvalidUpdate
-from syncline.engine.messages import Entry, Refusal
-from syncline.engine.updates import StateVector, encode_state_vector
+from syncline.engine.protocol.messages import Entry, Refusal
+from syncline.engine.updates.parse import StateVector, encode_state_vector
 from syncline.engine.yjs.messages import Client, Message, SyncStatus, SyncStep1, SyncStep2
 from syncline.engine.yjs.presence import Presence
 from syncline.open_document import Follower, OpenDocument

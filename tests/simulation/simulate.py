@@ -6,7 +6,7 @@ import logging
 from typing import cast
 
 from syncline.engine.errors import InvalidUpdate, PeerError, StoreFailed, TransportError
-from syncline.ledger import EPOCH_CHANGED
+from syncline.engine.protocol.messages import EPOCH_CHANGED
 
 from .loop import VirtualLoop
 from .world import Calamity, World

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal, TypeAlias
 
 from syncline.engine.errors import StoreFailed
-from syncline.engine.handshake import lineage
+from syncline.engine.protocol.handshake import lineage
 from syncline.environment import Environment
 from syncline.rebuilding import rebuild_document
 from syncline.relay import RelayCore

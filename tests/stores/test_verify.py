@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from syncline.engine.document import Document
+from syncline.engine.document.document import Document
 from syncline.engine.names import Address
-from syncline.engine.updates import encode_state_vector
+from syncline.engine.updates.parse import encode_state_vector
 from syncline.stores import DocumentWrite, Problem, SqlStore, Write
 from syncline.stores.databases import database_of
 

@@ -1,0 +1,66 @@
+"""Digests: whether two replicas have the same, without sending it.
+
+A state vector is not enough: a deletion has no clock. So a document's digest covers its state
+vector and what is deleted in it, both in one canonical form.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from syncline.engine.lib0 import write_buf, write_string, write_uint
+from syncline.engine.names import Address
+from syncline.engine.updates.parse import UpdateLimits, encode_state_vector, parse_update
+
+from .document import Document
+
+_OWN = UpdateLimits(max_bytes=1 << 30, max_structs=1 << 30, max_clients=1 << 20)
+"""What a document says of itself is not a stranger's."""
+
+
+class Digested(NamedTuple):
+    """A document and its digest."""
+
+    address: Address
+    epoch: int
+    digest: bytes
+
+
+def document_digest(document: Document) -> bytes:
+    """SHA-256 of what ``document`` knows: equal for documents that have the same operations and
+    deletions, in whatever order they came."""
+    state = document.state_vector()
+    out = bytearray()
+    write_buf(out, encode_state_vector(state))
+    deletes = parse_update(document.diff(state), _OWN).deletes
+    for client in sorted(deletes):
+        for start, end in _joined(deletes[client]):
+            write_uint(out, client)
+            write_uint(out, start)
+            write_uint(out, end)
+    return hashlib.sha256(out).digest()
+
+
+def _joined(runs: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int]]:
+    """(start, length) pairs as the fewest [start, end) pairs."""
+    begin = end = -1
+    for start, length in sorted(runs):
+        if start > end:
+            if begin >= 0:
+                yield begin, end
+            begin = start
+        end = max(end, start + length)
+    if begin >= 0:
+        yield begin, end
+
+
+def range_digest(documents: Iterable[Digested]) -> bytes:
+    """SHA-256 over several documents, in the order of their addresses."""
+    out = bytearray()
+    for address, epoch, digest in documents:
+        write_string(out, str(address))
+        write_uint(out, epoch)
+        write_buf(out, digest)
+    return hashlib.sha256(out).digest()

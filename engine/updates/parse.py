@@ -1,0 +1,389 @@
+"""Yjs v1 updates: a strict parser, and the state vectors that order them.
+
+pycrdt crashes, hangs or silently loses data on bytes that a stranger can send, so every update from
+outside passes ``parse_update`` first. What it lets through, yrs (inside pycrdt) reads in the same
+way: where the two could disagree, the update is refused (Y.XmlHook, the old JSON content, spare
+bits, padded integers, trailing bytes).
+
+It also derives what the update needs. pycrdt 0.14 loses edits that arrive before what they build on
+(y-crdt#632), so an update may be applied only to a document whose state vector covers
+``UpdateInfo.needs``. It then integrates completely: ``UpdateInfo.advance`` says where it ends.
+
+The format (Yjs, INTERNALS.md and src/utils/encoding.js; every number is a lib0 integer)::
+
+    update   = count, section*, deletes
+    section  = struct count, client, first clock, struct*
+    struct   = 0, length                                GC: content that was collected
+             | 10, length                               Skip: a gap, these clocks are elsewhere
+             | info, [origin], [right origin],          item: the low 5 bits of info are its kind
+               [parent, [key]], content
+    parent   = 1, root name | 0, client, clock          only of an item without origins
+    deletes  = count, (client, count, (clock, length)*)*
+
+A struct takes as many clocks as its content is long; text is counted in UTF-16 units.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from heapq import heappop, heappush
+from typing import NamedTuple, TypeAlias
+
+import orjson
+
+from syncline.engine.errors import MalformedFrame
+from syncline.engine.lib0 import Reader, write_uint
+
+from .update_values import (
+    DEFAULT_LIMITS,
+    Budget,
+    UpdateLimits,
+    invalid,
+    skip_json,
+    skip_text,
+    skip_values,
+    too_much,
+    uint,
+)
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "MAX_CLOCK",
+    "StateVector",
+    "UpdateInfo",
+    "UpdateLimits",
+    "covers",
+    "decode_state_vector",
+    "encode_state_vector",
+    "parse_update",
+]
+
+StateVector: TypeAlias = dict[int, int]
+"""Client id -> its next clock, that is, how many of its operations are known."""
+
+MAX_CLOCK = (1 << 31) - 1
+"""The highest next clock: yrs subtracts clocks in signed 32 bits."""
+
+MAX_STATE_VECTOR_CLIENTS = 1_000_000
+
+# Bits of an item's info.
+_HAS_ORIGIN = 0x80
+_HAS_RIGHT_ORIGIN = 0x40
+_HAS_KEY = 0x20
+_KIND = 0x1F
+
+# Kinds of struct. Refused: 2, JSON, which Yjs stopped writing in 2020 and of which yrs reads one
+# text too many; 11, Move, and above, which no release writes.
+_GC = 0
+_DELETED = 1
+_BINARY = 3
+_STRING = 4
+_EMBED = 5
+_FORMAT = 6
+_TYPE = 7
+_ANY = 8
+_DOCUMENT = 9
+_SKIP = 10
+
+# Shared types. Array, Map, Text, XmlFragment and XmlText have no data; XmlElement has its name.
+# Refused: 5, XmlHook, whose name Yjs writes and yrs does not read; others are unknown to Yjs.
+_PLAIN_TYPES = frozenset((0, 1, 2, 4, 6))
+_XML_ELEMENT = 3
+
+_Wait: TypeAlias = tuple[int, int, int]
+"""The item at (clock) waits for (another client) to have reached (that client's clock)."""
+
+
+class UpdateInfo(NamedTuple):
+    """What an update brings and needs. A tuple, because one is made for every update."""
+
+    ranges: dict[int, tuple[tuple[int, int], ...]]
+    """Per client, the clocks that it brings: rising [start, end) pairs with gaps between them."""
+    deletes: dict[int, tuple[tuple[int, int], ...]]
+    """Per client, what it deletes: (clock, length) pairs in no order."""
+    roots: frozenset[str]
+    """Root types that it names. A change next to known content need not name its root."""
+    structs: int
+    nested: int
+    """How many shared types it creates inside others. Summed over the updates of a document, this
+    bounds the depth of the document."""
+    needs: StateVector
+    """What a document must know for this update to integrate completely. No clock is 0."""
+
+    def ends(self) -> StateVector:
+        """Per client of which it brings clocks, the clock after the last."""
+        return {client: runs[-1][1] for client, runs in self.ranges.items()}
+
+    def advance(self, state: Mapping[int, int]) -> StateVector:
+        """Return the state vector of a document at ``state`` after this update.
+
+        A run of clocks counts if it continues what is known: if ``state`` covers ``needs``, the
+        last run of every client does.
+        """
+        after = dict(state)
+        for client, runs in self.ranges.items():
+            known = after.get(client, 0)
+            for start, end in runs:
+                if start <= known < end:
+                    after[client] = known = end
+        return after
+
+
+def covers(have: Mapping[int, int], needs: Mapping[int, int]) -> bool:
+    """Whether a document at ``have`` knows everything in ``needs``."""
+    for client, clock in needs.items():  # noqa: SIM110 - all() costs three times as much
+        if have.get(client, 0) < clock:
+            return False
+    return True
+
+
+def encode_state_vector(state: Mapping[int, int]) -> bytes:
+    """Encode as Yjs does: the count, then (client, clock), highest client first."""
+    out = bytearray()
+    write_uint(out, len(state))
+    for client in sorted(state, reverse=True):
+        write_uint(out, client)
+        write_uint(out, state[client])
+    return bytes(out)
+
+
+def decode_state_vector(data: bytes, max_clients: int = MAX_STATE_VECTOR_CLIENTS) -> StateVector:
+    """Decode a state vector written by Yjs, pycrdt or a peer. Raises MalformedFrame."""
+    reader = Reader(data)
+    count = reader.uint(max_clients)
+    state: StateVector = {}
+    for _ in range(count):
+        client = reader.uint()
+        if client in state:
+            raise MalformedFrame(
+                f"The state vector names client {client} twice.",
+                hint="The peer is broken or hostile: Yjs and pycrdt never write this.",
+            )
+        state[client] = reader.uint(MAX_CLOCK)
+    reader.expect_end()
+    return state
+
+
+def parse_update(data: bytes, limits: UpdateLimits = DEFAULT_LIMITS) -> UpdateInfo:
+    """Check every byte of a Yjs v1 update; return what it brings and needs.
+
+    Raises InvalidUpdate if it is no update, exceeds ``limits`` or could never integrate. What only
+    the document can tell is left to it: whether the update is covered, whether it collects or
+    rewrites clocks of a client that its sender is not, whether an origin lies in another parent.
+    """
+    if len(data) > limits.max_bytes:
+        raise too_much(f"has {len(data)} bytes; {limits.max_bytes} are allowed", "max_bytes")
+    try:
+        return _parse(data, limits)
+    except IndexError:
+        raise invalid("it ends early") from None
+    except UnicodeDecodeError:
+        raise invalid("a text is not UTF-8") from None
+    except orjson.JSONDecodeError as error:
+        raise invalid(f"a format or embed is not JSON ({error.msg})") from None
+
+
+def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
+    # One flat function over local names: it runs for every update at every relay and replica, and
+    # a call costs as much as reading a short struct. ``at`` is the position. Reading past the end
+    # ends in IndexError, see update_values.py.
+    at = 0
+    structs = nested = 0
+    budget = Budget(limits)
+    ranges: dict[int, tuple[tuple[int, int], ...]] = {}
+    waits: dict[int, list[_Wait]] = {}
+    needs: StateVector = {}
+    roots: set[str] = set()
+
+    sections, at = uint(data, at)
+    if sections > limits.max_clients:
+        raise too_much(f"has more than {limits.max_clients} writers", "max_clients")
+    for _ in range(sections):
+        count, at = uint(data, at)
+        start = at
+        client, at = uint(data, at)
+        # Most ids are the writer's own, and comparing bytes is cheaper than reading a client.
+        own = data[start:at]
+        own_size = at - start
+        clock, at = uint(data, at)
+        if client in ranges:
+            raise invalid(f"it has two sections of client {client}", at)
+        if not count:
+            raise invalid(f"the section of client {client} is empty", at)
+        structs += count
+        budget.spend(count)
+        runs: list[tuple[int, int]] = []
+        run = clock  # where the current run of clocks began
+        section_waits: list[_Wait] = []
+        section_needs: StateVector = {}  # of other clients, so far
+
+        for _ in range(count):
+            info = data[at]
+            at += 1
+            if info == _GC:
+                length, at = uint(data, at)
+            elif info == _SKIP:
+                length, at = uint(data, at)
+                if clock > run:
+                    runs.append((run, clock))
+                run = clock + length
+            else:
+                # Origins and the parent are ids of operations: earlier ones of this client, or
+                # another client's, which must be known before this item.
+                ids = (info & _HAS_ORIGIN != 0) + (info & _HAS_RIGHT_ORIGIN != 0)
+                keyed = False
+                if not ids:
+                    keyed = info & _HAS_KEY != 0  # else the key is that of the origin
+                    parent = data[at]
+                    at += 1
+                    if parent == 1:
+                        length, at = uint(data, at)
+                        roots.add(data[at : at + length].decode())
+                        at += length
+                    elif parent == 0:
+                        ids = 1
+                    else:
+                        raise invalid(f"a parent is of the unknown kind {parent}", at)
+                for _ in range(ids):
+                    if data.startswith(own, at):
+                        id_clock, at = uint(data, at + own_size)
+                        if id_clock >= clock:
+                            raise invalid("an item builds on itself or on a later one", at)
+                    else:
+                        id_client, at = uint(data, at)
+                        id_clock, at = uint(data, at)
+                        if id_clock >= MAX_CLOCK:
+                            raise invalid(f"an item builds on clock {id_clock}", at)
+                        if section_needs.get(id_client, 0) <= id_clock:
+                            section_needs[id_client] = id_clock + 1
+                            section_waits.append((clock, id_client, id_clock + 1))
+                if keyed:
+                    at = skip_text(data, at)
+
+                kind = info & _KIND
+                if kind == _STRING:
+                    length, at = uint(data, at)
+                    text = data[at : at + length]
+                    at += length
+                    if not text.isascii():
+                        length = len(text.decode().encode("utf-16-le")) >> 1
+                elif kind == _ANY:
+                    length, at = uint(data, at)
+                    at = skip_values(data, at, length, budget)
+                elif kind == _DELETED:
+                    length, at = uint(data, at)
+                else:
+                    length = 1
+                    if kind == _TYPE:
+                        nested += 1
+                        shape = data[at]
+                        at += 1
+                        if shape == _XML_ELEMENT:
+                            at = skip_text(data, at)
+                        elif shape not in _PLAIN_TYPES:
+                            raise invalid(f"a shared type is of the unknown kind {shape}", at)
+                    elif kind == _FORMAT:
+                        at = skip_text(data, at)
+                        at = skip_json(data, at, budget)
+                    elif kind == _EMBED:
+                        at = skip_json(data, at, budget)
+                    elif kind == _BINARY:
+                        size, at = uint(data, at)
+                        at += size
+                    elif kind == _DOCUMENT:
+                        at = skip_text(data, at)
+                        at = skip_values(data, at, 1, budget)
+                    else:
+                        raise invalid(f"an item is of the unknown kind {kind}", at)
+            if not length:
+                raise invalid("a struct is empty", at)
+            clock += length
+            if clock > MAX_CLOCK:
+                raise invalid(f"client {client} would reach clock {clock}", at)
+
+        if clock == run:
+            raise invalid(f"the section of client {client} ends in a gap", at)
+        runs.append((run, clock))
+        ranges[client] = tuple(runs)
+        if section_waits:
+            waits[client] = section_waits
+            for id_client, id_clock in section_needs.items():
+                if needs.get(id_client, 0) < id_clock:
+                    needs[id_client] = id_clock
+    if nested > limits.max_nested:
+        raise too_much(f"creates {nested} nested shared types", "max_nested")
+
+    deletes: dict[int, tuple[tuple[int, int], ...]] = {}
+    sections, at = uint(data, at)
+    if sections > limits.max_clients:
+        raise too_much(f"deletes from more than {limits.max_clients} writers", "max_clients")
+    for _ in range(sections):
+        client, at = uint(data, at)
+        count, at = uint(data, at)
+        if client in deletes:
+            raise invalid(f"it has two lists of deletes of client {client}", at)
+        budget.spend(count)
+        gone: list[tuple[int, int]] = []
+        needed = needs.get(client, 0)
+        for _ in range(count):
+            clock, at = uint(data, at)
+            length, at = uint(data, at)
+            end = clock + length
+            if not length or end > MAX_CLOCK:
+                raise invalid(f"it deletes {length} operations from clock {clock}", at)
+            gone.append((clock, length))
+            if end > needed:
+                needs[client] = needed = end
+        deletes[client] = tuple(gone)
+    if at != len(data):
+        raise invalid(f"{len(data) - at} bytes follow its end", at)
+
+    # An update need not find what it brings, except what comes before each run of clocks.
+    for client, brought in ranges.items():
+        start, end = brought[-1]
+        if needs.get(client, 0) <= end:
+            if start:
+                needs[client] = start
+            else:
+                needs.pop(client, None)
+    if waits and len(ranges) > 1:
+        _check_order(ranges, needs, waits)
+    return UpdateInfo(ranges, deletes, frozenset(roots), structs, nested, needs)
+
+
+def _check_order(
+    ranges: Mapping[int, tuple[tuple[int, int], ...]],
+    needs: StateVector,
+    waits: Mapping[int, list[_Wait]],
+) -> None:
+    """Refuse structs of several clients that wait for each other: they would never integrate.
+
+    Plays the integration, on clocks alone, at a document that covers ``needs``: it knows all
+    before the last run of every client, and all of a client of which later clocks are needed. A
+    client goes on until an item waits for another client, and sleeps until that one gets there.
+    """
+    reached = {client: max(runs[-1][0], needs.get(client, 0)) for client, runs in ranges.items()}
+    queues = {client: deque(waits.get(client, ())) for client in ranges}
+    # Per client waited for, a heap of (the clock that wakes, who sleeps). Each wake ends a wait,
+    # so the work is bounded by the number of waits.
+    asleep: dict[int, list[tuple[int, int]]] = {client: [] for client in ranges}
+    awake = list(ranges)
+    while awake:
+        client = awake.pop()
+        queue = queues[client]
+        progress = ranges[client][-1][1]
+        while queue:
+            clock, other, other_clock = queue[0]
+            if reached.get(other, other_clock) < other_clock and clock >= reached[client]:
+                heappush(asleep[other], (other_clock, client))
+                progress = clock
+                break
+            queue.popleft()
+        reached[client] = max(reached[client], progress)
+        sleepers = asleep[client]
+        while sleepers and sleepers[0][0] <= reached[client]:
+            awake.append(heappop(sleepers)[1])
+    for client, sleepers in asleep.items():
+        if sleepers:
+            raise invalid(f"clients {client} and {sleepers[0][1]} wait for each other's operations")
