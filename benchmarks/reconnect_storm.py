@@ -26,7 +26,6 @@ from pathlib import Path
 
 import uvloop
 
-from syncline.conversation import until_first_failure
 from syncline.engine.document.document import Document
 from syncline.engine.errors import SynclineError
 from syncline.engine.names import Address
@@ -43,6 +42,7 @@ from syncline.engine.protocol.replica_session import (
 )
 from syncline.link import HANDSHAKE_SECONDS, backoff_seconds
 from syncline.transports import Transport, connect_websocket
+from syncline.transports.tasks import until_first_failure
 
 DOCUMENTS = 100
 PATIENCE = 300.0

@@ -23,8 +23,8 @@ from .memory import MemoryStore
 from .thread import Run, RunInline, StoreThread
 
 if TYPE_CHECKING:
-    from .sql import SqlStore
-    from .verify import Problem
+    from .sql.store import SqlStore
+    from .sql.verify import Problem
 
 __all__ = [
     "RECEIPTS_KEPT",
@@ -52,11 +52,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # SQLAlchemy takes longer to import than everything else here: it loads when it is used.
     if name == "SqlStore":
-        from .sql import SqlStore
+        from .sql.store import SqlStore
 
         return SqlStore
     if name == "Problem":
-        from .verify import Problem
+        from .sql.verify import Problem
 
         return Problem
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

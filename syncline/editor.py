@@ -40,11 +40,11 @@ from syncline.engine.yjs.messages import (
     Update,
 )
 from syncline.transports import Frame, Request, Transport
+from syncline.transports.tasks import until_first_failure
 
 from .access import Authenticator, Authorizer, Credentials, Permit, Principal, authenticate
 from .channel import Channel, ChannelService
 from .committer import Committer, Waiting
-from .conversation import until_first_failure
 from .room import Room
 from .stateless import OnStateless, StatelessMessage
 from .submission import Settled, Submission

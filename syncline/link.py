@@ -43,10 +43,10 @@ from syncline.engine.protocol.replica_session import (
     Welcomed,
 )
 from syncline.transports import Transport
+from syncline.transports.tasks import until_first_failure
 
 from .answers import Answers
 from .comparison import Comparison
-from .conversation import until_first_failure
 from .environment import Environment
 from .workspace import Workspace
 

@@ -38,7 +38,9 @@ from syncline.engine.protocol.relay_session import (
 )
 from syncline.engine.updates.by_document import Generations
 from syncline.stores import Run, Store
+from syncline.stores.catalogue import Catalogue
 from syncline.transports import Request, Transport
+from syncline.transports.tasks import until_first_failure
 
 from .access import (
     ANONYMOUS,
@@ -49,9 +51,7 @@ from .access import (
     authenticate,
     seen_by,
 )
-from .catalogue import Catalogue
 from .committer import Committer, Waiting
-from .conversation import until_first_failure
 from .document_reader import DocumentReader
 from .ledger import Ledger
 from .readable import ReadableCatalogue

@@ -20,7 +20,7 @@ from syncline.engine.errors import LimitExceeded, StoreError, UsageError
 from syncline.engine.names import Address
 from syncline.engine.records.changes import ChangeFeed, DocumentChange, Kind
 from syncline.engine.records.projection import KEY
-from syncline.stores.projection import ByNumber, is_decimal
+from syncline.stores.tables.projection import ByNumber, is_decimal
 
 from .changes import Change
 from .record import Record, RecordHost, columns_of

@@ -8,9 +8,9 @@ from __future__ import annotations
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import MAX_STATES, DocumentSummary, Range
 from syncline.stores import DocumentState, Run
+from syncline.stores.catalogue import RANGE_DOCUMENTS, RANGES, Catalogue
 
 from .access import Permit
-from .catalogue import RANGE_DOCUMENTS, RANGES, Catalogue
 
 
 class ReadableCatalogue:

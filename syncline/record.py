@@ -330,7 +330,7 @@ def columns_of(model: type[Record]) -> Mapping[str, ColumnElement[Any]]:
     """The columns of the table of ``model`` by field, and ``key``; always the same objects."""
     columns = _columns.get(model)
     if columns is None:
-        from syncline.stores.projection import sql_table
+        from syncline.stores.tables.projection import sql_table
 
         columns = _columns[model] = dict(sql_table(projected(model.__schema__)).c.items())
     return columns

@@ -15,10 +15,10 @@ from syncline.engine.names import check_workspace
 from syncline.engine.protocol.messages import SUBPROTOCOL
 from syncline.engine.records.projection import projected
 from syncline.stores import SqlStore, Store, Write
+from syncline.stores.catalogue import Catalogue
 from syncline.transports import MAX_CONNECTIONS, Request, Transport, WebSocketServer
 
 from .access import AnyoneAtAll, Authenticator, Authorizer, both
-from .catalogue import Catalogue
 from .committer import Committer
 from .compaction import CompactionPolicy, Compactor
 from .document_reader import DocumentReader

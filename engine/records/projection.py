@@ -1,6 +1,6 @@
 """Projections: what an ordinary SQL table shows of the records of one collection.
 
-Pure: which columns a schema makes, and the row that a document makes. ``stores/projection.py``
+Pure: which columns a schema makes, and the row that a document makes. ``stores/tables``
 turns them into SQL. A projected table describes itself wholly, defaults and policies included, so
 that its rows can be made again from the documents by whoever has only the store.
 """

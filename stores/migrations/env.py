@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from syncline.stores import schema
+from syncline.stores.tables import schema
 
 if __name__ == "env_py":  # Alembic's name for it; imported as a module it does nothing
     context.configure(

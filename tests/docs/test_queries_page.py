@@ -17,7 +17,7 @@ from sqlalchemy.exc import NoSuchModuleError, OperationalError
 
 from syncline import Record, SetOf
 from syncline.engine.records.projection import projected
-from syncline.stores.projection import sql_table
+from syncline.stores.tables.projection import sql_table
 from tests.cli.processes import run
 from tests.docs.test_examples import output_of
 

@@ -20,8 +20,8 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 from syncline.engine.names import Address
 from syncline.engine.records.projection import ProjectedColumn, ProjectedTable
 from syncline.stores import DocumentWrite, Write
-from syncline.stores import projection_keeper as keeper
-from syncline.stores.projection import sql_table
+from syncline.stores.sql import projection_keeper as keeper
+from syncline.stores.tables.projection import sql_table
 
 SERVERS = {
     "postgresql": os.environ.get(

@@ -16,7 +16,7 @@ from syncline import Counter, Record, Replica, SetOf, Text
 from syncline.engine.errors import StoreBusy, StoreError, UsageError
 from syncline.engine.records.projection import projected
 from syncline.stores import SqlStore
-from syncline.stores.projection import sql_table
+from syncline.stores.tables.projection import sql_table
 from tests.cli.processes import run
 
 
@@ -144,7 +144,7 @@ async def test_a_rebuild_that_is_cut_short_is_made_up_for(
     store.open()
     table = projected(Contact.__schema__)
     with monkeypatch.context() as patch:
-        patch.setattr("syncline.stores.projection_keeper._stored_rows", _fail)
+        patch.setattr("syncline.stores.sql.projection_keeper._stored_rows", _fail)
         with pytest.raises(KeyboardInterrupt):
             store.project([table], anew=True)
     store.close()

@@ -326,7 +326,7 @@ async def test_an_invalid_name_is_denied_with_a_sentence(relay: Relay) -> None:
 async def test_a_database_that_is_away_ends_the_connection_until_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from syncline.stores import sqlite
+    from syncline.stores.databases import sqlite
 
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
     ada = Author()

@@ -9,7 +9,7 @@ from pathlib import Path
 from syncline import Relay
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Ack, CaughtUp, Entry, Push, Updates
-from syncline.stores import schema
+from syncline.stores.tables import schema
 from tests.relay.clients import NOTE, Author, connected, text_of
 
 POISON = Address("notes", "poison")

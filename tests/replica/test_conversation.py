@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from syncline.conversation import until_first_failure
+from syncline.transports.tasks import until_first_failure
 
 
 async def _wait(event: asyncio.Event) -> None:

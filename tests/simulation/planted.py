@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from syncline import catalogue, ledger, workspace
+from syncline import ledger, workspace
 from syncline.committer import Committer, Waiting
 from syncline.comparison import Comparison
 from syncline.engine.document.document import Document
@@ -25,7 +25,7 @@ from syncline.engine.updates.causal import HoldBack
 from syncline.engine.updates.parse import encode_state_vector
 from syncline.journal import Journal
 from syncline.link import Link
-from syncline.stores import Write
+from syncline.stores import Write, catalogue
 from syncline.submission import Committed, Settled
 
 Plant = Callable[[pytest.MonkeyPatch], None]

@@ -15,8 +15,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from syncline.engine.errors import StoreError, StoreVersion
-from syncline.stores import SqlStore, migrations, schema
-from syncline.stores.databases import database_of
+from syncline.stores import SqlStore, migrations
+from syncline.stores.databases.from_url import database_of
+from syncline.stores.tables import schema
 from tests.stores.numbered import assert_holds, numbered
 from tests.stores.servers import TestDatabase
 
@@ -105,7 +106,7 @@ def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on this is the Syncline that knows the second migration."""
     monkeypatch.setattr(schema, "LAYOUT", "0002")
-    monkeypatch.setattr("syncline.stores.databases.LAYOUT", "0002")
+    monkeypatch.setattr("syncline.stores.databases.database.LAYOUT", "0002")
 
 
 def test_an_older_layout_is_upgraded_and_keeps_its_content(

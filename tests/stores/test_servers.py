@@ -13,8 +13,9 @@ from sqlalchemy.engine import make_url
 
 from syncline.engine.errors import InvalidUrl, StoreBusy, StoreDamaged, StoreError
 from syncline.engine.names import Address
-from syncline.stores import DocumentWrite, OutboxBatch, SqlStore, Write, sql_compiled
-from syncline.stores.server import Server
+from syncline.stores import DocumentWrite, OutboxBatch, SqlStore, Write
+from syncline.stores.databases.server import Server
+from syncline.stores.sql import compiled as sql_compiled
 from tests.stores.numbered import assert_holds, numbered
 from tests.stores.servers import TestDatabase
 
@@ -262,7 +263,7 @@ def test_the_writer_waits_for_the_disk(
 
 
 def test_a_setting_that_loses_commits_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    from syncline.stores.postgresql import PostgreSql
+    from syncline.stores.databases.postgresql import PostgreSql
 
     database: Server = PostgreSql(make_url("postgresql://me:s3cret@host/db"))
     with caplog.at_level(logging.WARNING):

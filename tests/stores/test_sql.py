@@ -17,7 +17,10 @@ from sqlalchemy.pool import Pool
 
 from syncline.engine.errors import InvalidUrl, StoreBusy, StoreError
 from syncline.engine.names import Address
-from syncline.stores import DocumentWrite, Receipt, SqlStore, Write, databases, sql_write, sqlite
+from syncline.stores import DocumentWrite, Receipt, SqlStore, Write
+from syncline.stores.databases import database as databases
+from syncline.stores.databases import sqlite
+from syncline.stores.sql import write as sql_write
 
 A = Address("pages", "a")
 

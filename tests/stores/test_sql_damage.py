@@ -15,7 +15,8 @@ import pytest
 
 from syncline.engine.errors import StoreDamaged, StoreError, StoreVersion
 from syncline.engine.names import Address
-from syncline.stores import DocumentWrite, Receipt, SqlStore, Write, sqlite
+from syncline.stores import DocumentWrite, Receipt, SqlStore, Write
+from syncline.stores.databases import sqlite
 
 DOCUMENTS = 100
 

@@ -11,7 +11,7 @@ from syncline.engine.document.document import Document
 from syncline.engine.names import Address
 from syncline.engine.updates.parse import encode_state_vector
 from syncline.stores import DocumentWrite, Problem, SqlStore, Write
-from syncline.stores.databases import database_of
+from syncline.stores.databases.from_url import database_of
 
 A, B = Address("pages", "a"), Address("pages", "b")
 
@@ -141,7 +141,7 @@ def test_a_damaged_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     page = content.rindex(b"0150") // 4096 * 4096
     content[page : page + 8] = b"\xff" * 8
     path.write_bytes(content)
-    monkeypatch.setattr("syncline.stores.sqlite.CHECKED_BYTES", 0)
+    monkeypatch.setattr("syncline.stores.databases.sqlite.CHECKED_BYTES", 0)
     problems = found(str(path))
     assert problems
     assert problems[0].workspace == ""

@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
 from syncline.stores import DocumentWrite, SqlStore, Write
-from syncline.stores.databases import database_of
-from syncline.stores.projection_keeper import ProjectionKeeper
-from syncline.stores.sql_compiled import Lookup
-from syncline.stores.sql_write import Writer
+from syncline.stores.databases.from_url import database_of
+from syncline.stores.sql.compiled import Lookup
+from syncline.stores.sql.projection_keeper import ProjectionKeeper
+from syncline.stores.sql.write import Writer
 
 A = Address("pages", "a")
 EACH = 60

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from . import schema
-from .base import StoredDocument
+from syncline.stores.base import StoredDocument
+from syncline.stores.tables import schema
 
 _updates = schema.updates.c
 _documents = schema.documents.c

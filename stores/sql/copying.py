@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, insert, select, text
 
-from . import schema
-from .faults import damaged
+from syncline.stores.faults import damaged
+from syncline.stores.tables import schema
 
 CHUNK_BYTES = 4 << 20
 """Rows are inserted together until they hold about this much."""

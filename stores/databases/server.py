@@ -19,10 +19,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.pool import NullPool, QueuePool
 
 from syncline.engine.errors import InvalidUrl, StoreBusy, StoreError, StoreFailed
+from syncline.stores.faults import damaged
+from syncline.stores.tables import schema
 
-from . import databases, schema
-from .databases import RETRY_SECONDS, check_layout, translated
-from .faults import damaged
+from . import database
+from .database import RETRY_SECONDS, check_layout, translated
 
 _T = TypeVar("_T")
 
@@ -93,7 +94,7 @@ class Server(ABC):
         with connection.begin():
             found = schema.found_layout(connection, self.name, alone=False)
             if found != schema.LAYOUT:
-                from .migrations import upgrade
+                from syncline.stores.migrations import upgrade
 
                 upgrade(connection)
         with connection.begin():
@@ -148,8 +149,8 @@ class Server(ABC):
         return self._create_engine(
             isolation_level="AUTOCOMMIT",
             poolclass=QueuePool,
-            pool_size=databases.READERS,
-            pool_timeout=databases.READER_SECONDS,
+            pool_size=database.READERS,
+            pool_timeout=database.READER_SECONDS,
             max_overflow=0,
             pool_reset_on_return=None,
             skip_autocommit_rollback=True,

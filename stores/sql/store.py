@@ -13,9 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
 from syncline.engine.records.projection import ProjectedTable
-
-from . import copying, projection_keeper, sql_compact, sql_read
-from .base import (
+from syncline.stores.base import (
     DocumentInfo,
     DocumentState,
     LogSize,
@@ -26,11 +24,15 @@ from .base import (
     StoredDocument,
     Write,
 )
-from .databases import database_of
-from .faults import damaged, not_open
+from syncline.stores.databases.from_url import database_of
+from syncline.stores.faults import damaged, not_open
+
+from . import compact as sql_compact
+from . import copying, projection_keeper
+from . import read as sql_read
 from .projection_keeper import ProjectionKeeper
-from .sql_write import Writer
 from .verify import Problem, Verification
+from .write import Writer
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -173,7 +175,7 @@ class SqlStore:
         does so by itself."""
         self._expect_writable()
         if self.path is not None:
-            from .sqlite import shrink
+            from syncline.stores.databases.sqlite import shrink
 
             with self._database.translated():
                 shrink(self._database.writer_engine())

@@ -9,9 +9,9 @@ from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DataError, DBAPIError
 
 from syncline.engine.errors import StoreError
+from syncline.stores.faults import already_stored
 
-from .databases import cannot_hold
-from .faults import already_stored
+from .database import cannot_hold
 from .server import CONNECT_SECONDS, LOCK_SECONDS, ROW_LOCK_SECONDS, SILENCE_SECONDS, Server
 
 # Names of locks are the whole server's, and have at most 64 characters.

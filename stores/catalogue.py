@@ -14,7 +14,8 @@ from syncline.engine.document.document import Document
 from syncline.engine.errors import DocumentBroken
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import DIGEST_BYTES, MAX_STATES, DocumentSummary, Range
-from syncline.stores import DocumentState, Store
+
+from .base import DocumentState, Store
 
 RANGE_DOCUMENTS = 250
 """Documents in one range of a comparison."""

@@ -31,8 +31,7 @@ from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT, VARCHAR
 from sqlalchemy.types import TypeEngine
 
 from syncline.engine.errors import StoreError, StoreVersion
-
-from .faults import damaged
+from syncline.stores.faults import damaged
 
 LAYOUT = "0001"
 """The migration that these tables are the result of."""

@@ -43,10 +43,15 @@ from syncline.engine.errors import DocumentBroken, StoreError, UsageError
 from syncline.engine.names import Address
 from syncline.engine.records.liveness import is_live
 from syncline.engine.records.projection import KEY, WORKSPACE, ProjectedTable, Rows
+from syncline.stores.base import DocumentWrite, Write
+from syncline.stores.tables.projection import (
+    DECIMAL_COLLATION,
+    FieldType,
+    compare_decimals,
+    sql_table,
+)
 
-from . import sql_read
-from .base import DocumentWrite, Write
-from .projection import DECIMAL_COLLATION, FieldType, compare_decimals, sql_table
+from . import read as sql_read
 
 logger = logging.getLogger("syncline.projection")
 

@@ -32,10 +32,11 @@ from syncline.engine.updates.parse import (
     decode_state_vector,
     parse_update,
 )
+from syncline.stores.base import DocumentInfo
+from syncline.stores.tables import schema
 
-from . import schema, sql_read
-from .base import DocumentInfo
-from .sql_compiled import Compiled
+from . import read as sql_read
+from .compiled import Compiled
 
 _T = TypeVar("_T")
 _NOBODY = 1  # the client id of a document that is only read

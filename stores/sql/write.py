@@ -21,12 +21,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from syncline.engine.names import Address
+from syncline.stores.base import RECEIPTS_KEPT, DocumentWrite, Write
+from syncline.stores.faults import already_stored, outdated
+from syncline.stores.tables import schema
 
-from . import schema
-from .base import RECEIPTS_KEPT, DocumentWrite, Write
-from .faults import already_stored, outdated
+from .compiled import Compiled, Lookup, Row
 from .projection_keeper import ProjectionKeeper
-from .sql_compiled import Compiled, Lookup, Row
 
 _Place: TypeAlias = tuple[int, Address]  # workspace id, address
 _Known: TypeAlias = tuple[int, int]  # a document's row id and epoch

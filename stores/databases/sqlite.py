@@ -19,10 +19,11 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import NullPool, QueuePool
 
 from syncline.engine.errors import StoreBusy, StoreError, StoreFailed
+from syncline.stores.faults import already_stored, damaged, not_open
+from syncline.stores.tables import schema
 
-from . import databases, schema
-from .databases import RETRY_SECONDS, cannot_hold, check_layout, translated
-from .faults import already_stored, damaged, not_open
+from . import database
+from .database import RETRY_SECONDS, cannot_hold, check_layout, translated
 from .lock import StoreLock
 
 _T = TypeVar("_T")
@@ -58,7 +59,7 @@ class SqliteFile:
             _check_pages(connection, self.path)
             found = schema.found_layout(connection, self.name, alone=True)
         if found != schema.LAYOUT:
-            from .migrations import upgrade
+            from syncline.stores.migrations import upgrade
 
             with engine.begin() as connection:
                 upgrade(connection)
@@ -178,8 +179,8 @@ def _reader_engine(path: Path, *, options: str = "mode=ro") -> Engine:
         "sqlite://",
         creator=lambda: _connect(path, options),
         poolclass=QueuePool,
-        pool_size=databases.READERS,
-        pool_timeout=databases.READER_SECONDS,
+        pool_size=database.READERS,
+        pool_timeout=database.READER_SECONDS,
         max_overflow=0,
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 
 from syncline.engine.errors import StoreError
+from syncline.stores.faults import already_stored
 
-from .databases import cannot_hold
-from .faults import already_stored
+from .database import cannot_hold
 from .server import CONNECT_SECONDS, LOCK_SECONDS, ROW_LOCK_SECONDS, SILENCE_SECONDS, Server
 
 # One store for each schema of each database: the keys of advisory locks are a database's own.

@@ -21,9 +21,7 @@ from sqlalchemy import (
 )
 
 from syncline.engine.names import Address
-
-from . import schema
-from .base import (
+from syncline.stores.base import (
     DocumentInfo,
     DocumentState,
     LogSize,
@@ -34,8 +32,10 @@ from .base import (
     StoredDocument,
     StoredUpdate,
 )
-from .faults import BrokenRow
-from .sql_compiled import Compiled
+from syncline.stores.faults import BrokenRow
+from syncline.stores.tables import schema
+
+from .compiled import Compiled
 
 DOCUMENTS_PAGE = 1000
 """Documents that one query lists."""

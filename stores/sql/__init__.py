@@ -1,0 +1,1 @@
+"""The SQL store, the same for every database: reading, writing, compacting, verifying, copying."""

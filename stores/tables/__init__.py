@@ -1,0 +1,1 @@
+"""The tables of a store: its own, and those that show records."""
