@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from syncline.engine.errors import NotAuthenticated, SynclineError
     from syncline.engine.fields import Counter, ListOf, MapOf, SetOf, Text
 
-    from .access import Access, Authenticator, Authorizer, Credentials, Principal
+    from .access.access import Access, Authenticator, Authorizer, Credentials, Principal
+    from .access.token_file import TokenFile
     from .changes import Change
     from .collection import Collection
     from .query import Query
-    from .record import Conflict, ConflictingValue, Record, col, field
+    from .records.record import Conflict, ConflictingValue, Record, col, field
     from .relay import Relay
     from .replica import Replica, ReplicaStatus
     from .shared_document import SharedDocument
     from .stateless import StatelessMessage
-    from .tokens import TokenFile
 
 __version__ = version("syncline")
 
@@ -55,21 +55,21 @@ __all__ = [
 
 # Loaded on first use: whoever takes only the engine does not pay for SQLAlchemy and websockets.
 _HOMES = {
-    "Access": "syncline.access",
-    "Authenticator": "syncline.access",
-    "Authorizer": "syncline.access",
+    "Access": "syncline.access.access",
+    "Authenticator": "syncline.access.access",
+    "Authorizer": "syncline.access.access",
     "Change": "syncline.changes",
     "Collection": "syncline.collection",
-    "Conflict": "syncline.record",
-    "ConflictingValue": "syncline.record",
+    "Conflict": "syncline.records.record",
+    "ConflictingValue": "syncline.records.record",
     "Counter": "syncline.engine.fields",
-    "Credentials": "syncline.access",
+    "Credentials": "syncline.access.access",
     "ListOf": "syncline.engine.fields",
     "MapOf": "syncline.engine.fields",
     "NotAuthenticated": "syncline.engine.errors",
-    "Principal": "syncline.access",
+    "Principal": "syncline.access.access",
     "Query": "syncline.query",
-    "Record": "syncline.record",
+    "Record": "syncline.records.record",
     "Relay": "syncline.relay",
     "Replica": "syncline.replica",
     "ReplicaStatus": "syncline.replica",
@@ -78,9 +78,9 @@ _HOMES = {
     "StatelessMessage": "syncline.stateless",
     "SynclineError": "syncline.engine.errors",
     "Text": "syncline.engine.fields",
-    "TokenFile": "syncline.tokens",
-    "col": "syncline.record",
-    "field": "syncline.record",
+    "TokenFile": "syncline.access.token_file",
+    "col": "syncline.records.record",
+    "field": "syncline.records.record",
 }
 
 

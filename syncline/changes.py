@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from syncline.engine.names import Address
 from syncline.engine.records.changes import ChangeFeed, DocumentChange, Kind, Origin
 
-from .record import Record
+from .records.record import Record
 
 R = TypeVar("R", bound=Record)
 

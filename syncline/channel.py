@@ -21,7 +21,7 @@ from syncline.engine.yjs.messages import (
 )
 from syncline.stores import Run
 
-from .access import Permit
+from .access.access import Permit
 from .document_reader import DocumentReader
 from .room import Room
 

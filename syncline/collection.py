@@ -12,10 +12,11 @@ from syncline.engine.identity import uuid7
 from syncline.engine.names import Address, check_key
 from syncline.engine.records.liveness import write_live
 from syncline.engine.records.schema import LIVE, REGISTERS
+from syncline.hosts import RecordHost
+from syncline.records.record import Record
 
 from .changes import ChangeStream
 from .query import Query
-from .record import Record, RecordHost
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Collection(Generic[R]):
         return uuid7(self._workspace.now, self._workspace.rng)
 
     def _attach(self, address: Address) -> tuple[R, RecordHost]:
-        host = RecordHost(self._workspace, self._schema, address)
+        host = RecordHost(self._workspace, address)
         return self._model.attach(host, address), host
 
     def get(self, key: str) -> R | None:
@@ -112,7 +113,7 @@ class Collection(Generic[R]):
     def delete(self, key: str) -> None:
         """Delete the record called ``key``. Raises RecordNotFound."""
         address = self[key]._address  # pyright: ignore[reportPrivateUsage]
-        host = RecordHost(self._workspace, self._schema, address)
+        host = RecordHost(self._workspace, address)
         with self._workspace.writing(address) as document:
             stamp = host.tick(cells_of(document, REGISTERS).stamp(LIVE))
             write_live(document, False, self._schema.delete_vs_edit, stamp)

@@ -42,7 +42,7 @@ from syncline.engine.yjs.messages import (
 from syncline.transports import Frame, Request, Transport
 from syncline.transports.tasks import until_first_failure
 
-from .access import Authenticator, Authorizer, Credentials, Permit, Principal, authenticate
+from .access.access import Authenticator, Authorizer, Credentials, Permit, Principal, authenticate
 from .channel import Channel, ChannelService
 from .committer import Committer, Waiting
 from .room import Room

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from syncline.engine.clock import Milliseconds
 from syncline.stores import Run, StoreThread
 from syncline.transports import Connect, connect_websocket
-
-from .snapshots import SnapshotProcess, Snapshots
+from syncline.upkeep.snapshots import SnapshotProcess, Snapshots
 
 
 def wall_clock() -> int:

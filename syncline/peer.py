@@ -42,7 +42,7 @@ from syncline.stores.catalogue import Catalogue
 from syncline.transports import Request, Transport
 from syncline.transports.tasks import until_first_failure
 
-from .access import (
+from .access.access import (
     ANONYMOUS,
     Authenticator,
     Authorizer,

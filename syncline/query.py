@@ -20,10 +20,11 @@ from syncline.engine.errors import LimitExceeded, StoreError, UsageError
 from syncline.engine.names import Address
 from syncline.engine.records.changes import ChangeFeed, DocumentChange, Kind
 from syncline.engine.records.projection import KEY
+from syncline.hosts import RecordHost
+from syncline.records.record import Record, columns_of
 from syncline.stores.tables.projection import ByNumber, is_decimal
 
 from .changes import Change
-from .record import Record, RecordHost, columns_of
 
 if TYPE_CHECKING:
     from .workspace import Workspace
@@ -120,9 +121,7 @@ class Query(Generic[R]):
     def record(self, key: str) -> R:
         """The record called ``key``, whether it is there or not."""
         address = Address(self.collection, key)
-        record: R = self._model.attach(
-            RecordHost(self._workspace, self._model.__schema__, address), address
-        )
+        record: R = self._model.attach(RecordHost(self._workspace, address), address)
         return record
 
     def _matching(self) -> Select[str]:

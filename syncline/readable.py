@@ -10,7 +10,7 @@ from syncline.engine.protocol.messages import MAX_STATES, DocumentSummary, Range
 from syncline.stores import DocumentState, Run
 from syncline.stores.catalogue import RANGE_DOCUMENTS, RANGES, Catalogue
 
-from .access import Permit
+from .access.access import Permit
 
 
 class ReadableCatalogue:

@@ -18,21 +18,21 @@ from syncline.stores import SqlStore, Store, Write
 from syncline.stores.catalogue import Catalogue
 from syncline.transports import MAX_CONNECTIONS, Request, Transport, WebSocketServer
 
-from .access import AnyoneAtAll, Authenticator, Authorizer, both
+from .access.access import AnyoneAtAll, Authenticator, Authorizer, both
+from .access.origins import OriginPolicy
 from .committer import Committer
-from .compaction import CompactionPolicy, Compactor
 from .document_reader import DocumentReader
 from .editor_protocols import serve_editor
 from .environment import Environment
 from .ledger import Ledger
-from .origins import OriginPolicy
 from .page import Page
 from .peer import Peer
-from .record import Record
+from .records.record import Record
 from .room import Room
 from .stateless import OnStateless, ignore
 from .static import StaticFiles
 from .submission import Committed
+from .upkeep.compaction import CompactionPolicy, Compactor
 
 EXPIRY_CHECK_SECONDS = 3.0
 """How often editors' clients that are not heard of are looked for."""

@@ -21,19 +21,20 @@ from syncline.engine.identity import Identity
 from syncline.engine.names import Address
 from syncline.engine.records.projection import projected
 from syncline.engine.updates.parse import parse_update
+from syncline.hosts import DocumentHost
+from syncline.shared_document import SharedDocument
 from syncline.stores import SqlStore, Store, Write
 from syncline.transports import parse_relay_url
 
 from .collection import Collection
-from .compaction import CompactionPolicy, Compactor, unacknowledged
 from .documents import MAX_DOCUMENTS
 from .environment import Environment
 from .identities import become
 from .link import Link, LinkState, Token
-from .record import Record
+from .records.record import Record
 from .seeding import seed_update
-from .shared_document import DocumentHost, SharedDocument
-from .snapshots import SnapshotThread
+from .upkeep.compaction import CompactionPolicy, Compactor, unacknowledged
+from .upkeep.snapshots import SnapshotThread
 from .workspace import Workspace
 
 R = TypeVar("R", bound=Record)

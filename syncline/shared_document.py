@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any
 
-from syncline.engine.document.document import Document
 from syncline.engine.fields import Host
 from syncline.engine.fields.shared import SharedArray, SharedMap, SharedText
 from syncline.engine.names import Address
-
-from .workspace import Workspace
 
 
 class SharedDocument:
@@ -35,21 +31,3 @@ class SharedDocument:
     def to_dict(self) -> dict[str, Any]:
         """The content by root, as plain values."""
         return self._host.document().to_dict()
-
-
-class DocumentHost(Host):
-    """The host of the views of a document without a schema."""
-
-    def __init__(self, workspace: Workspace, address: Address) -> None:
-        self._workspace = workspace
-        self._address = address
-
-    def document(self) -> Document:
-        return self._workspace.documents.get(self._address)
-
-    def writing(self) -> AbstractContextManager[Document]:
-        return self._workspace.writing(self._address)
-
-    def tick(self, seen: int = 0) -> int:
-        self._workspace.clock.follow(seen)
-        return self._workspace.clock.tick()

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from syncline.engine.names import Address
 
-from .access import Principal
+from .access.access import Principal
 
 
 @dataclass(frozen=True, slots=True)

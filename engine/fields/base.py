@@ -29,6 +29,10 @@ class Host(Protocol):
         """A new stamp of the replica's hybrid clock, later than the stamp ``seen``."""
         ...
 
+    def same_place(self, other: Host) -> bool:
+        """Whether ``other`` looks for its documents where this one does."""
+        return self is other
+
 
 class FieldView(ABC):
     """One field of one record. Reads see the current content, writes are immediate and local."""

@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from syncline.compaction import Compacted, compact_workspace
 from syncline.engine.errors import SnapshotRefused, StoreBusy, StoreError
 from syncline.engine.names import Address
-from syncline.snapshots import SnapshotProcess
 from syncline.stores import RunInline, SqlStore
+from syncline.upkeep.compaction import Compacted, compact_workspace
+from syncline.upkeep.snapshots import SnapshotProcess
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from syncline.engine.errors import UsageError
-from syncline.record import Record
+from syncline.records.record import Record
 
 
 def load_models(paths: Iterable[str]) -> list[type[Record]]:

@@ -11,8 +11,8 @@ from rich.markup import escape
 from syncline.engine.errors import UsageError
 from syncline.engine.names import Address
 from syncline.environment import Environment
-from syncline.rebuilding import rebuild_document as rebuild
 from syncline.stores import SqlStore
+from syncline.upkeep.rebuilding import rebuild_document as rebuild
 
 
 def rebuild_document(

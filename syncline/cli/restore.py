@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from syncline import backup as backups
+from syncline.upkeep import backup as backups
 
 from .backup import print_heads
 

@@ -17,11 +17,11 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from rich.syntax import Syntax
 
+from syncline.access.origins import is_loopback
+from syncline.access.token_file import TokenFile
 from syncline.engine.errors import UsageError
-from syncline.origins import is_loopback
 from syncline.page import connect_snippet
 from syncline.relay import Relay
-from syncline.tokens import TokenFile
 from syncline.transports import MAX_CONNECTIONS
 
 from .models import load_models

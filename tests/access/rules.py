@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncline.access import Access, Credentials, Principal
+from syncline.access.access import Access, Credentials, Principal
 from syncline.engine.errors import NotAuthenticated
 from syncline.engine.names import Address
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay
-from syncline.access import Access
+from syncline.access.access import Access
 from syncline.engine.yjs.hocuspocus import encode as about
 from syncline.engine.yjs.messages import (
     Authenticated,

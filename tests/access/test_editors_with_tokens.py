@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay
+from syncline.access.token_file import RELOAD_SECONDS, TokenFile
 from syncline.engine.yjs.messages import SyncStep1, SyncStep2, Update
-from syncline.tokens import RELOAD_SECONDS, TokenFile
 from tests.access.tokens import ADMIN, NOTE, PAGES, READER, TABLES, Clock, token_file
 from tests.relay.clients import Author, text_of
 from tests.relay.editors import YWebsocket, y_websocket_at

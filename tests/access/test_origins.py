@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay
+from syncline.access.origins import OriginPolicy, is_loopback, parse_origins
+from syncline.access.token_file import TokenFile
 from syncline.engine.errors import UsageError
-from syncline.origins import OriginPolicy, is_loopback, parse_origins
-from syncline.tokens import TokenFile
 from tests.access.tokens import token_file
 from tests.transports.raw_client import handshake
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay, Replica
-from syncline.access import Access
-from syncline.backup import backup, restore
+from syncline.access.access import Access
 from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import NotAllowed, NotAuthenticated
 from syncline.engine.names import Address
@@ -28,6 +27,7 @@ from syncline.engine.protocol.messages import (
 )
 from syncline.replica import LOCAL
 from syncline.stores import SqlStore
+from syncline.upkeep.backup import backup, restore
 from tests.access.rules import Rules
 from tests.relay.clients import Author, connected
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay, Replica
-from syncline.access import Access, Credentials, Principal
-from syncline.backup import backup, restore
+from syncline.access.access import Access, Credentials, Principal
+from syncline.access.token_file import RELOAD_SECONDS, TokenFile
 from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import NotAllowed, NotAuthenticated, SynclineError
 from syncline.engine.names import Address
@@ -33,8 +33,8 @@ from syncline.engine.protocol.messages import (
     Welcome,
 )
 from syncline.engine.yjs.messages import QueryAwareness, SyncStep1, SyncStep2, Update
-from syncline.tokens import RELOAD_SECONDS, TokenFile
 from syncline.transports import connect_websocket
+from syncline.upkeep.backup import backup, restore
 from tests.access.tokens import ADMIN, NOTE, PAGES, READER, TABLES, Clock, token_file
 from tests.relay.clients import Author, Client
 from tests.relay.editors import y_websocket_at

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from syncline.access import Access, Credentials
+from syncline.access.access import Access, Credentials
+from syncline.access.token_file import RELOAD_SECONDS, TokenFile
 from syncline.engine.errors import NotAuthenticated, UsageError
 from syncline.engine.names import Address
-from syncline.tokens import RELOAD_SECONDS, TokenFile
 from tests.access.tokens import ADMIN, NOTE, PAGES, READER, TABLES, Clock, token_file
 
 WELCOME, NOTES, CARD = Address("pages", "welcome"), Address("pages", "note"), Address("cards", "x")

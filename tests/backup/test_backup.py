@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay, Replica
-from syncline.backup import backup, restore
 from syncline.engine.errors import StoreBusy, StoreDamaged, StoreError
 from syncline.engine.names import Address
 from syncline.replica import LOCAL
 from syncline.stores import OutboxBatch, Receipt, RefusedUpdate, SqlStore, Write
 from syncline.testing.store_case import change
+from syncline.upkeep.backup import backup, restore
 from tests.cli.processes import run, serving
 from tests.replica.models import Contact
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay, Replica
-from syncline.backup import backup, restore
+from syncline.upkeep.backup import backup, restore
 from tests.replica.models import Contact
 from tests.stores.servers import SERVERS, database
 

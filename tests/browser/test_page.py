@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from syncline import Counter, Record, Relay, Replica, SetOf, Text
-from syncline.access import Access, Credentials, Principal
+from syncline.access.access import Access, Credentials, Principal
 from syncline.engine.errors import NotAuthenticated
 from syncline.engine.names import Address
 from tests.browser.chromium import Chromium, Page, chromium

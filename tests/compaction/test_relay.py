@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay, Replica
-from syncline.compaction import CompactionPolicy, unacknowledged
 from syncline.engine.names import Address
 from syncline.replica import LOCAL
 from syncline.stores import LogSize, SqlStore
+from syncline.upkeep.compaction import CompactionPolicy, unacknowledged
 from tests.cli.processes import run
 
 PATIENCE = 60.0
@@ -149,7 +149,7 @@ async def test_a_relay_lives_on_when_a_log_cannot_be_compacted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, broken = await planted(tmp_path)
-    caplog.set_level(logging.INFO, "syncline.compaction")
+    caplog.set_level(logging.INFO, "syncline.upkeep.compaction")
     policy = CompactionPolicy(min_bytes=300, min_updates=5)
     async with (
         Relay(path, port=0, compaction=policy) as relay,

@@ -11,7 +11,7 @@ from syncline.engine.document.document import Document
 from syncline.engine.errors import SnapshotRefused
 from syncline.engine.history.snapshot import make_snapshot
 from syncline.engine.updates.parse import encode_state_vector, parse_update
-from syncline.snapshots import SnapshotProcess
+from syncline.upkeep.snapshots import SnapshotProcess
 
 
 def typed(count: int, client_id: int = 2**33) -> Document:

@@ -7,9 +7,9 @@ import re
 import sys
 from pathlib import Path
 
-from syncline.access import Access, Credentials
+from syncline.access.access import Access, Credentials
+from syncline.access.token_file import TokenFile
 from syncline.engine.names import Address
-from syncline.tokens import TokenFile
 from tests.cli.processes import PATIENCE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text()

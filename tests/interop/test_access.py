@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay
-from syncline.access import Access
+from syncline.access.access import Access
 from tests.access.rules import Rules
 from tests.interop.editors import HOCUSPOCUS, Y_WEBSOCKET, Editor, Node
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay, Replica, editor
-from syncline.access import Access
+from syncline.access.access import Access
 from tests.access.rules import Rules
 from tests.interop.editors import HOCUSPOCUS, KINDS, Y_WEBSOCKET, Editor, Node
 

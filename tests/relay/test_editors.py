@@ -25,9 +25,9 @@ from syncline.engine.yjs.messages import (
     Update,
 )
 from syncline.environment import wall_clock
-from syncline.rebuilding import rebuild_document
 from syncline.stateless import StatelessMessage
 from syncline.stores import SqlStore
+from syncline.upkeep.rebuilding import rebuild_document
 from tests.relay.clients import Author, text_of
 from tests.relay.editors import (
     NOTHING,

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from syncline import Replica
-from syncline.compaction import CompactionPolicy
 from syncline.engine.errors import SynclineError
 from syncline.engine.protocol.messages import Message
 from syncline.environment import Environment
 from syncline.stores import Write
 from syncline.transports import MemoryNetwork, Transport
+from syncline.upkeep.compaction import CompactionPolicy
 from tests.replica.models import Contact, Draft
 
 from .actions import Editor

@@ -11,11 +11,11 @@ from typing import Literal, TypeAlias
 from syncline.engine.errors import StoreFailed
 from syncline.engine.protocol.handshake import lineage
 from syncline.environment import Environment
-from syncline.rebuilding import rebuild_document
 from syncline.relay import RelayCore
-from syncline.snapshots import SnapshotThread
 from syncline.stores import MemoryStore, RunInline, Write
 from syncline.transports import Faults, MemoryNetwork, MemoryTransport, Request
+from syncline.upkeep.rebuilding import rebuild_document
+from syncline.upkeep.snapshots import SnapshotThread
 
 from .device import COMPACTION, EPOCH_MS, Device
 from .disk import Disk, DiskFaults, SlowRun

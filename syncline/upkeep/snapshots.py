@@ -87,7 +87,7 @@ class SnapshotProcess:
         if process is None:
             # Without the working directory on its path, where anything may lie.
             process = self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "syncline.snapshots"),
+                *(sys.executable, "-P", "-m", "syncline.upkeep.snapshots"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
             )

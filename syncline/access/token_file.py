@@ -28,7 +28,7 @@ from syncline.engine.errors import NotAuthenticated, UsageError
 from syncline.engine.names import Address
 
 from .access import Access, Credentials, Principal
-from .token_table import Grant, read_grants
+from .token_grants import Grant, read_grants
 
 logger = logging.getLogger("syncline.relay")
 

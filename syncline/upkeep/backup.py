@@ -10,6 +10,7 @@ uses operation numbers a second time.
 from __future__ import annotations
 
 import os
+import random
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,6 @@ from tempfile import TemporaryDirectory
 from syncline.engine.errors import StoreBusy, StoreError
 from syncline.engine.protocol.handshake import lineage
 from syncline.stores import SqlStore, Write
-
-from .environment import Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +68,22 @@ def restore(
     store: str | Path,
     *,
     force: bool = False,
-    environment: Environment | None = None,
+    rng: random.Random | None = None,
 ) -> StoreCopy:
     """Put the backup ``file`` into ``store``, a new or empty one; ``force`` replaces what it has.
 
-    In one commit: a restore that fails leaves the store as it was. Raises StoreBusy when the store
+    In one commit: a restore that fails leaves the store as it was. ``rng`` draws the relay's new
+    identity; the system's generator unless given. Raises StoreBusy when the store
     is in use, and StoreError when it is not empty.
     """
     source = SqlStore(file, exclusive=False)
     source.open()
     try:
         source.check()
-        with TemporaryDirectory(prefix="syncline-restore-", dir=_room_beside(file)) as folder:
+        with TemporaryDirectory(prefix="syncline-restore-", dir=_folder_beside(file)) as folder:
             renewed = Path(folder) / "store.db"
             source.save_copy(renewed)
-            _renew(renewed, environment or Environment())
+            _renew(renewed, rng or random.SystemRandom())
             return _put(renewed, store, force)
     finally:
         source.close()
@@ -112,7 +112,7 @@ def _put(renewed: Path, store: str | Path, force: bool) -> StoreCopy:
         target.close()
 
 
-def _renew(path: Path, environment: Environment) -> None:
+def _renew(path: Path, rng: random.Random) -> None:
     """Give a restored store another identity, as a relay or as a replica.
 
     Opening it for writing also brings a backup of an older layout up to date.
@@ -123,7 +123,7 @@ def _renew(path: Path, environment: Environment) -> None:
         known = store.meta("").get("relay")
         if known is not None:
             # Of the same lineage, so that replicas know it for the relay they joined, restored.
-            identity = f"{lineage(known)}.{environment.rng.getrandbits(64):016x}"
+            identity = f"{lineage(known)}.{rng.getrandbits(64):016x}"
             store.write([Write("", meta={"relay": identity})])
         # Replicas that find another fingerprint than their store's draw new ids. A file system may
         # give the restored file the number that the lost one had, so the old one has to go.
@@ -168,7 +168,7 @@ def _check_target(target: Path, force: bool) -> None:
         )
 
 
-def _room_beside(file: str | Path) -> Path | None:
+def _folder_beside(file: str | Path) -> Path | None:
     """The backup's folder, which has room for one, if it may be written; else the system's."""
     folder = Path(file).resolve().parent
     return folder if os.access(folder, os.W_OK) else None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import (
@@ -21,10 +20,8 @@ from weakref import WeakKeyDictionary
 
 from syncline.engine.clock import COUNTER_BITS
 from syncline.engine.document.cells import cells_of
-from syncline.engine.document.document import Document
 from syncline.engine.document.types import ValueType
 from syncline.engine.errors import (
-    RecordNotFound,
     SchemaError,
     SynclineError,
     UsageError,
@@ -42,13 +39,12 @@ from syncline.engine.records.schema import (
     unknown_field,
 )
 
-from .record_rules import OtherFields, check_default, check_reads, cleaning_of
+from .rules import check_default, check_reads, cleaning_of
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
-    from .cleaning.field import FieldCleaner
-    from .workspace import Workspace
+    from syncline.cleaning.field import FieldCleaner
 
 T = TypeVar("T")
 
@@ -115,37 +111,6 @@ class Conflict:
 
     field: str
     values: tuple[ConflictingValue, ...]
-
-
-class RecordHost(Host):
-    """Where a record's document is: the host of its field views."""
-
-    def __init__(self, workspace: Workspace, schema: Schema, address: Address) -> None:
-        self.workspace = workspace
-        self.schema = schema
-        self.address = address
-
-    def check_exists(self) -> None:
-        if self.address.key not in self.workspace.keys(self.address.collection):
-            raise RecordNotFound(
-                f"There is no record {str(self.address)!r}.",
-                hint="It was never created here, or it has been deleted; `key in collection` "
-                "tells.",
-            )
-
-    def document(self) -> Document:
-        self.check_exists()
-        return self.workspace.documents.get(self.address)
-
-    @contextmanager
-    def writing(self) -> Generator[Document]:
-        self.check_exists()
-        with self.workspace.writing(self.address) as document:
-            yield document
-
-    def tick(self, seen: int = 0) -> int:
-        self.workspace.clock.follow(seen)
-        return self.workspace.clock.tick()
 
 
 class _Key:
@@ -254,13 +219,7 @@ class Record:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Record):
             return NotImplemented
-        ours, theirs = self._host, other._host
-        return (
-            isinstance(ours, RecordHost)
-            and isinstance(theirs, RecordHost)
-            and ours.workspace is theirs.workspace
-            and self._address == other._address
-        )
+        return self._address == other._address and self._host.same_place(other._host)
 
     def __hash__(self) -> int:
         return hash(self._address)
@@ -271,6 +230,24 @@ class Record:
         except SynclineError as error:
             content = error.code
         return f"<{type(self).__name__} {self._address.key}: {content}>"
+
+
+class _OtherFields(Mapping[str, Any]):
+    """The fields of a record as a mapping that reads them when asked."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._record.__schema__.fields:
+            raise KeyError(name)
+        return getattr(self._record, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._record.__schema__.fields)
+
+    def __len__(self) -> int:
+        return len(self._record.__schema__.fields)
 
 
 class _Field:
@@ -301,7 +278,7 @@ class _Field:
             )
         host = _host_of(record)
         precisely = f"{_address_of(record)}.{self.name}"
-        encoded = self.spec.encode(value, OtherFields(record), where, precisely)
+        encoded = self.spec.encode(value, _OtherFields(record), where, precisely)
         with host.writing() as document:
             cells = cells_of(document, REGISTERS)
             cells.write(self.spec.name, encoded, host.tick(cells.stamp(self.spec.name)))

@@ -25,7 +25,7 @@ from syncline.stores import LogSize, Run, Store
 
 from .snapshots import Snapshots
 
-logger = logging.getLogger("syncline.compaction")
+logger = logging.getLogger("syncline.upkeep.compaction")
 
 MAX_WATCHED = 50_000
 """Documents whose growth is remembered; those that grew least recently are forgotten."""

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from syncline.engine.errors import InvalidRule, InvalidValue, SchemaError
 from syncline.engine.records.schema import unknown_field
 
 if TYPE_CHECKING:
-    from .cleaning.field import FieldCleaner
-    from .record import Record
-
-
-class OtherFields(Mapping[str, Any]):
-    """The fields of a record as a mapping that reads them when asked."""
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._record.__schema__.fields:
-            raise KeyError(name)
-        return getattr(self._record, name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._record.__schema__.fields)
-
-    def __len__(self) -> int:
-        return len(self._record.__schema__.fields)
+    from syncline.cleaning.field import FieldCleaner
 
 
 def cleaning_of(annotation: Any, owner: str) -> tuple[Any, FieldCleaner | None]:
@@ -37,8 +18,8 @@ def cleaning_of(annotation: Any, owner: str) -> tuple[Any, FieldCleaner | None]:
     if get_origin(annotation) is not Annotated:
         _check_whole(annotation, owner)
         return annotation, None
-    from .cleaning.field import Clean, FieldCleaner
-    from .cleaning.rule import Rule
+    from syncline.cleaning.field import Clean, FieldCleaner
+    from syncline.cleaning.rule import Rule
 
     inner, *metadata = get_args(annotation)
     _check_whole(inner, owner)

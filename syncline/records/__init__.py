@@ -1,0 +1,1 @@
+"""Records: classes whose annotations are the fields of documents."""
