@@ -11,14 +11,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from syncline.committer import Committer, Waiting
 from syncline.engine.document.document import Document
 from syncline.engine.errors import SynclineError
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Entry
-from syncline.ledger import Ledger
+from syncline.relay.log.committer import Committer, Waiting
+from syncline.relay.log.ledger import Ledger
+from syncline.relay.log.submission import PushedBatch, Settled
 from syncline.stores import SqlStore, StoreThread
-from syncline.submission import PushedBatch, Settled
 
 SECONDS = 2.0
 

@@ -40,7 +40,7 @@ from syncline.engine.protocol.replica_session import (
     UpdatesReceived,
     Welcomed,
 )
-from syncline.link import HANDSHAKE_SECONDS, backoff_seconds
+from syncline.replica.sync.link import HANDSHAKE_SECONDS, backoff_seconds
 from syncline.transports import Transport, connect_websocket
 from syncline.transports.tasks import until_first_failure
 
@@ -84,7 +84,7 @@ class Device:
             await self.changed.wait()
 
     async def run(self) -> None:
-        """Stay connected, as syncline/link.py does."""
+        """Stay connected, as syncline/replica/sync/link.py does."""
         failed = 0
         while True:
             self.attempts += 1

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from syncline.engine.errors import NotAuthenticated, SynclineError
     from syncline.engine.fields import Counter, ListOf, MapOf, SetOf, Text
+    from syncline.relay.editors.stateless import StatelessMessage
+    from syncline.relay.relay import Relay
+    from syncline.replica.changes import Change
+    from syncline.replica.collection import Collection
+    from syncline.replica.query import Query
+    from syncline.replica.replica import Replica, ReplicaStatus
+    from syncline.replica.shared_document import SharedDocument
 
-    from .access.access import Access, Authenticator, Authorizer, Credentials, Principal
-    from .access.token_file import TokenFile
-    from .changes import Change
-    from .collection import Collection
-    from .query import Query
-    from .records.record import Conflict, ConflictingValue, Record, col, field
-    from .relay import Relay
-    from .replica import Replica, ReplicaStatus
-    from .shared_document import SharedDocument
-    from .stateless import StatelessMessage
+    from syncline.access.access import Access, Authenticator, Authorizer, Credentials, Principal
+    from syncline.access.token_file import TokenFile
+    from syncline.records.record import Conflict, ConflictingValue, Record, col, field
 
 __version__ = version("syncline")
 
@@ -58,8 +58,8 @@ _HOMES = {
     "Access": "syncline.access.access",
     "Authenticator": "syncline.access.access",
     "Authorizer": "syncline.access.access",
-    "Change": "syncline.changes",
-    "Collection": "syncline.collection",
+    "Change": "syncline.replica.changes",
+    "Collection": "syncline.replica.collection",
     "Conflict": "syncline.records.record",
     "ConflictingValue": "syncline.records.record",
     "Counter": "syncline.engine.fields",
@@ -68,14 +68,14 @@ _HOMES = {
     "MapOf": "syncline.engine.fields",
     "NotAuthenticated": "syncline.engine.errors",
     "Principal": "syncline.access.access",
-    "Query": "syncline.query",
+    "Query": "syncline.replica.query",
     "Record": "syncline.records.record",
-    "Relay": "syncline.relay",
-    "Replica": "syncline.replica",
-    "ReplicaStatus": "syncline.replica",
+    "Relay": "syncline.relay.relay",
+    "Replica": "syncline.replica.replica",
+    "ReplicaStatus": "syncline.replica.replica",
     "SetOf": "syncline.engine.fields",
-    "SharedDocument": "syncline.shared_document",
-    "StatelessMessage": "syncline.stateless",
+    "SharedDocument": "syncline.replica.shared_document",
+    "StatelessMessage": "syncline.relay.editors.stateless",
     "SynclineError": "syncline.engine.errors",
     "Text": "syncline.engine.fields",
     "TokenFile": "syncline.access.token_file",

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from syncline.replica import LOCAL
+from syncline.replica.replica import LOCAL
 from syncline.stores import SqlStore
 
 

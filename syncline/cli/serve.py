@@ -20,8 +20,8 @@ from rich.syntax import Syntax
 from syncline.access.origins import is_loopback
 from syncline.access.token_file import TokenFile
 from syncline.engine.errors import UsageError
-from syncline.page import connect_snippet
-from syncline.relay import Relay
+from syncline.relay.relay import Relay
+from syncline.relay.web.home_page import connect_snippet
 from syncline.transports import MAX_CONNECTIONS
 
 from .models import load_models

@@ -21,7 +21,7 @@ from syncline.engine.errors import SynclineError
 from syncline.engine.names import Address
 from syncline.engine.records.changes import Origin
 from syncline.engine.updates.parse import parse_update
-from syncline.replica import Replica
+from syncline.replica.replica import Replica
 
 from .pipeline import RelaySpec
 from .record_table import StoredRecord

@@ -25,7 +25,7 @@ from syncline.engine.protocol.messages import (
     Fetch,
     States,
 )
-from syncline.replica import LOCAL
+from syncline.replica.replica import LOCAL
 from syncline.stores import SqlStore
 from syncline.upkeep.backup import backup, restore
 from tests.access.rules import Rules

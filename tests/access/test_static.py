@@ -8,7 +8,7 @@ import pytest
 
 from syncline import Relay
 from syncline.engine.errors import LimitExceeded, UsageError
-from syncline.static import MAX_STATIC_BYTES, StaticFiles
+from syncline.relay.web.static_files import MAX_STATIC_BYTES, StaticFiles
 from tests.transports.raw_client import http, raw_websocket
 
 

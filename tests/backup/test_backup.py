@@ -11,7 +11,7 @@ import pytest
 from syncline import Relay, Replica
 from syncline.engine.errors import StoreBusy, StoreDamaged, StoreError
 from syncline.engine.names import Address
-from syncline.replica import LOCAL
+from syncline.replica.replica import LOCAL
 from syncline.stores import OutboxBatch, Receipt, RefusedUpdate, SqlStore, Write
 from syncline.testing.store_case import change
 from syncline.upkeep.backup import backup, restore

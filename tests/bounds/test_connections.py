@@ -12,7 +12,7 @@ import pytest
 from syncline import Relay, Replica
 from syncline.engine.errors import RelayUnreachable
 from syncline.environment import Environment
-from syncline.relay import RelayCore
+from syncline.relay.core import RelayCore
 from syncline.stores import MemoryStore
 from syncline.transports import Request, Timeouts, Transport, WebSocketServer, connect_websocket
 
@@ -119,7 +119,7 @@ async def test_the_relay_drops_a_peer_that_is_gone_without_a_word() -> None:
 async def test_a_replica_leaves_a_relay_that_is_gone_without_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncline.link.PING_SECONDS", 0.1)
+    monkeypatch.setattr("syncline.replica.sync.link.PING_SECONDS", 0.1)
     async with Relay(tmp_path / "relay.db", port=0) as relay:
         proxy = Proxy(relay.port)
         environment = Environment(connect=connect_briefly)

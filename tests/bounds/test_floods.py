@@ -12,7 +12,6 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 
-from syncline.committer import MAX_QUEUED, MAX_QUEUED_BYTES, Committer, Waiting
 from syncline.engine.names import Address
 from syncline.engine.protocol.codec import decode, encode
 from syncline.engine.protocol.messages import (
@@ -27,11 +26,12 @@ from syncline.engine.protocol.messages import (
     Welcome,
 )
 from syncline.environment import Environment
-from syncline.ledger import Ledger
-from syncline.peer import MAX_OWED
-from syncline.relay import RelayCore
+from syncline.relay.core import RelayCore
+from syncline.relay.log.committer import MAX_QUEUED, MAX_QUEUED_BYTES, Committer, Waiting
+from syncline.relay.log.ledger import Ledger
+from syncline.relay.log.submission import Committed, PushedBatch
+from syncline.relay.replicas.connection import MAX_OWED
 from syncline.stores import MemoryStore, RunInline, StoredDocument
-from syncline.submission import Committed, PushedBatch
 from syncline.transports import MemoryTransport, Request, memory_pair
 from tests.relay.clients import NOTE, Author
 

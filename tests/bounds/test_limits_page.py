@@ -36,7 +36,7 @@ NO_BOUNDS = {
     "syncline.engine.updates.parse.MAX_CLOCK",
     "syncline.transports.closing._MAX_REASON",
     # What a thing costs, or its size, which is always this.
-    "syncline.committer._ENTRY_BYTES",
+    "syncline.relay.log.committer._ENTRY_BYTES",
     "syncline.engine.protocol.messages.DIGEST_BYTES",
     "syncline.engine.history.snapshot.ROW_BYTES",
 }

@@ -13,7 +13,7 @@ import pytest
 
 from syncline import Replica
 from syncline.engine.errors import NotAuthenticated
-from syncline.page import connect_snippet
+from syncline.relay.web.home_page import connect_snippet
 from tests.access.tokens import ADMIN, token_file
 from tests.cli.processes import PATIENCE, run, serving
 from tests.replica.models import Contact

@@ -12,7 +12,7 @@ import pytest
 
 from syncline import Relay, Replica
 from syncline.engine.names import Address
-from syncline.replica import LOCAL
+from syncline.replica.replica import LOCAL
 from syncline.stores import LogSize, SqlStore
 from syncline.upkeep.compaction import CompactionPolicy, unacknowledged
 from tests.cli.processes import run

@@ -21,10 +21,11 @@ from typing import Any
 import orjson
 import uvloop
 
-from syncline import Record, Relay, Replica, ledger
-from syncline.committer import Committer, Waiting
+from syncline import Record, Relay, Replica
+from syncline.relay.log import ledger
+from syncline.relay.log.committer import Committer, Waiting
+from syncline.relay.log.submission import Settled
 from syncline.stores import Write
-from syncline.submission import Settled
 from tests.faults.models import Note
 
 

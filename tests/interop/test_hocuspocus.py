@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay
-from syncline.stateless import StatelessMessage
+from syncline.relay.editors.stateless import StatelessMessage
 from tests.interop.editors import HOCUSPOCUS, Node
 
 

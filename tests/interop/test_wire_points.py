@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from syncline import Relay, Replica, editor
+from syncline import Relay, Replica
 from syncline.access.access import Access
+from syncline.relay.editors import connection as editor
 from tests.access.rules import Rules
 from tests.interop.editors import HOCUSPOCUS, KINDS, Y_WEBSOCKET, Editor, Node
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from syncline import Record, Relay, Replica, relay_rows
+from syncline import Record, Relay, Replica
 from syncline.engine.document.cells import cells_of
 from syncline.engine.document.document import Document
 from syncline.engine.document.values import encode_value
@@ -20,9 +20,10 @@ from syncline.engine.protocol.messages import Entry
 from syncline.engine.records.liveness import write_live
 from syncline.engine.records.projection import projected
 from syncline.engine.records.schema import REGISTERS
-from syncline.ledger import Ledger
+from syncline.relay.log import table_rows as relay_rows
+from syncline.relay.log.ledger import Ledger
+from syncline.relay.log.submission import PushedBatch, Settled
 from syncline.stores import SqlStore, StoredDocument, Write
-from syncline.submission import PushedBatch, Settled
 from tests.cli.processes import run
 from tests.replica.models import Contact, Draft
 

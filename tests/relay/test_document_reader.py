@@ -6,12 +6,12 @@ from collections.abc import Generator
 
 import pytest
 
-from syncline import document_reader
-from syncline.document_reader import DocumentReader
 from syncline.engine.document.document import EMPTY_UPDATE, Document
 from syncline.engine.errors import InvalidUpdate
 from syncline.engine.names import Address
 from syncline.engine.updates.parse import encode_state_vector
+from syncline.relay.log import document_reader
+from syncline.relay.log.document_reader import DocumentReader
 from syncline.stores import DocumentWrite, MemoryStore, Write
 from tests.relay.clients import Author, text_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from syncline import Relay, Replica, editor, room
+from syncline import Relay, Replica
 from syncline.engine.names import Address
 from syncline.engine.updates.parse import encode_state_vector
 from syncline.engine.yjs.hocuspocus import encode as about
@@ -25,7 +25,9 @@ from syncline.engine.yjs.messages import (
     Update,
 )
 from syncline.environment import wall_clock
-from syncline.stateless import StatelessMessage
+from syncline.relay.editors import connection as editor
+from syncline.relay.editors.stateless import StatelessMessage
+from syncline.relay.log import room
 from syncline.stores import SqlStore
 from syncline.upkeep.rebuilding import rebuild_document
 from tests.relay.clients import Author, text_of

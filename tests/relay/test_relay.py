@@ -181,7 +181,7 @@ async def test_versions_and_workspaces_are_checked(relay: Relay) -> None:
 
 
 async def test_a_silent_connection_is_closed(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("syncline.peer.HELLO_SECONDS", 0.1)
+    monkeypatch.setattr("syncline.relay.replicas.connection.HELLO_SECONDS", 0.1)
     async with connected(relay.url) as client:
         assert await client.ended() == 1008
 

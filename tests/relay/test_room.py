@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from syncline import room as room_module
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Entry
-from syncline.room import Room
-from syncline.submission import Committed, updates_frame
+from syncline.relay.log import room as room_module
+from syncline.relay.log.room import Room
+from syncline.relay.log.submission import Committed, updates_frame
 from tests.relay.clients import Author
 
 A, B = Address("pages", "a"), Address("pages", "b")

@@ -15,8 +15,8 @@ from syncline.engine.protocol.codec import decode
 from syncline.engine.protocol.messages import Updates
 from syncline.engine.updates.parse import decode_state_vector
 from syncline.environment import Environment
-from syncline.relay import RelayCore
-from syncline.replica import LOCAL
+from syncline.relay.core import RelayCore
+from syncline.replica.replica import LOCAL
 from syncline.stores import MemoryStore, RunInline
 from syncline.transports import Transport
 from syncline.transports.memory import MemoryTransport

@@ -7,7 +7,7 @@ from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Entry
 from syncline.engine.protocol.outbox import pack
 from syncline.engine.updates.parse import encode_state_vector
-from syncline.forks import Edits, Outdated, unacknowledged
+from syncline.replica.local.forks import Edits, Outdated, unacknowledged
 from syncline.stores import DocumentWrite, MemoryStore, OutboxBatch, Write
 
 PAGE = Address("pages", "a")

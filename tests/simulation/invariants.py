@@ -9,7 +9,7 @@ from syncline.engine.document.document import Document
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Ack, DocumentUpdate, Entry, Message, Pong, Updates
 from syncline.engine.updates.parse import StateVector, covers, decode_state_vector, parse_update
-from syncline.replica import LOCAL
+from syncline.replica.replica import LOCAL
 from syncline.stores import Store, Write
 
 from .actions import present

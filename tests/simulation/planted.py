@@ -12,9 +12,6 @@ from typing import Any
 
 import pytest
 
-from syncline import ledger, workspace
-from syncline.committer import Committer, Waiting
-from syncline.comparison import Comparison
 from syncline.engine.document.document import Document
 from syncline.engine.identity import Identity
 from syncline.engine.names import Address
@@ -23,10 +20,14 @@ from syncline.engine.updates import causal
 from syncline.engine.updates.by_document import Generations
 from syncline.engine.updates.causal import HoldBack
 from syncline.engine.updates.parse import encode_state_vector
-from syncline.journal import Journal
-from syncline.link import Link
+from syncline.relay.log import ledger
+from syncline.relay.log.committer import Committer, Waiting
+from syncline.relay.log.submission import Committed, Settled
+from syncline.replica.local import workspace
+from syncline.replica.local.journal import Journal
+from syncline.replica.sync.comparison import Comparison
+from syncline.replica.sync.link import Link
 from syncline.stores import Write, catalogue
-from syncline.submission import Committed, Settled
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

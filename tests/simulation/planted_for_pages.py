@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from syncline.channel import Channel
-from syncline.committer import Committer, Waiting
-from syncline.editor import Editor
-from syncline.editor_protocols import HocuspocusEditor, YWebsocketEditor
 from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import InvalidUpdate
 from syncline.engine.protocol.messages import Entry, Refusal
 from syncline.engine.updates.parse import StateVector, encode_state_vector
 from syncline.engine.yjs.messages import Client, Message, SyncStatus, SyncStep1, SyncStep2
 from syncline.engine.yjs.presence import Presence
-from syncline.open_document import Follower, OpenDocument
-from syncline.submission import PushedBatch, Settled
+from syncline.relay.editors.channel import Channel
+from syncline.relay.editors.connection import Editor
+from syncline.relay.editors.hocuspocus import HocuspocusEditor
+from syncline.relay.editors.y_websocket import YWebsocketEditor
+from syncline.relay.log.committer import Committer, Waiting
+from syncline.relay.log.open_document import Follower, OpenDocument
+from syncline.relay.log.submission import PushedBatch, Settled
 
 from .planted import Plant
 

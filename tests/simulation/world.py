@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from syncline.engine.errors import StoreFailed
 from syncline.engine.protocol.handshake import lineage
 from syncline.environment import Environment
-from syncline.relay import RelayCore
+from syncline.relay.core import RelayCore
 from syncline.stores import MemoryStore, RunInline, Write
 from syncline.transports import Faults, MemoryNetwork, MemoryTransport, Request
 from syncline.upkeep.rebuilding import rebuild_document

@@ -14,6 +14,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
+from syncline.access.access import (
+    ANONYMOUS,
+    Authenticator,
+    Authorizer,
+    Credentials,
+    Permit,
+    authenticate,
+    seen_by,
+)
 from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import (
     AccessError,
@@ -37,26 +46,23 @@ from syncline.engine.protocol.relay_session import (
     ResumeReceived,
 )
 from syncline.engine.updates.by_document import Generations
+from syncline.relay.log.committer import Committer, Waiting
+from syncline.relay.log.document_reader import DocumentReader
+from syncline.relay.log.ledger import Ledger
+from syncline.relay.log.room import Room
+from syncline.relay.log.submission import (
+    Committed,
+    PushedBatch,
+    Settled,
+    merged_entries,
+    updates_frame,
+)
 from syncline.stores import Run, Store
 from syncline.stores.catalogue import Catalogue
 from syncline.transports import Request, Transport
 from syncline.transports.tasks import until_first_failure
 
-from .access.access import (
-    ANONYMOUS,
-    Authenticator,
-    Authorizer,
-    Credentials,
-    Permit,
-    authenticate,
-    seen_by,
-)
-from .committer import Committer, Waiting
-from .document_reader import DocumentReader
-from .ledger import Ledger
-from .readable import ReadableCatalogue
-from .room import Room
-from .submission import Committed, PushedBatch, Settled, merged_entries, updates_frame
+from .readable_catalogue import ReadableCatalogue
 
 logger = logging.getLogger("syncline.relay")
 

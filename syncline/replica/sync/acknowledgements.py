@@ -16,9 +16,8 @@ from syncline.engine.protocol.codec import decode
 from syncline.engine.protocol.messages import EPOCH_CHANGED, Entry, Push, Refusal
 from syncline.engine.protocol.replica_session import Acknowledged
 from syncline.engine.updates.parse import decode_state_vector
+from syncline.replica.local.workspace import Workspace
 from syncline.stores import RefusedUpdate
-
-from .workspace import Workspace
 
 logger = logging.getLogger("syncline.replica")
 

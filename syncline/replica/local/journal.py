@@ -25,7 +25,7 @@ from syncline.engine.updates.by_document import Generation
 from syncline.engine.updates.parse import encode_state_vector
 from syncline.stores import DocumentWrite, OutboxBatch, RefusedUpdate, Run, Store, Write
 
-from .documents import DocumentCache
+from .document_cache import DocumentCache
 
 logger = logging.getLogger("syncline.replica")
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
+from syncline.access.access import Permit
 from syncline.engine.errors import PeerError
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import EPOCH_CHANGED
@@ -19,11 +20,9 @@ from syncline.engine.yjs.messages import (
     SyncStep2,
     Update,
 )
+from syncline.relay.log.document_reader import DocumentReader
+from syncline.relay.log.room import Room
 from syncline.stores import Run
-
-from .access.access import Permit
-from .document_reader import DocumentReader
-from .room import Room
 
 MAX_STATELESS_QUEUED = 64
 """Stateless messages that wait for one editor; of more, the oldest are dropped."""

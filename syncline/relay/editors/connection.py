@@ -18,6 +18,14 @@ from collections import deque
 from functools import partial
 from typing import Protocol
 
+from syncline.access.access import (
+    Authenticator,
+    Authorizer,
+    Credentials,
+    Permit,
+    Principal,
+    authenticate,
+)
 from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import (
     MalformedFrame,
@@ -39,15 +47,14 @@ from syncline.engine.yjs.messages import (
     SyncStep2,
     Update,
 )
+from syncline.relay.log.committer import Committer, Waiting
+from syncline.relay.log.room import Room
+from syncline.relay.log.submission import Settled, Submission
 from syncline.transports import Frame, Request, Transport
 from syncline.transports.tasks import until_first_failure
 
-from .access.access import Authenticator, Authorizer, Credentials, Permit, Principal, authenticate
 from .channel import Channel, ChannelService
-from .committer import Committer, Waiting
-from .room import Room
 from .stateless import OnStateless, StatelessMessage
-from .submission import Settled, Submission
 
 logger = logging.getLogger("syncline.relay")
 

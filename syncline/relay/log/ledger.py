@@ -41,15 +41,8 @@ from syncline.engine.updates.parse import (
 from syncline.stores import DocumentWrite, Receipt, Store, Write
 
 from .receipts import pack_refusals, unpack_refusals
-from .relay_rows import RelayRows
-from .submission import (
-    Committed,
-    PushedBatch,
-    Settled,
-    Submission,
-    merged_entries,
-    updates_frame,
-)
+from .submission import Committed, PushedBatch, Settled, Submission, merged_entries, updates_frame
+from .table_rows import RelayRows
 
 K = TypeVar("K")
 V = TypeVar("V")

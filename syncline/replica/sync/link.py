@@ -42,13 +42,13 @@ from syncline.engine.protocol.replica_session import (
     UpdatesReceived,
     Welcomed,
 )
+from syncline.environment import Environment
+from syncline.replica.local.workspace import Workspace
 from syncline.transports import Transport
 from syncline.transports.tasks import until_first_failure
 
-from .answers import Answers
+from .acknowledgements import Answers
 from .comparison import Comparison
-from .environment import Environment
-from .workspace import Workspace
 
 logger = logging.getLogger("syncline.replica")
 

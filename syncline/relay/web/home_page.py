@@ -7,7 +7,7 @@ from html import escape
 
 from syncline.transports import HttpReply
 
-from .static import StaticFiles
+from .static_files import StaticFiles
 
 _TEMPLATE = """<!doctype html>
 <html lang="en">

@@ -21,21 +21,21 @@ from syncline.engine.identity import Identity
 from syncline.engine.names import Address
 from syncline.engine.records.projection import projected
 from syncline.engine.updates.parse import parse_update
-from syncline.hosts import DocumentHost
-from syncline.shared_document import SharedDocument
+from syncline.environment import Environment
+from syncline.records.record import Record
 from syncline.stores import SqlStore, Store, Write
 from syncline.transports import parse_relay_url
+from syncline.upkeep.compaction import CompactionPolicy, Compactor, unacknowledged
+from syncline.upkeep.snapshots import SnapshotThread
 
 from .collection import Collection
-from .documents import MAX_DOCUMENTS
-from .environment import Environment
-from .identities import become
-from .link import Link, LinkState, Token
-from .records.record import Record
+from .local.copied_store import become
+from .local.document_cache import MAX_DOCUMENTS
+from .local.hosts import DocumentHost
+from .local.workspace import Workspace
 from .seeding import seed_update
-from .upkeep.compaction import CompactionPolicy, Compactor, unacknowledged
-from .upkeep.snapshots import SnapshotThread
-from .workspace import Workspace
+from .shared_document import SharedDocument
+from .sync.link import Link, LinkState, Token
 
 R = TypeVar("R", bound=Record)
 

@@ -9,8 +9,7 @@ from typing import Generic, TypeVar
 
 from syncline.engine.names import Address
 from syncline.engine.records.changes import ChangeFeed, DocumentChange, Kind, Origin
-
-from .records.record import Record
+from syncline.records.record import Record
 
 R = TypeVar("R", bound=Record)
 

@@ -13,9 +13,8 @@ from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Digests, DocumentSummary, States
 from syncline.engine.protocol.replica_session import ReplicaSession
 from syncline.engine.updates.parse import decode_state_vector
+from syncline.replica.local.workspace import Workspace
 from syncline.stores.catalogue import Catalogue
-
-from .workspace import Workspace
 
 
 class Comparison:

@@ -13,8 +13,8 @@ from syncline.engine.fields import Host
 from syncline.engine.identity import MAX_CLIENT_ID
 from syncline.engine.names import Address
 from syncline.engine.records.liveness import write_live
+from syncline.records.record import Record
 
-from .records.record import Record
 from .shared_document import SharedDocument
 
 

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from syncline.access.access import Principal
 from syncline.engine.names import Address
-
-from .access.access import Principal
 
 
 @dataclass(frozen=True, slots=True)

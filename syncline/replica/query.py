@@ -20,14 +20,14 @@ from syncline.engine.errors import LimitExceeded, StoreError, UsageError
 from syncline.engine.names import Address
 from syncline.engine.records.changes import ChangeFeed, DocumentChange, Kind
 from syncline.engine.records.projection import KEY
-from syncline.hosts import RecordHost
 from syncline.records.record import Record, columns_of
 from syncline.stores.tables.projection import ByNumber, is_decimal
 
 from .changes import Change
+from .local.hosts import RecordHost
 
 if TYPE_CHECKING:
-    from .workspace import Workspace
+    from .local.workspace import Workspace
 
 logger = logging.getLogger("syncline.replica")
 

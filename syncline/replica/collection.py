@@ -12,12 +12,12 @@ from syncline.engine.identity import uuid7
 from syncline.engine.names import Address, check_key
 from syncline.engine.records.liveness import write_live
 from syncline.engine.records.schema import LIVE, REGISTERS
-from syncline.hosts import RecordHost
 from syncline.records.record import Record
 
 from .changes import ChangeStream
+from .local.hosts import RecordHost
+from .local.workspace import Workspace
 from .query import Query
-from .workspace import Workspace
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement

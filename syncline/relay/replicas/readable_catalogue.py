@@ -5,12 +5,11 @@ No address of a document that it may not read leaves the relay, not even as the 
 
 from __future__ import annotations
 
+from syncline.access.access import Permit
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import MAX_STATES, DocumentSummary, Range
 from syncline.stores import DocumentState, Run
 from syncline.stores.catalogue import RANGE_DOCUMENTS, RANGES, Catalogue
-
-from .access.access import Permit
 
 
 class ReadableCatalogue:

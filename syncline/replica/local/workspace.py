@@ -38,7 +38,7 @@ from syncline.engine.updates.causal import HoldBack
 from syncline.engine.updates.parse import StateVector, UpdateInfo, covers, parse_update
 from syncline.stores import RefusedUpdate, Run, Store
 
-from .documents import MAX_DOCUMENTS, DocumentCache
+from .document_cache import MAX_DOCUMENTS, DocumentCache
 from .forks import NONE_OUTDATED, Outdated, unacknowledged
 from .journal import Journal
 

@@ -1,0 +1,1 @@
+"""The relay: it orders, stores and forwards what replicas and editors send."""

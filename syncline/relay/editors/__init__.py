@@ -1,0 +1,1 @@
+"""The connections of Yjs editors, in both protocols."""

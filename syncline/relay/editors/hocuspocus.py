@@ -1,0 +1,125 @@
+"""An editor that speaks Hocuspocus: many documents on one connection."""
+
+from __future__ import annotations
+
+import logging
+
+from syncline.engine.errors import (
+    LimitExceeded,
+    SynclineError,
+)
+from syncline.engine.yjs import hocuspocus
+from syncline.engine.yjs.messages import (
+    Authenticate,
+    Authenticated,
+    Awareness,
+    Close,
+    Denied,
+    Message,
+    Ping,
+    SyncStatus,
+    SyncStep1,
+)
+from syncline.transports import Request, Transport
+
+from .channel import Channel
+from .connection import Editor, EditorService
+from .names import address_of
+from .refusals import close_code, reason
+
+logger = logging.getLogger("syncline.relay")
+
+
+MAX_CHANNELS = 1024
+"""Documents open on one connection."""
+
+
+class HocuspocusEditor(Editor):
+    """Hocuspocus: every frame names its document, and each is opened and denied for itself."""
+
+    def __init__(
+        self, service: EditorService, transport: Transport, request: Request, workspace: str
+    ) -> None:
+        super().__init__(service, transport, request, workspace)
+        self._denied: set[str] = set()
+        self._answers_pings = False
+
+    async def take(self, frame: bytes) -> None:
+        key, reader = hocuspocus.read_address(frame)
+        if not key:
+            return  # a pong
+        channel = self.channels.get(key)
+        try:
+            message = hocuspocus.read_message(reader)
+            if channel is None:
+                channel = await self._enter(key, message)
+        except SynclineError as error:
+            if error.retry_after is not None:
+                raise
+            self._refuse(key, error)
+            return
+        if channel is None:
+            return
+        match message:
+            case Authenticate():
+                pass  # it was answered
+            case Close():
+                self.shut(channel)
+                self.say(channel, Close("provider_initiated"))
+            case _:
+                await self.handle(channel, message)
+
+    async def _enter(self, key: str, message: Message) -> Channel | None:
+        """Open the document that a frame is about; None for what follows a denial or a close."""
+        token: str | None = None
+        if isinstance(message, Authenticate):
+            token = message.token
+            self._answers_pings = message.version is not None
+        # v2 without a token sends none, and begins with the first step.
+        elif key in self._denied or not isinstance(message, SyncStep1):
+            return None
+        if len(self.channels) + len(self._denied) >= MAX_CHANNELS:
+            raise LimitExceeded(
+                f"{MAX_CHANNELS} documents are open on this connection, which is the most.",
+                hint="Close some, or open another connection.",
+            )
+        self._denied.discard(key)
+        channel = await self.open(key, address_of(hocuspocus.name_of(key)), token)
+        self.say(channel, Authenticated(read_only=channel.read_only))
+        return channel
+
+    def _refuse(self, key: str, error: SynclineError) -> None:
+        """Deny a document that may not be open."""
+        channel = self.channels.get(key)
+        if channel is not None:
+            self.deny(channel, error)
+            return
+        if len(self._denied) >= MAX_CHANNELS:
+            raise error
+        self._denied.add(key)
+        self.say_frame(hocuspocus.encode(key, Denied(reason(error))))
+
+    def encode(self, channel: Channel, message: Message) -> bytes | None:
+        return hocuspocus.encode(channel.key, message)
+
+    def deny(self, channel: Channel, error: SynclineError) -> None:
+        if channel.closed:
+            return
+        logger.warning("%s is denied %s: %s", self.transport.peer, channel, error)
+        self.shut(channel)
+        self._denied.add(channel.key)
+        # A close alone would leave the provider waiting, without a word to the person.
+        self.say(channel, Denied(reason(error)))
+        self.say(channel, Close(error.message))
+
+    def refuse_writing(self, channel: Channel) -> None:
+        self.say(channel, SyncStatus(stored=False))
+
+    def sign_of_life(self) -> bytes | None:
+        if self._answers_pings:
+            return hocuspocus.encode("", Ping())
+        channel = next(iter(self.channels.values()), None)
+        return hocuspocus.encode(channel.key, Awareness(())) if channel is not None else None
+
+    async def end(self, error: SynclineError) -> None:
+        await self.transport.close(close_code(error), error.message)

@@ -1,0 +1,1 @@
+"""What the relay's port answers to plain HTTP."""

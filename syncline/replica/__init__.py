@@ -1,0 +1,1 @@
+"""Replicas: one device's records, documents and connection."""

@@ -1,0 +1,1 @@
+"""A replica's connection to its relay."""
