@@ -25,7 +25,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from syncline.connectors import open_run
-from syncline.connectors.pipeline_file import parse_pipeline
+from syncline.connectors.file.load import parse_pipeline
 
 ROWS = 100_000
 CHANGED = 10_000

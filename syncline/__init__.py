@@ -8,8 +8,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from syncline.access.access import Access, Authenticator, Authorizer, Credentials, Principal
+    from syncline.access.token_file import TokenFile
     from syncline.engine.errors import NotAuthenticated, SynclineError
     from syncline.engine.fields import Counter, ListOf, MapOf, SetOf, Text
+    from syncline.records.record import Conflict, ConflictingValue, Record, col, field
     from syncline.relay.editors.stateless import StatelessMessage
     from syncline.relay.relay import Relay
     from syncline.replica.changes import Change
@@ -17,10 +20,6 @@ if TYPE_CHECKING:
     from syncline.replica.query import Query
     from syncline.replica.replica import Replica, ReplicaStatus
     from syncline.replica.shared_document import SharedDocument
-
-    from syncline.access.access import Access, Authenticator, Authorizer, Credentials, Principal
-    from syncline.access.token_file import TokenFile
-    from syncline.records.record import Conflict, ConflictingValue, Record, col, field
 
 __version__ = version("syncline")
 

@@ -19,27 +19,27 @@ from .exit_codes import exit_code_of
 
 _PIPELINES = "Databases in sync, by a pipeline file"
 COMMANDS = {
-    "serve": None,
-    "demo": None,
-    "inspect": None,
-    "verify": None,
-    "rebuild-projection": None,
-    "rebuild-document": None,
-    "compact": None,
-    "backup": None,
-    "restore": None,
-    "init": _PIPELINES,
-    "check": _PIPELINES,
-    "sync": _PIPELINES,
-    "run": _PIPELINES,
-    "status": _PIPELINES,
-    "conflicts": _PIPELINES,
-    "quarantine": _PIPELINES,
-    "duplicates": _PIPELINES,
-    "resync": _PIPELINES,
+    "serve": ("relay", None),
+    "demo": ("relay", None),
+    "inspect": ("relay", None),
+    "verify": ("", None),
+    "rebuild-projection": ("relay", None),
+    "rebuild-document": ("relay", None),
+    "compact": ("relay", None),
+    "backup": ("relay", None),
+    "restore": ("relay", None),
+    "init": ("pipelines", _PIPELINES),
+    "check": ("pipelines", _PIPELINES),
+    "sync": ("pipelines", _PIPELINES),
+    "run": ("pipelines", _PIPELINES),
+    "status": ("pipelines", _PIPELINES),
+    "conflicts": ("pipelines", _PIPELINES),
+    "quarantine": ("pipelines", _PIPELINES),
+    "duplicates": ("pipelines", _PIPELINES),
+    "resync": ("pipelines", _PIPELINES),
 }
-"""The names of all commands, each with the panel of the help that it is in. ``a-b`` is the function
-``a_b`` of the module of that name."""
+"""The names of all commands, each with its folder and with the panel of the help that it is in.
+``a-b`` is the function ``a_b`` of the module of that name."""
 
 
 class LazyCommands(TyperGroup):
@@ -56,8 +56,11 @@ class LazyCommands(TyperGroup):
             return None
         name = cmd_name.replace("-", "_")
         single = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-        function = getattr(import_module(f".{name}", __package__), name)
-        single.command(cmd_name, rich_help_panel=COMMANDS[cmd_name])(function)
+        folder, panel = COMMANDS[cmd_name]
+        module = f".{folder}.{name}" if folder else f".{name}"
+        single.command(cmd_name, rich_help_panel=panel)(
+            getattr(import_module(module, __package__), name)
+        )
         return get_command(single)
 
 

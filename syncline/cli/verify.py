@@ -11,8 +11,8 @@ from rich.markup import escape
 
 from syncline.stores import SqlStore
 
-from .pipeline_command import AsJson, print_json
-from .verify_pipeline import verify_pipeline
+from .pipelines.command import AsJson, print_json
+from .pipelines.verify_pipeline import verify_pipeline
 
 
 def verify(

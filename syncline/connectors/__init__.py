@@ -6,9 +6,9 @@
     report = run.sync()
 """
 
-from .feed import watch
-from .pipeline_file import load_pipeline
+from .file.load import load_pipeline
 from .report import Change, PassReport
-from .run import PipelineRun, open_run
+from .running.feed import watch
+from .running.open import PipelineRun, open_run
 
 __all__ = ["Change", "PassReport", "PipelineRun", "load_pipeline", "open_run", "watch"]

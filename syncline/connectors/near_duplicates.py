@@ -11,15 +11,15 @@ from syncline.cleaning.field import meant
 from syncline.cleaning.similar import similar
 from syncline.engine.errors import UsageError
 
-from .mapping import TableMapping, kinds_of
-from .pipeline import OneWay, TwoWay
-from .rows import Key, Row, Rows, show_key
-from .run import PipelineRun
-from .table_plan import DELETED_AT
-from .tables import names_of, reflect
-from .target_table import DESTINATION
-from .two_way_comparison import ROWS_AT_ONCE
-from .values import Unreadable
+from .database.rows import Key, Row, Rows, show_key
+from .database.tables import names_of, reflect
+from .database.values import Unreadable
+from .file.spec import OneWay, TwoWay
+from .one_way.plan import DELETED_AT
+from .one_way.target import DESTINATION
+from .running.open import PipelineRun
+from .two_way.comparison import ROWS_AT_ONCE
+from .two_way.mapping import TableMapping, kinds_of
 
 ROWS_COMPARED = 50_000
 """Rows of a table that are compared; of more, the first by key."""

@@ -10,7 +10,7 @@ from zlib import crc32
 
 import orjson
 
-from .rows import Key, show_key
+from .database.rows import Key, show_key
 
 MAX_DIFFERENCES = 1_000
 """Differences that are named; the number is of all."""

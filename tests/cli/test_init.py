@@ -11,9 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from syncline.cli.init import init
-from syncline.connectors.pipeline import OneWay, TwoWay
-from syncline.connectors.pipeline_file import load_pipeline
+from syncline.cli.pipelines.init import init
+from syncline.connectors.file.load import load_pipeline
+from syncline.connectors.file.spec import OneWay, TwoWay
 from syncline.engine.errors import InvalidPipeline, SynclineError
 from tests.stores.servers import database
 

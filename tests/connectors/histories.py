@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from syncline.connectors.twoway import TwoWayRun
+from syncline.connectors.two_way.run import TwoWayRun
 
 from .two_sides import Side, shared_contacts
 

@@ -10,11 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from syncline.connectors.oneway import OneWayRun
-from syncline.connectors.pipeline import OneWay
-from syncline.connectors.pipeline_file import parse_pipeline
+from syncline.connectors.database.tables import PREFIX
+from syncline.connectors.file.load import parse_pipeline
+from syncline.connectors.file.spec import OneWay
+from syncline.connectors.one_way.run import OneWayRun
 from syncline.connectors.report import PassReport
-from syncline.connectors.tables import PREFIX
 
 from .two_sides import Side, empty
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncline.connectors import watch
-from syncline.connectors.pipeline_file import InvalidPipeline
+from syncline.connectors.file.load import InvalidPipeline
 from syncline.connectors.report import Change
 from syncline.engine.errors import SystemRefused
 
@@ -79,7 +79,7 @@ async def copied(url: str) -> None:
 async def test_a_reader_that_is_slow_misses_nothing(
     watched: tuple[Path, dict[str, str], Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncline.connectors.feed.CHANGES_AHEAD", 1)
+    monkeypatch.setattr("syncline.connectors.running.feed.CHANGES_AHEAD", 1)
     file, environ, side = watched
     changes = watch(file, environ)
     first = asyncio.ensure_future(anext(changes))
@@ -97,7 +97,7 @@ async def test_a_reader_that_is_slow_misses_nothing(
 async def test_a_reader_that_goes_stops_a_pipeline_that_waits_for_it(
     watched: tuple[Path, dict[str, str], Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncline.connectors.feed.CHANGES_AHEAD", 1)
+    monkeypatch.setattr("syncline.connectors.running.feed.CHANGES_AHEAD", 1)
     file, environ, side = watched
     changes = watch(file, environ)
     first = asyncio.ensure_future(anext(changes))

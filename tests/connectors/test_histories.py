@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from syncline.connectors.mapping import TableMapping
-from syncline.connectors.state import Note, State
-from syncline.connectors.system import System
-from syncline.connectors.system_replica import SystemReplica
+from syncline.connectors.bookkeeping.state import Note, State
+from syncline.connectors.database.system import System
+from syncline.connectors.two_way.mapping import TableMapping
+from syncline.connectors.two_way.replica import SystemReplica
 
 from .histories import FIELDS, MAX_STATEMENTS, History
 from .two_sides import CONTACTS, CUSTOMERS, Side, two_sides

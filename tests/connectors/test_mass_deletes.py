@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncline.connectors.pipeline import Compare
+from syncline.connectors.file.spec import Compare
 from syncline.engine.errors import PipelineStopped
 
 from .two_sides import Side, shared_contacts, two_sides
@@ -17,8 +17,8 @@ from .two_way_cases import KINDS, customers, enter_contact, running
 @pytest.fixture(autouse=True)
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Transactions so small that each of them alone deletes no more than is always allowed."""
-    monkeypatch.setattr("syncline.connectors.system_replica.NOTES_AT_ONCE", 4)
-    monkeypatch.setattr("syncline.connectors.system_replica.RECORDS_AT_ONCE", 4)
+    monkeypatch.setattr("syncline.connectors.two_way.replica.NOTES_AT_ONCE", 4)
+    monkeypatch.setattr("syncline.connectors.two_way.replica.RECORDS_AT_ONCE", 4)
 
 
 def enter_twenty(crm: Side) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncline.connectors.values import canonical, reader, writer
+from syncline.connectors.database.values import canonical, reader, writer
 
 from .one_way_cases import KINDS, pair
 from .two_sides import shared_contacts, two_sides

@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from syncline.connectors import system
-from syncline.connectors.oneway import OneWayRun
-from syncline.connectors.pipeline import SystemSpec
+from syncline.connectors.database import system
+from syncline.connectors.file.spec import SystemSpec
+from syncline.connectors.one_way.run import OneWayRun
 from syncline.engine.errors import PipelineStopped, SystemRefused, UsageError
 from tests.stores.servers import database
 

@@ -11,8 +11,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from syncline.connectors import one_way_review, table_copy
-from syncline.connectors.pipeline import SystemSpec
+from syncline.connectors.file.spec import SystemSpec
+from syncline.connectors.one_way import copying as table_copy
+from syncline.connectors.one_way import review as one_way_review
 from syncline.engine.errors import PipelineStopped, SystemRefused
 
 from .one_way_cases import ITEMS, KINDS, Pair, items, pair, pipeline_of, rows, two_databases

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from syncline.connectors import table_copy
+from syncline.connectors.one_way import copying as table_copy
 
 from .one_way_cases import ITEMS, Crash, Pair, items, pair, rows
 

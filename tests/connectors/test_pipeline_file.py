@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from syncline.cleaning import FieldCleaner
-from syncline.connectors.pipeline import (
+from syncline.connectors.file.load import FileProblem, InvalidPipeline, load_pipeline
+from syncline.connectors.file.spec import (
     Capture,
     Compare,
     Cursor,
@@ -26,7 +27,6 @@ from syncline.connectors.pipeline import (
     Triggers,
     TwoWay,
 )
-from syncline.connectors.pipeline_file import FileProblem, InvalidPipeline, load_pipeline
 from syncline.engine.errors import UsageError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "pipeline-file.md").read_text(encoding="utf-8")

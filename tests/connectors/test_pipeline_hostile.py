@@ -12,14 +12,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from syncline.connectors.pipeline_file import (
+from syncline.connectors.file.load import (
     MAX_FILE_BYTES,
     InvalidPipeline,
     load_pipeline,
     parse_pipeline,
 )
-from syncline.connectors.pipeline_text import MAX_DEPTH
-from syncline.connectors.proposal_text import toml_key, toml_value
+from syncline.connectors.file.text import MAX_DEPTH
+from syncline.connectors.proposal.text import toml_key, toml_value
 
 from .test_pipeline_file import HEAD, ONE_WAY, PLACES, TWO_WAY
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncline.connectors.pipeline_file import FileProblem, InvalidPipeline, parse_pipeline
+from syncline.connectors.file.load import FileProblem, InvalidPipeline, parse_pipeline
 
 from .test_pipeline_file import HEAD, PLACES, TWO_WAY
 

@@ -14,9 +14,11 @@ import pytest
 import sqlalchemy as sa
 
 from syncline.cleaning import parse_rules
-from syncline.connectors.pipeline import OneWay, SystemSpec, TwoWay
-from syncline.connectors.pipeline_file import load_pipeline
-from syncline.connectors.proposal import (
+from syncline.connectors.database.system import System
+from syncline.connectors.file.load import load_pipeline
+from syncline.connectors.file.spec import OneWay, SystemSpec, TwoWay
+from syncline.connectors.proposal.names import record_name, safe_name, words
+from syncline.connectors.proposal.propose import (
     Proposal,
     check_name,
     default_name,
@@ -24,8 +26,6 @@ from syncline.connectors.proposal import (
     read_system,
     read_url,
 )
-from syncline.connectors.proposal_names import record_name, safe_name, words
-from syncline.connectors.system import System
 from syncline.engine.errors import InvalidName, InvalidUrl
 from tests.stores.servers import database
 

@@ -13,9 +13,9 @@ from typing import TypeVar
 import pytest
 
 from syncline import Record, Relay, Replica
-from syncline.connectors.pipeline import MappedField, RelaySpec, TwoWay
+from syncline.connectors.file.spec import MappedField, RelaySpec, TwoWay
 from syncline.connectors.report import PassReport
-from syncline.connectors.twoway import TwoWayRun
+from syncline.connectors.two_way.run import TwoWayRun
 
 from .two_sides import Side, shared_contacts, two_sides
 
@@ -144,7 +144,7 @@ async def test_customers_that_both_had_are_one_record(
 async def test_changes_wait_for_a_relay_that_is_down(
     sides: tuple[Side, Side], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncline.connectors.relay_peer.RELAY_SECONDS", 0.2)
+    monkeypatch.setattr("syncline.connectors.two_way.relay.RELAY_SECONDS", 0.2)
     crm, accounting = sides
     add_jane(crm)
     pipeline = shared_contacts(crm, accounting)

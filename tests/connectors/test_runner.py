@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from syncline.connectors import open_run
-from syncline.connectors.notifier import CHANGES_AT_ONCE, Notifier
-from syncline.connectors.pipeline import Notify, OneWay, TwoWay
-from syncline.connectors.pipeline_file import parse_pipeline
+from syncline.connectors.file.load import parse_pipeline
+from syncline.connectors.file.spec import Notify, OneWay, TwoWay
 from syncline.connectors.report import Change, PassReport
-from syncline.connectors.run import PipelineRun
-from syncline.connectors.runner import PipelineRunner
+from syncline.connectors.running.notifier import CHANGES_AT_ONCE, Notifier
+from syncline.connectors.running.open import PipelineRun
+from syncline.connectors.running.runner import PipelineRunner
 
 from .two_sides import Side, empty, shared_contacts, two_sides
 from .webhooks import PATIENCE, Webhook, webhook
@@ -131,8 +131,8 @@ def one_way(source: str, target: str, capture: str = "", notify: str = "") -> On
 def test_a_system_that_is_down_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncline.connectors.runner.FIRST_RETRY_SECONDS", 0.05)
-    monkeypatch.setattr("syncline.connectors.system.LOCK_SECONDS", 0)
+    monkeypatch.setattr("syncline.connectors.running.runner.FIRST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("syncline.connectors.database.system.LOCK_SECONDS", 0)
     with two_sides("sqlite", "sqlite", tmp_path) as (crm, accounting):
         jane(crm)
         with going(replace(shared_contacts(crm, accounting), every=AN_HOUR)) as kept:
@@ -150,7 +150,7 @@ def test_a_system_that_is_down_is_waited_for(
 def test_what_stops_a_pass_is_told_and_the_next_one_comes(
     sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncline.connectors.runner.FIRST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("syncline.connectors.running.runner.FIRST_RETRY_SECONDS", 0.05)
     crm, accounting = sides
     jane(crm)
     with going(replace(shared_contacts(crm, accounting), every=AN_HOUR)) as kept:
@@ -198,7 +198,7 @@ def test_a_webhook_is_told_of_what_a_user_changed(sides: tuple[Side, Side]) -> N
 def test_what_a_webhook_did_not_take_is_told_again(
     sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncline.connectors.runner.FIRST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("syncline.connectors.running.runner.FIRST_RETRY_SECONDS", 0.05)
     crm, accounting = sides
     jane(crm)
     with webhook() as hook:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from syncline.connectors.tables import reflect
+from syncline.connectors.database.tables import reflect
 
 from .two_sides import Side, empty
 

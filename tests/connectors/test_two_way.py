@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from syncline.cleaning import Clean, FieldCleaner
-from syncline.connectors.values import Kind, canonical
+from syncline.connectors.database.values import Kind, canonical
 
 from .two_sides import Side, empty, shared_contacts, two_sides
 from .two_way_cases import (

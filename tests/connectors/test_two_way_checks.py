@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncline.connectors.report import Change
-from syncline.connectors.twoway import TwoWayRun
+from syncline.connectors.two_way.run import TwoWayRun
 from syncline.connectors.verification import Difference
 from syncline.engine.errors import SystemRefused, UsageError
 

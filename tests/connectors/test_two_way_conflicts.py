@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from syncline.connectors.pipeline import Conflict, OnDelete, Prefer
-from syncline.connectors.twoway import TwoWayRun
+from syncline.connectors.file.spec import Conflict, OnDelete, Prefer
+from syncline.connectors.two_way.run import TwoWayRun
 from syncline.engine.errors import RecordNotFound
 from syncline.engine.records.schema import DeleteVsEdit
 

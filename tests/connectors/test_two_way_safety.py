@@ -15,9 +15,9 @@ import sqlalchemy as sa
 
 from syncline.cleaning import FieldCleaner, Phone
 from syncline.cleaning.field import OnInvalid
-from syncline.connectors.pipeline import Limit, TwoWay
+from syncline.connectors.file.spec import Limit, TwoWay
 from syncline.connectors.report import Flow
-from syncline.connectors.twoway import TwoWayRun
+from syncline.connectors.two_way.run import TwoWayRun
 from syncline.engine.errors import PipelineStopped, SystemUnavailable
 from tests.stores.servers import SERVERS
 

@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from syncline.cleaning import Clean, FieldCleaner, Phone
-from syncline.connectors.pipeline import MappedField, MappedRecord, SystemSpec, Triggers, TwoWay
-from syncline.connectors.system import System
+from syncline.connectors.database.system import System
+from syncline.connectors.file.spec import MappedField, MappedRecord, SystemSpec, Triggers, TwoWay
 from tests.stores.servers import database
 
 _AUTOKEY = {

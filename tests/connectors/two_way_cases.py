@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from syncline.cleaning import FieldCleaner
-from syncline.connectors.pipeline import MappedField, MappedRecord, Triggers, TwoWay
-from syncline.connectors.tables import names_of
-from syncline.connectors.twoway import TwoWayRun
+from syncline.connectors.database.tables import names_of
+from syncline.connectors.file.spec import MappedField, MappedRecord, Triggers, TwoWay
+from syncline.connectors.two_way.run import TwoWayRun
 from syncline.environment import wall_clock
 
 from .two_sides import Side

@@ -15,10 +15,10 @@ import pytest
 import sqlalchemy as sa
 
 from syncline import Relay
-from syncline.connectors.outbox import as_json
-from syncline.connectors.pipeline_file import load_pipeline
+from syncline.connectors.bookkeeping.webhook_queue import as_json
+from syncline.connectors.file.load import load_pipeline
 from syncline.connectors.report import Change
-from syncline.connectors.run import open_run
+from syncline.connectors.running.open import open_run
 from tests.cli.processes import PATIENCE
 from tests.connectors.two_sides import Side, empty
 from tests.connectors.two_way_cases import KINDS

@@ -1,0 +1,1 @@
+"""Commands about pipelines, each with a pipeline file."""

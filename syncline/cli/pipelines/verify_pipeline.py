@@ -1,0 +1,88 @@
+"""``syncline verify FILE.toml``: whether the systems of a pipeline show the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from syncline.cli.exit_codes import ExitCode
+from syncline.cli.plain import counted, plain, shown
+from syncline.connectors.verification import Difference, Verification
+
+from .command import opened, output, print_json, waiting_for
+
+SHOWN = 50
+"""Differences that are shown as text; JSON has them as far as they are named."""
+
+
+def verify_pipeline(file: Path, *, json: bool) -> None:
+    """Compare all rows of all systems. Exit code 3 means that they are not equal."""
+    with opened(file) as run, waiting_for("Comparing all rows …"):
+        found = run.verify()
+    if json:
+        print_json(verification_as_json(found))
+    else:
+        _print(file, found)
+    if not found.equal:
+        raise typer.Exit(ExitCode.PROBLEMS)
+
+
+def verification_as_json(found: Verification) -> dict[str, Any]:
+    return {
+        "pipeline": found.pipeline,
+        "equal": found.equal,
+        "rows": found.rows,
+        "quarantined": found.held,
+        "pending": found.waiting,
+        "difference_count": found.count,
+        "differences": [
+            {
+                "name": each.name,
+                "keys": each.keys,
+                "missing_in": each.missing_in or None,
+                "fields": each.fields,
+            }
+            for each in found.differences
+        ],
+    }
+
+
+def _print(file: Path, found: Verification) -> None:
+    console = output()
+    for each in found.differences[:SHOWN]:
+        console.print(describe_difference(each), style="yellow")
+    if found.count > SHOWN:
+        console.print(f"… and {found.count - min(found.count, SHOWN):,} more")
+    rows = ", ".join(f"{name} {number:,}" for name, number in found.rows.items())
+    console.print(f"Rows compared: {rows or 'none'}.")
+    if found.held:
+        console.print(
+            f"{counted(found.held, 'row')} in quarantine left out: syncline quarantine {file}"
+        )
+    for name, number in found.waiting.items():
+        if number:
+            waits = "waits" if number == 1 else "wait"
+            console.print(f"{counted(number, 'change')} of {name} {waits}: syncline sync {file}")
+    if found.count:
+        console.print(f"Not equal: {counted(found.count, 'difference')}.", style="bold red")
+        if not any(found.waiting.values()):
+            name = found.differences[0].name
+            console.print(f"To compare and write anew: syncline resync {file} {name}")
+    elif found.equal:
+        console.print("Equal.", style="bold green")
+    else:
+        console.print("Not equal until these changes have gone on.", style="bold red")
+
+
+def describe_difference(each: Difference) -> str:
+    """``contact crm 12, accounting 881: email crm a@x.org, accounting b@x.org``."""
+    keys = ", ".join(f"{system} {plain(key)}" for system, key in each.keys.items())
+    if each.missing_in:
+        return f"{each.name} {keys}: missing in {each.missing_in}"
+    fields = "; ".join(
+        f"{name} {', '.join(f'{system} {shown(value)}' for system, value in values.items())}"
+        for name, values in each.fields.items()
+    )
+    return f"{each.name} {keys}: {fields}"

@@ -1,0 +1,1 @@
+"""What pipelines remember in Syncline's own tables: state, notes, quarantine, webhooks."""

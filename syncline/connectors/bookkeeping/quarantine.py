@@ -1,0 +1,186 @@
+"""Quarantine: rows that do not go on, with the reason, until they are corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from syncline.connectors.database.rows import Key, batches, decode_key, encode_key, show_key
+from syncline.connectors.database.values import canonical
+from syncline.connectors.report import Refusal
+
+from .state import QUARANTINE
+
+PASSING_RULES = ("parent", "database")
+"""Refusals that may end without the row being changed: these are tried again in every pass."""
+MAX_RETRIED = 1_000
+"""Rows that one pass tries again."""
+_Q = QUARANTINE.c
+_KEYS = (
+    sa.select(_Q.pk)
+    .where(
+        _Q.pipeline == sa.bindparam("of"),
+        _Q.system == sa.bindparam("in"),
+        _Q.tbl == sa.bindparam("from"),
+    )
+    .group_by(_Q.pk)
+    .order_by(sa.func.min(_Q.last_seen))
+    .limit(MAX_RETRIED)
+)
+_PASSING_KEYS = _KEYS.where(_Q.rule.in_(PASSING_RULES))
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """One field of a row in quarantine; ``field`` is "" when it is the row as a whole. The values
+    are as text, ``key`` is for people, ``pk`` the key encoded."""
+
+    pipeline: str
+    system: str
+    table: str
+    pk: str
+    field: str
+    rule: str
+    message: str
+    hint: str
+    original: str | None
+    suggested: str | None
+    first_seen: datetime
+    last_seen: datetime
+    tries: int
+
+    @property
+    def key(self) -> str:
+        return show_key(decode_key(self.pk))
+
+
+class Quarantine:
+    """The quarantine of one pipeline in one database, in a transaction."""
+
+    def __init__(self, connection: sa.Connection, pipeline: str) -> None:
+        self._connection = connection
+        self._pipeline = pipeline
+
+    def put(
+        self, system: str, table: str, refused: Mapping[Key, Sequence[Refusal]], now: int
+    ) -> list[tuple[Key, Refusal]]:
+        """Hold rows for these reasons, and no longer for others. ``now`` is in milliseconds.
+        Returns what they were not held for before."""
+        before = {
+            (entry.pk, entry.field): entry
+            for batch in batches(refused)
+            for entry in self._entries(self._rows(system, table, batch))
+        }
+        self.release(system, table, refused)
+        rows: list[dict[str, Any]] = []
+        new: list[tuple[Key, Refusal]] = []
+        for key, refusals in refused.items():
+            pk = encode_key(key)
+            for refusal in {each.field: each for each in refusals}.values():
+                known = before.get((pk, refusal.field))
+                if known is None or known.rule != refusal.rule:
+                    new.append((key, refusal))
+                rows.append(
+                    {
+                        "pipeline": self._pipeline,
+                        "system": system,
+                        "tbl": table,
+                        "pk": pk,
+                        "field": refusal.field,
+                        "rule": refusal.rule,
+                        "message": refusal.message,
+                        "hint": refusal.hint,
+                        "original": _as_text(refusal.original),
+                        "suggested": _as_text(refusal.suggested),
+                        "first_seen": _milliseconds(known.first_seen) if known else now,
+                        "last_seen": now,
+                        "tries": known.tries + 1 if known else 1,
+                    }
+                )
+        for batch in batches(rows):
+            self._connection.execute(sa.insert(QUARANTINE), batch)
+        return new
+
+    def release(self, system: str, table: str, keys: Iterable[Key]) -> None:
+        """Let rows go, as far as they are held."""
+        for batch in batches(keys):
+            self._connection.execute(sa.delete(QUARANTINE).where(self._rows(system, table, batch)))
+
+    def _rows(self, system: str, table: str, keys: Sequence[Key]) -> sa.ColumnElement[bool]:
+        return sa.and_(
+            _Q.pipeline == self._pipeline,
+            _Q.system == system,
+            _Q.tbl == table,
+            _Q.pk.in_([encode_key(key) for key in keys]),
+        )
+
+    def entries(self) -> list[Quarantined]:
+        """Everything that is held, by system, table and key."""
+        return self._entries(_Q.pipeline == self._pipeline)
+
+    def _entries(self, condition: sa.ColumnElement[bool]) -> list[Quarantined]:
+        statement = (
+            sa.select(QUARANTINE).where(condition).order_by(_Q.system, _Q.tbl, _Q.pk, _Q.field)
+        )
+        return [
+            Quarantined(
+                row["pipeline"],
+                row["system"],
+                row["tbl"],
+                row["pk"],
+                row["field"],
+                row["rule"],
+                row["message"],
+                row["hint"],
+                row["original"],
+                row["suggested"],
+                _instant(row["first_seen"]),
+                _instant(row["last_seen"]),
+                row["tries"],
+            )
+            for row in self._connection.execute(statement).mappings()
+        ]
+
+    def keys(self, system: str, table: str, *, passing: bool = False) -> list[Key]:
+        """The keys of the rows of a table that are held, at most MAX_RETRIED of those that were not
+        tried for longest; with ``passing`` only those whose reason may pass by itself."""
+        found = self._connection.execute(
+            _PASSING_KEYS if passing else _KEYS,
+            {"of": self._pipeline, "in": system, "from": table},
+        )
+        return [decode_key(pk) for pk in found.scalars()]
+
+    def all_keys(self, system: str, table: str) -> list[Key]:
+        """The keys of all rows of a table that are held."""
+        statement = (
+            sa.select(_Q.pk)
+            .where(_Q.pipeline == self._pipeline, _Q.system == system, _Q.tbl == table)
+            .distinct()
+        )
+        return [decode_key(pk) for pk in self._connection.execute(statement).scalars()]
+
+    def count(self) -> int:
+        """How many rows are held."""
+        rows = sa.select(_Q.system, _Q.tbl, _Q.pk).where(_Q.pipeline == self._pipeline).distinct()
+        counted = sa.select(sa.func.count()).select_from(rows.subquery())
+        return int(self._connection.execute(counted).scalar_one())
+
+
+def _as_text(value: Any) -> str | None:
+    if isinstance(value, bytes):
+        return value.hex()
+    text: str | None = canonical(value, "text")
+    # PostgreSQL has no text with NUL.
+    return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _instant(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _milliseconds(instant: datetime) -> int:
+    return round(instant.timestamp() * 1000)

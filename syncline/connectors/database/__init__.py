@@ -1,0 +1,1 @@
+"""The databases of other people: their tables, rows, values and triggers."""

@@ -1,0 +1,1 @@
+"""Running a pipeline: opening it, going on with it, telling of its changes."""

@@ -1,0 +1,1 @@
+"""Two-way pipelines: every system a replica, in its own database."""

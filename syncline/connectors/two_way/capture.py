@@ -1,0 +1,328 @@
+"""Capture: what users changed in the rows of one table goes into the records' documents.
+
+A row is compared with what was agreed on last, field by field, and only fields that differ are
+written, as of the time when the change was noted. So what a pass itself has written is no change
+(no echo), and two systems that change different fields of one record both keep their change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from syncline.connectors.database.rows import Key, Row, show_key
+from syncline.connectors.report import Refusal
+from syncline.engine.errors import PipelineStopped
+
+from .mapping import MISSING, Agreed, Reading, TableMapping
+from .mass_deletes import check_deletes
+from .record_document import RecordDocument, match_key, stamp_at
+from .record_table import StoredRecord
+from .shadows import Shadow
+from .transaction import OpenRow, ReplicaPass
+
+_INITIAL_MAX = 1_000
+"""Stamps below are of values of which nobody knows when they were written: those that were there
+when the pipeline began. The systems of the file are preferred in its order."""
+
+
+PARTED = "$parted"
+"""Begins the key of the shadow of a record that has no row here any more, and is to get none."""
+
+
+class Noted(NamedTuple):
+    """What notes say of a row: when it was changed last, in milliseconds since the epoch, if that
+    is known, and whether a row with its key went."""
+
+    at: int | None
+    gone: bool
+
+
+UNNOTED = Noted(None, False)
+
+
+class Capture:
+    """The first half of a pass, for one table. ``rank`` is the place of the system in the file."""
+
+    def __init__(self, of: ReplicaPass, mapping: TableMapping, rank: int) -> None:
+        self._pass = of
+        self._mapping = mapping
+        self._record = mapping.record
+        self._table = mapping.table.name
+        self._rank = rank
+
+    def run(
+        self,
+        noted: Mapping[Key, Noted],
+        incoming: Sequence[StoredRecord] = (),
+        *,
+        allow_deletes: bool = True,
+    ) -> None:
+        """Look at the rows that were noted, and lock and open them; likewise those that
+        ``incoming`` records of peers are about."""
+        opening = self._pass
+        arriving = [each.rid for each in incoming if each.kind == self._record.name]
+        linked = opening.shadows.by_records(self._table, arriving)
+        looked_at = {shadow.key: UNNOTED for shadow in linked.values() if shadow.agreed}
+        looked_at |= dict(noted)
+        times = {key: each.at for key, each in looked_at.items()}
+        rows = self._mapping.rows.by_keys(opening.connection, times, lock=True)
+        shadows = opening.shadows.by_keys(self._table, times)
+        opening.open(shadow.rid for shadow in shadows.values())
+        opening.report.looked_at += len(times)
+        for key in [key for key, each in looked_at.items() if each.gone and key in rows]:
+            if key not in shadows:
+                continue
+            if self._is_another(shadows[key], rows[key]):
+                self._deleted(shadows.pop(key), times[key], follow=False)
+            elif document := opening.documents.get(shadows[key].rid):
+                # It was made again, whoever deleted it elsewhere before that.
+                document.set_live(True, self._stamp(times[key]))
+        gone = [shadow for key, shadow in shadows.items() if key not in rows and shadow.agreed]
+        if not allow_deletes:
+            self._check_deletes(len(gone))
+        for shadow in gone:
+            self._deleted(shadow, times[shadow.key])
+        new: dict[Key, Row] = {}
+        for key, row in rows.items():
+            known = shadows.get(key)
+            if known is None or known.agreed is None:
+                new[key] = row
+            else:
+                self._known(known, known.agreed, row, times[key])
+        self._appeared(new, shadows, times, [each for each in incoming if each.rid in arriving])
+        opening.release(self._table, [key for key in times if key not in rows])
+
+    # Rows that went
+
+    def _check_deletes(self, number: int) -> None:
+        total = self._pass.shadows.count(self._table)
+        check_deletes(self._record, self._pass.system, self._table, number, total)
+
+    def _is_another(self, shadow: Shadow, row: Row) -> bool:
+        """Whether a row of which the key went, and came again, is another record: databases give
+        the key of a deleted row to a new one, and programs replace rows by deleting them first."""
+        document = self._pass.documents.get(shadow.rid)
+        if shadow.agreed is None or document is None:
+            return False
+        values = self._mapping.read(row).clean
+        if self._record.match:
+            before = document.match_key(self._pass.authors)
+            return match_key(self._record, values) != before
+        agreed = shadow.agreed.fields
+        return not any(
+            value is not None and _equal(value, agreed.get(name)) for name, value in values.items()
+        )
+
+    def _deleted(self, shadow: Shadow, at: int | None, *, follow: bool = True) -> None:
+        """``follow``: if the row comes again, it is this record again."""
+        opening = self._pass
+        document = opening.documents.get(shadow.rid)
+        if self._record.on_delete == "ignore" or document is None:
+            opening.shadows.delete(self._table, [shadow.key])
+            key = shadow.key if follow else (PARTED, shadow.rid)
+            opening.shadows.save(self._table, [Shadow(key, shadow.rid, None)])
+            return
+        opening.shadows.delete(self._table, [shadow.key])
+        if document.live:
+            document.set_live(False, self._stamp(at))
+            opening.note_change(self._record.name, shadow, "deleted", {})
+
+    # Rows that are known
+
+    def _known(self, shadow: Shadow, agreed: Agreed, row: Row, at: int | None) -> None:
+        opening, mapping = self._pass, self._mapping
+        document = opening.documents.get(shadow.rid)
+        if document is None:
+            return
+        opened = OpenRow(shadow.key, row, shadow.rid, agreed)
+        opening.rows[(self._table, shadow.rid)] = opened
+        changed = mapping.changed_fields(row, agreed)
+        if not changed:
+            opening.release(self._table, [shadow.key])
+            return
+        reading = self._read(row)
+        # What counts for nothing is put back, whatever it is.
+        opened.forced |= (anothers := {name for name in changed if self._is_anothers(name)})
+        taken = changed - anothers
+        refused = [each for each in reading.refusals if each.field in taken]
+        if refused:
+            self._refuse(shadow.key, reading, refused)
+            if any(self._holds(each) for each in refused):
+                opened.pending = changed
+                return
+        else:
+            opening.release(self._table, [shadow.key])
+        opened.kept = taken & reading.kept
+        fields = dict(agreed.fields)
+        captured: dict[str, Any] = {}
+        for name in sorted(taken - reading.kept):
+            value = reading.clean[name]
+            self._count_cleaned(reading, name, opened)
+            if not _equal(value, fields.get(name, MISSING)):
+                known = any(each in agreed.columns for each in mapping.columns[name])
+                stamp = self._stamp(at) if known else self._initial(name)
+                document.put(name, value, stamp)
+                captured[name] = fields[name] = value
+        opened.agreed, opened.moved = Agreed(opened.agreed_columns(mapping), fields), True
+        if captured:
+            opening.note_change(self._record.name, shadow, "updated", captured)
+
+    def _is_anothers(self, name: str) -> bool:
+        owner = self._mapping.fields[name].owner
+        return owner is not None and owner != self._pass.system
+
+    def _count_cleaned(self, reading: Reading, name: str, opened: OpenRow) -> None:
+        """A value that the rules changed is written back, too."""
+        spec = self._mapping.fields[name]
+        if spec.ref or _equal(reading.clean[name], reading.raw.get(name, MISSING)):
+            return
+        opened.forced.add(name)
+        rules = spec.cleaner.rules
+        typed = [rule.name for rule in rules if rule.stage == "type"]
+        self._pass.report.cleaned[(typed or ["text"])[0]] += 1
+
+    # Rows that came
+
+    def _appeared(
+        self,
+        rows: Mapping[Key, Row],
+        shadows: Mapping[Key, Shadow],
+        times: Mapping[Key, int | None],
+        incoming: Sequence[StoredRecord],
+    ) -> None:
+        opening, record = self._pass, self._record
+        readings: dict[Key, Reading] = {}
+        for key, row in rows.items():
+            reading = self._read(row)
+            if reading.refusals:
+                self._refuse(key, reading, reading.refusals)
+            else:
+                opening.release(self._table, [key])
+            if not any(self._holds(each) for each in reading.refusals):
+                readings[key] = reading
+        keys = {key: match_key(record, each.clean) for key, each in readings.items()}
+        wanted = {match for match in keys.values() if match}
+        free, taken = self._candidates(wanted, incoming)
+        for key, reading in readings.items():
+            match = keys[key]
+            candidates = free.get(match, []) if match else []
+            gone = shadows.get(key)
+            rid = candidates[0] if len(candidates) == 1 else None
+            if gone is not None:
+                rid = gone.rid
+            opening.open([rid] if rid else [])
+            document = opening.documents.get(rid) if rid else None
+            if document is None:
+                document = opening.create(record.name, rid)
+            if match:
+                if rid is None and (match in taken or len(candidates) > 1):
+                    document.put("$distinct", True, 1)
+                taken.add(match)
+                free.pop(match, None)
+                opening.matches.setdefault(match, []).append(document.rid)
+            self._join(key, rows[key], reading, document, times[key])
+
+    def _candidates(
+        self, wanted: Iterable[str], incoming: Sequence[StoredRecord]
+    ) -> tuple[dict[str, list[str]], set[str]]:
+        """Records with these match keys that no row here is, and the keys of which a row is."""
+        opening = self._pass
+        free: dict[str, list[str]] = {}
+        taken = {match for match in wanted if match in opening.matches}
+        known = opening.records.by_match(wanted)
+        rids = [rid for each in known.values() for rid in each]
+        linked = opening.shadows.by_records(self._table, rids)
+        for match, each in known.items():
+            unlinked = [rid for rid in each if rid not in linked]
+            if len(unlinked) < len(each):
+                taken.add(match)
+            if unlinked:
+                free[match] = unlinked
+        wanted = set(wanted)
+        stored = set(rids)
+        for record in incoming if wanted else ():
+            if record.rid in stored or record.rid in opening.documents:
+                continue
+            peeked = RecordDocument(self._record, record.rid, 0, record.document)
+            found = peeked.match_key(opening.authors)
+            if found in wanted and peeked.joinable:
+                free.setdefault(str(found), []).append(record.rid)
+            peeked.close()
+        return free, taken
+
+    def _join(
+        self, key: Key, row: Row, reading: Reading, document: RecordDocument, at: int | None
+    ) -> None:
+        """Let the row be the record of ``document``."""
+        opening, mapping = self._pass, self._mapping
+        opened = OpenRow(key, row, document.rid, Agreed({}, {}), moved=True)
+        before = document.values(opening.authors)
+        fields: dict[str, Any] = {}
+        captured: dict[str, Any] = {}
+        for name, value in reading.clean.items():
+            self._count_cleaned(reading, name, opened)
+            known = before.get(name, MISSING)
+            if self._is_anothers(name) and known is not MISSING:
+                opened.forced.add(name)
+            elif not _equal(value, known) and (value is not None or known is not MISSING):
+                stamp = self._stamp(at) if at is not None else self._initial(name)
+                document.put(name, value, stamp)
+                captured[name] = value
+            fields[name] = value
+        for name in reading.kept:
+            fields[name] = before.get(name)
+        opened.kept = set(reading.kept)
+        if not document.live:
+            document.set_live(True, self._stamp(at) if at is not None else self._initial(""))
+        opened.agreed = Agreed(opened.agreed_columns(mapping), fields)
+        opening.rows[(self._table, document.rid)] = opened
+        # What was there before the pipeline is no change.
+        told = at is not None
+        opening.note_change(self._record.name, opened, "created", captured, told=told)
+
+    # What both need
+
+    def _read(self, row: Row) -> Reading:
+        reading = self._mapping.read(row)
+        if reading.stop:
+            first = reading.refusals[0]
+            key = show_key(self._mapping.rows.key_of(row))
+            raise PipelineStopped(
+                f"{self._pass.system} {self._table} {key}: {first.message} (on_invalid is stop)",
+                hint=first.hint,
+            )
+        for name, spec in self._mapping.fields.items():
+            local = reading.clean.get(name)
+            if spec.ref is None or local is None:
+                continue
+            rid = self._pass.link(spec.ref, (row[self._mapping.columns[name][0]],))
+            if rid is None:
+                message = f"It refers to {spec.ref} {local}, which is not there or in quarantine."
+                hint = "It goes on as soon as that row does."
+                reading.refusals.append(Refusal(name, "parent", message, hint, local))
+                del reading.clean[name]
+            else:
+                reading.clean[name] = rid
+        return reading
+
+    def _holds(self, refusal: Refusal) -> bool:
+        if refusal.rule == "parent":
+            return True
+        return self._mapping.fields[refusal.field].cleaner.on_invalid == "quarantine"
+
+    def _refuse(self, key: Key, reading: Reading, refusals: Iterable[Refusal]) -> None:
+        self._pass.refuse(self._table, key, refusals)
+
+    def _stamp(self, at: int | None) -> int:
+        now = self._pass.now
+        return stamp_at(now if at is None else min(at, now))
+
+    def _initial(self, name: str) -> int:
+        spec = self._mapping.fields.get(name)
+        owned = spec is not None and spec.owner == self._pass.system
+        return _INITIAL_MAX if owned else _INITIAL_MAX - 1 - self._rank
+
+
+def _equal(value: Any, other: Any) -> bool:
+    return type(value) is type(other) and value == other

@@ -1,0 +1,183 @@
+"""One pass over one system, as its two halves share it: the transaction, and what is open in it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from syncline.connectors.bookkeeping.quarantine import Quarantine
+from syncline.connectors.bookkeeping.state import State
+from syncline.connectors.database.rows import Key, Row, show_key
+from syncline.connectors.report import Change, ChangeKind, PassReport, Refusal, RefusedRow
+from syncline.engine.clock import Milliseconds
+from syncline.engine.identity import uuid7
+
+from .mapping import Agreed, TableMapping
+from .record_document import RecordDocument
+from .record_table import RecordTable, StoredRecord
+from .shadows import Shadow, Shadows
+
+
+@dataclass(slots=True)
+class OpenRow:
+    """A row that is locked and read. ``pending`` fields differ from what was agreed on and are
+    not in the record: nothing is written over them. ``kept`` ones do, too, and what peers have is
+    written over them. ``forced`` ones are to be written again, although their record did not
+    change."""
+
+    key: Key
+    row: Row
+    rid: str
+    agreed: Agreed
+    pending: set[str] = field(default_factory=set[str])
+    kept: set[str] = field(default_factory=set[str])
+    forced: set[str] = field(default_factory=set[str])
+    moved: bool = False
+    """Whether what was agreed on is another than is stored."""
+
+    def agreed_columns(self, mapping: TableMapping) -> dict[str, Any]:
+        """The columns as they are, and as they were agreed on where they are not in the record."""
+        columns = mapping.columns_of(self.row)
+        for name in self.pending | self.kept:
+            for column in mapping.columns[name]:
+                columns[column] = self.agreed.columns.get(column)
+        return columns
+
+
+class ReplicaPass:
+    """A transaction in which the changes of one system go into its record documents, and those of
+    its peers into its rows."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        pipeline: str,
+        system: str,
+        mappings: Mapping[str, TableMapping],
+        authors: Mapping[int, str],
+        client_id: int,
+        now: Milliseconds,
+        rng: random.Random,
+        report: PassReport,
+    ) -> None:
+        self.connection = connection
+        self.system = system
+        self.mappings = mappings
+        self.authors = authors
+        self.now = now()
+        self.report = report
+        self.state = State(connection, pipeline)
+        self.shadows = Shadows(connection, pipeline)
+        self.records = RecordTable(self.state)
+        self.quarantine = Quarantine(connection, pipeline)
+        self.documents: dict[str, RecordDocument] = {}
+        self.rows: dict[tuple[str, str], OpenRow] = {}
+        """Open rows by table and record."""
+        self.refusals: dict[str, dict[Key, list[Refusal]]] = {}
+        self._released: dict[str, set[Key]] = {}
+        self.matches: dict[str, list[str]] = {}
+        """Records that rows of this pass are, by match key."""
+        self.changes: list[Change] = []
+        self.captured: dict[str, set[str]] = {}
+        """The fields that this pass took from this system's rows, by record."""
+        self._client_id = client_id
+        self._clock = now
+        self._rng = rng
+
+    # Documents
+
+    def open(self, rids: Iterable[str]) -> None:
+        """Have these documents at hand, as far as they are stored."""
+        missing = [rid for rid in rids if rid not in self.documents]
+        for rid, stored in self.records.load(missing).items():
+            if stored.kind in self.mappings:
+                self._add(stored.kind, rid, stored.document)
+
+    def create(self, kind: str, rid: str | None = None) -> RecordDocument:
+        """A new, empty document."""
+        return self._add(kind, rid or uuid7(self._clock, self._rng), None)
+
+    def receive(self, stored: StoredRecord) -> RecordDocument | None:
+        """Merge a peer's copy of a document. Returns the document if that changed it."""
+        document = self.documents.get(stored.rid)
+        if document is None:
+            document = self._add(stored.kind, stored.rid, None)
+        return document if document.merge(stored.document) else None
+
+    def _add(self, kind: str, rid: str, data: bytes | None) -> RecordDocument:
+        record = self.mappings[kind].record
+        document = RecordDocument(record, rid, self._client_id, data)
+        self.documents[rid] = document
+        return document
+
+    def close(self) -> None:
+        for document in self.documents.values():
+            document.close()
+
+    # Rows that do not go on
+
+    def refuse(self, table: str, key: Key, refusals: Iterable[Refusal]) -> None:
+        """Hold a row for these reasons."""
+        self.refusals.setdefault(table, {}).setdefault(key, []).extend(refusals)
+
+    def release(self, table: str, keys: Iterable[Key]) -> None:
+        """Let rows go that are as they should be, whatever was wrong with them, unless they are
+        refused in this pass."""
+        self._released.setdefault(table, set()).update(keys)
+
+    def hold_refused(self) -> list[RefusedRow]:
+        """Write down what was refused, and let go what was released; return what is new."""
+        for table, keys in self._released.items():
+            held = self.refusals.get(table, {})
+            self.quarantine.release(self.system, table, keys - held.keys())
+        new: list[RefusedRow] = []
+        for table, refused in self.refusals.items():
+            for key, refusal in self.quarantine.put(self.system, table, refused, self.now):
+                new.append(RefusedRow(self.system, table, show_key(key), refusal))
+                self.report.refuse(new[-1])
+        return new
+
+    # References
+
+    def link(self, kind: str, key: Key) -> str | None:
+        """The record of the row ``key`` of the table of ``kind``."""
+        mapping = self.mappings.get(kind)
+        if mapping is None:
+            return None
+        found = self.shadows.by_keys(mapping.table.name, [key]).get(key)
+        return found.rid if found and found.agreed is not None else None
+
+    def linked_key(self, kind: str, rid: str) -> Key | None:
+        """The row of the record ``rid`` in the table of ``kind``."""
+        mapping = self.mappings.get(kind)
+        if mapping is None:
+            return None
+        found = self.shadows.by_records(mapping.table.name, [rid]).get(rid)
+        return found.key if found and found.agreed is not None else None
+
+    # For people
+
+    def label(self, document: RecordDocument) -> str:
+        """What a record is called: the value of its first field that has one."""
+        values = document.values(self.authors)
+        named = [values[name] for name in document.record.fields if values.get(name)]
+        return str(named[0])[:40] if named else document.rid
+
+    def note_change(
+        self,
+        kind: str,
+        shadow: Shadow | OpenRow,
+        what: ChangeKind,
+        fields: dict[str, Any],
+        *,
+        told: bool = True,
+    ) -> None:
+        """Remember what was captured; ``told`` lets others know once it is committed."""
+        if told:
+            key = show_key(shadow.key)
+            self.changes.append(Change(self.system, kind, key, what, fields, self.now))
+        self.captured.setdefault(shadow.rid, set()).update(fields)
