@@ -4,8 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .base import Connect, Frame, Request, Transport
-from .memory import MemoryTransport, memory_pair
-from .network import Faults, MemoryNetwork
 from .relay_url import parse_relay_url
 
 if TYPE_CHECKING:
@@ -17,18 +15,14 @@ __all__ = [
     "MAX_FRAME",
     "SUBPROTOCOL",
     "Connect",
-    "Faults",
     "Frame",
     "HttpReply",
-    "MemoryNetwork",
-    "MemoryTransport",
     "Request",
     "Timeouts",
     "Transport",
     "WebSocketServer",
     "WebSocketTransport",
     "connect_websocket",
-    "memory_pair",
     "parse_relay_url",
 ]
 

@@ -32,7 +32,8 @@ from syncline.relay.log.ledger import Ledger
 from syncline.relay.log.submission import Committed, PushedBatch
 from syncline.relay.replicas.connection import MAX_OWED
 from syncline.stores import MemoryStore, RunInline, StoredDocument
-from syncline.transports import MemoryTransport, Request, memory_pair
+from syncline.testing.network import MemoryTransport, memory_pair
+from syncline.transports import Request
 from tests.relay.clients import NOTE, Author
 
 _P = ParamSpec("_P")

@@ -18,9 +18,9 @@ from syncline.environment import Environment
 from syncline.relay.core import RelayCore
 from syncline.replica.replica import LOCAL
 from syncline.stores import MemoryStore, RunInline
+from syncline.testing.network.memory import MemoryTransport
+from syncline.testing.network.network import MemoryNetwork
 from syncline.transports import Transport
-from syncline.transports.memory import MemoryTransport
-from syncline.transports.network import MemoryNetwork
 from tests.replay.recordings import Turn, load, turns_of
 
 RELAY, WORKSPACE = "ws://relay", "pad"

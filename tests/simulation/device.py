@@ -12,7 +12,8 @@ from syncline.engine.errors import SynclineError
 from syncline.engine.protocol.messages import Message
 from syncline.environment import Environment
 from syncline.stores import Write
-from syncline.transports import MemoryNetwork, Transport
+from syncline.testing.network import MemoryNetwork
+from syncline.transports import Transport
 from syncline.upkeep.compaction import CompactionPolicy
 from tests.replica.models import Contact, Draft
 

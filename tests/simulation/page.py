@@ -35,7 +35,8 @@ from syncline.engine.yjs.messages import (
     Update,
 )
 from syncline.stores import Store
-from syncline.transports import MemoryNetwork, Request, Transport
+from syncline.testing.network import MemoryNetwork
+from syncline.transports import Request, Transport
 
 from .actions import WIKI, mark_spans
 from .awareness import TabAwareness

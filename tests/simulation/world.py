@@ -13,7 +13,8 @@ from syncline.engine.protocol.handshake import lineage
 from syncline.environment import Environment
 from syncline.relay.core import RelayCore
 from syncline.stores import MemoryStore, RunInline, Write
-from syncline.transports import Faults, MemoryNetwork, MemoryTransport, Request
+from syncline.testing.network import Faults, MemoryNetwork, MemoryTransport
+from syncline.transports import Request
 from syncline.upkeep.rebuilding import rebuild_document
 from syncline.upkeep.snapshots import SnapshotThread
 

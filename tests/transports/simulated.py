@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from syncline.engine.errors import TransportClosed
-from syncline.transports import MemoryNetwork, MemoryTransport, Request
+from syncline.testing.network import MemoryNetwork, MemoryTransport
+from syncline.transports import Request
 from tests.transports.virtual_clock import run_virtually
 
 RELAY = "ws://relay"

@@ -9,17 +9,9 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from syncline.testing.network import Faults, MemoryNetwork, memory_pair
 from syncline.testing.transport_contract import TransportContract
-from syncline.transports import (
-    Faults,
-    MemoryNetwork,
-    Request,
-    Timeouts,
-    Transport,
-    WebSocketServer,
-    connect_websocket,
-    memory_pair,
-)
+from syncline.transports import Request, Timeouts, Transport, WebSocketServer, connect_websocket
 
 
 class TestMemoryPair(TransportContract):

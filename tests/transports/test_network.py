@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from syncline.engine.errors import InvalidUrl, RelayUnreachable
-from syncline.transports import Faults, MemoryNetwork, MemoryTransport, Request
+from syncline.testing.network import Faults, MemoryNetwork, MemoryTransport
+from syncline.transports import Request
 from tests.transports.simulated import (
     RELAY,
     URL,

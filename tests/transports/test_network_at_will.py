@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from syncline.engine.errors import RelayUnreachable, TransportClosed
-from syncline.transports import Faults, MemoryNetwork, memory_pair
+from syncline.testing.network import Faults, MemoryNetwork, memory_pair
 from tests.transports.simulated import (
     RELAY,
     URL,

@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 
 from syncline.engine.errors import RelayUnreachable
 from syncline.engine.protocol.messages import SUBPROTOCOL
+from syncline.transports.base import Connect, Request, Transport
+from syncline.transports.relay_url import parse_relay_url
+from syncline.transports.serving import STOPPING, end_handlers, serve_transport
 
-from .base import Connect, Request, Transport
 from .memory import CAPACITY, MemoryTransport, connect_pair
-from .relay_url import parse_relay_url
-from .serving import STOPPING, end_handlers, serve_transport
 
 Handler: TypeAlias = Callable[[MemoryTransport, Request], Awaitable[None]]
 """Serves one connection."""

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .base import Frame
-from .closing import BROKEN_OFF, Closing
+from syncline.transports.base import Frame
+from syncline.transports.closing import BROKEN_OFF, Closing
 
 
 class Route(Protocol):

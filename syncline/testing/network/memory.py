@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from .base import Frame
-from .closing import BROKEN_OFF, Closing
+from syncline.transports.base import Frame
+from syncline.transports.closing import BROKEN_OFF, Closing
+
 from .pipe import Pipe, Route, Wire
 
 CAPACITY = 16
