@@ -9,9 +9,9 @@ from .base import (
     DocumentInfo,
     DocumentState,
     DocumentWrite,
+    LogPage,
     LogSize,
     OutboxBatch,
-    Page,
     Receipt,
     RefusedUpdate,
     Store,
@@ -20,7 +20,7 @@ from .base import (
     Write,
 )
 from .memory import MemoryStore
-from .thread import Run, RunInline, StoreThread
+from .thread import InlineCalls, StoreCalls, StoreThread
 
 if TYPE_CHECKING:
     from .sql.store import SqlStore
@@ -31,17 +31,17 @@ __all__ = [
     "DocumentInfo",
     "DocumentState",
     "DocumentWrite",
+    "InlineCalls",
+    "LogPage",
     "LogSize",
     "MemoryStore",
     "OutboxBatch",
-    "Page",
     "Problem",
     "Receipt",
     "RefusedUpdate",
-    "Run",
-    "RunInline",
     "SqlStore",
     "Store",
+    "StoreCalls",
     "StoreThread",
     "StoredDocument",
     "StoredUpdate",

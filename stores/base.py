@@ -150,7 +150,7 @@ class StoredUpdate:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class LogPage:
     """A stretch of a workspace's log.
 
     ``cursor`` is the seq up to which the log has now been read; it equals ``head``, the last seq
@@ -272,7 +272,7 @@ class Store(Protocol):
         """
         ...
 
-    def since(self, workspace: str, cursor: int, *, max_bytes: int, max_updates: int) -> Page:
+    def since(self, workspace: str, cursor: int, *, max_bytes: int, max_updates: int) -> LogPage:
         """The log above ``cursor``, as far as both limits go (``max_bytes`` counts update data).
 
         A page that a limit ends has the seq of its last row as cursor, any other the head. At least

@@ -27,7 +27,7 @@ def outdated(store: str, document: str, epoch: int, stored: int) -> StoreError:
     return StoreError(
         f"{store} has {document} in epoch {stored}, and this write is of epoch {epoch}; nothing "
         "of it was stored.",
-        hint="Read the document's epoch with state() and apply the change to that generation.",
+        hint="Read the document's epoch with state() and apply the change to that.",
     )
 
 

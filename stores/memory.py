@@ -18,9 +18,9 @@ from .base import (
     RECEIPTS_KEPT,
     DocumentInfo,
     DocumentState,
+    LogPage,
     LogSize,
     OutboxBatch,
-    Page,
     Receipt,
     RefusedUpdate,
     StoredDocument,
@@ -209,7 +209,7 @@ class MemoryStore:
             ]
         return iter(found)
 
-    def since(self, workspace: str, cursor: int, *, max_bytes: int, max_updates: int) -> Page:
+    def since(self, workspace: str, cursor: int, *, max_bytes: int, max_updates: int) -> LogPage:
         with self._lock:
             space = self._space(workspace)
             start = bisect_right(space.log, cursor, key=attrgetter("seq"))
@@ -221,7 +221,7 @@ class MemoryStore:
                     break
                 taken.append(update)
             complete = start + len(taken) == len(space.log)
-            return Page(tuple(taken), space.head if complete else taken[-1].seq, space.head)
+            return LogPage(tuple(taken), space.head if complete else taken[-1].seq, space.head)
 
     def workspaces(self) -> list[str]:
         with self._lock:

@@ -19,7 +19,7 @@ MAX_WAITING = 10_000
 """Calls that may wait for the thread, those that were cancelled meanwhile included."""
 
 
-class Run(Protocol):
+class StoreCalls(Protocol):
     """Makes blocking calls one after the other, in the order in which they were asked for.
 
     ``await run(function, *args, **kwargs)`` gives the function's result or raises its exception.
@@ -38,8 +38,8 @@ class Run(Protocol):
         ...
 
 
-class RunInline:
-    """A Run that makes each call at once, where it is awaited: for simulations."""
+class InlineCalls:
+    """Makes each call at once, where it is awaited: for simulations."""
 
     def __init__(self) -> None:
         self._closed = False
@@ -103,7 +103,7 @@ class _AwaitedCall(_Call):
 
 
 class StoreThread:
-    """A Run on a thread of its own, which begins with the first call and ends with ``close``.
+    """Makes the calls on a thread of its own: from the first one on, until ``close``.
 
     Cancelling the awaiting task never interrupts a call: one that runs, runs to its end, and its
     result is dropped; one that still waits does not begin. To be used from one event loop.

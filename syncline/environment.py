@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from syncline.engine.clock import Milliseconds
-from syncline.stores import Run, StoreThread
+from syncline.stores import StoreCalls, StoreThread
 from syncline.transports import Connect, connect_websocket
 from syncline.upkeep.snapshots import SnapshotProcess, Snapshots
 
@@ -27,5 +27,5 @@ class Environment:
     now: Milliseconds = wall_clock
     rng: random.Random = field(default_factory=random.SystemRandom)
     connect: Connect = connect_websocket
-    store_thread: Callable[[], Run] = StoreThread
+    store_thread: Callable[[], StoreCalls] = StoreThread
     snapshots: Callable[[], Snapshots] = SnapshotProcess

@@ -292,7 +292,7 @@ class Document:
     """One CRDT document, with the updates that local changes made.
 
     ``client_id`` writes its local changes; ``updates`` is its log, in causal order, and ``epoch``
-    the generation that these are of.
+    the epoch that these are of.
     """
 
     def __init__(self, client_id: int, updates: Iterable[bytes] = (), epoch: int = 0) -> None:

@@ -69,7 +69,7 @@ MISSING_DEPENDENCIES = "missing-dependencies"
 
 
 class Entry(NamedTuple):
-    """One document's update: Yjs v1 bytes, of the document's generation ``epoch``. A tuple, because
+    """One document's update: Yjs v1 bytes, of the document's epoch. A tuple, because
     a busy relay makes very many."""
 
     address: Address

@@ -1,4 +1,4 @@
-"""Updates on their way, by document: those of a document's latest generation only."""
+"""Updates on their way, by document: those of a document's latest epoch only."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from syncline.engine.names import Address
 
 
 @dataclass(slots=True)
-class Generation:
+class EpochUpdates:
     """Updates of one document in causal order, all of the same epoch."""
 
     epoch: int
     updates: list[bytes] = field(default_factory=list[bytes])
 
 
-class Generations:
+class UpdatesByDocument:
     """Updates by document. One of a later epoch drops the document's earlier ones."""
 
     def __init__(self) -> None:
-        self._documents: dict[Address, Generation] = {}
+        self._documents: dict[Address, EpochUpdates] = {}
 
     def add(self, address: Address, epoch: int, *updates: bytes) -> None:
         known = self._documents.get(address)
         if known is None or known.epoch < epoch:
-            known = self._documents[address] = Generation(epoch)
+            known = self._documents[address] = EpochUpdates(epoch)
         if known.epoch == epoch:
             known.updates.extend(updates)
 
-    def __iter__(self) -> Iterator[tuple[Address, Generation]]:
+    def __iter__(self) -> Iterator[tuple[Address, EpochUpdates]]:
         return iter(self._documents.items())
 
     def __bool__(self) -> bool:

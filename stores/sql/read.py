@@ -24,9 +24,9 @@ from syncline.engine.names import Address
 from syncline.stores.base import (
     DocumentInfo,
     DocumentState,
+    LogPage,
     LogSize,
     OutboxBatch,
-    Page,
     Receipt,
     RefusedUpdate,
     StoredDocument,
@@ -290,15 +290,15 @@ def _listed(
 
 def since(
     connection: Connection, workspace: str, cursor: int, max_bytes: int, max_updates: int
-) -> Page:
+) -> LogPage:
     for _ in range(_TRIES):
         # One more than asked for, so that a page that ends at the last row is known to.
         found = _sizes.query(connection, (cursor, workspace, max_updates + 1)).all()
         if not found:
-            return Page((), 0, 0)
+            return LogPage((), 0, 0)
         workspace_id, head, first, _ = found[0]
         if first is None:
-            return Page((), head, head)
+            return LogPage((), head, head)
         seqs: list[int] = []
         size = 0
         for _, _, seq, length in found[:max_updates]:
@@ -316,7 +316,7 @@ def since(
                     for seq, collection, key, data, epoch in rows
                 ]
             )
-            return Page(taken, head if len(seqs) == len(found) else seqs[-1], head)
+            return LogPage(taken, head if len(seqs) == len(found) else seqs[-1], head)
     raise BrokenRow(f"the log of {workspace} after {cursor} names a document that is not there")
 
 

@@ -16,9 +16,9 @@ from syncline.engine.records.projection import ProjectedTable
 from syncline.stores.base import (
     DocumentInfo,
     DocumentState,
+    LogPage,
     LogSize,
     OutboxBatch,
-    Page,
     Receipt,
     RefusedUpdate,
     StoredDocument,
@@ -263,7 +263,7 @@ class SqlStore:
                 return
             after = page[-1].address
 
-    def since(self, workspace: str, cursor: int, *, max_bytes: int, max_updates: int) -> Page:
+    def since(self, workspace: str, cursor: int, *, max_bytes: int, max_updates: int) -> LogPage:
         return self._read(sql_read.since, workspace, cursor, max_bytes, max_updates)
 
     def workspaces(self) -> list[str]:

@@ -187,7 +187,7 @@ class AnyoneAtAll:
         return Access.WRITE
 
 
-def both(
+def resolve_access(
     authenticator: Authenticator | None, authorizer: Authorizer | None
 ) -> tuple[Authenticator, Authorizer]:
     """Who is asked. One object that can do both need be given only once: who passes its tokens as

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from urllib.parse import unquote
 
-from syncline.access.access import AnyoneAtAll, Authenticator, Authorizer, both
+from syncline.access.access import AnyoneAtAll, Authenticator, Authorizer, resolve_access
 from syncline.engine.errors import InvalidName, SynclineError, TransportClosed, WorkspaceMismatch
 from syncline.engine.names import check_workspace
 from syncline.engine.protocol.messages import SUBPROTOCOL
@@ -52,17 +52,17 @@ class RelayCore:
         self.identity = ""
         self.store = store
         # Readers that catch up do not stand in the way of commits.
-        self.run = environment.store_thread()
-        self.read = environment.store_thread()
+        self.writer = environment.store_thread()
+        self.reader = environment.store_thread()
         self.ledger = Ledger(store, self._tables)
         self.catalogue = Catalogue(store)
         self.documents = DocumentReader(store)
-        self.authenticator, self.authorizer = both(authenticator, authorizer)
+        self.authenticator, self.authorizer = resolve_access(authenticator, authorizer)
         self.on_stateless = on_stateless
         self._compactor = Compactor(
-            store, environment.snapshots(), compaction, read=self.read, write=self.run
+            store, environment.snapshots(), compaction, read=self.reader, write=self.writer
         )
-        self.committer = Committer(self.ledger, self.run, self._publish, self._compactor.note)
+        self.committer = Committer(self.ledger, self.writer, self._publish, self._compactor.note)
         self._environment = environment
         self._rooms: dict[str, Room] = {}
         self._authors = count(1)
@@ -75,10 +75,10 @@ class RelayCore:
 
     async def open(self) -> None:
         """Open the store. Raises StoreError."""
-        await self.run(self.store.open)
+        await self.writer(self.store.open)
         try:
-            self.identity = await self.run(self._claim)
-            await self.run(self.store.project, self._tables)
+            self.identity = await self.writer(self._claim)
+            await self.writer(self.store.project, self._tables)
         except BaseException:
             await self._release()
             raise
@@ -111,18 +111,18 @@ class RelayCore:
         await self._release()
 
     async def _release(self) -> None:
-        await self.read(self.documents.close)
-        await self.read.close()
-        await self.run(self.ledger.close)
-        await self.run(self.store.close)
-        await self.run.close()
+        await self.reader(self.documents.close)
+        await self.reader.close()
+        await self.writer(self.ledger.close)
+        await self.writer(self.store.close)
+        await self.writer.close()
 
     async def enter(self, workspace: str, wake: Callable[[], None]) -> Room:
         """The room of ``workspace``, with ``wake`` called at each commit until ``leave``."""
         room = self.room(workspace)
         room.enter(wake)
         try:
-            head = await self.read(self.store.head, workspace)
+            head = await self.reader(self.store.head, workspace)
         except BaseException:
             self.leave(workspace, wake)
             raise

@@ -16,7 +16,7 @@ from syncline.upkeep.compaction import CompactionPolicy
 
 from .core import RelayCore
 from .editors.stateless import OnStateless, ignore
-from .web.home_page import Page
+from .web.home_page import HomePage
 from .web.static_files import StaticFiles
 
 
@@ -94,7 +94,7 @@ class Relay:
 
     async def __aenter__(self) -> Relay:
         await self._core.open()
-        page = Page(lambda: self.url, token=self._core.asks_for_token, static=self._static)
+        page = HomePage(lambda: self.url, token=self._core.asks_for_token, static=self._static)
         server = WebSocketServer(
             self._core.serve,
             host=self._host,

@@ -29,7 +29,7 @@ from syncline.upkeep.compaction import CompactionPolicy, Compactor, unacknowledg
 from syncline.upkeep.snapshots import SnapshotThread
 
 from .collection import Collection
-from .local.copied_store import become
+from .local.copied_store import renew_copied_store
 from .local.document_cache import MAX_DOCUMENTS
 from .local.hosts import DocumentHost
 from .local.workspace import Workspace
@@ -81,10 +81,10 @@ class Replica:
         self._relay = relay
         self._token = token
         self._environment = environment
-        self._run = environment.store_thread()
+        self._store_thread = environment.store_thread()
         self._compaction = compaction
         self._max_documents = max_documents
-        self._snapshot_run = environment.store_thread()
+        self._snapshot_thread = environment.store_thread()
         self._compacting: asyncio.Task[None] | None = None
         self._opened: Workspace | None = None
         self._journal_task: asyncio.Task[None] | None = None
@@ -124,15 +124,17 @@ class Replica:
         )
 
     async def __aenter__(self) -> Self:
-        await self._run(self._store.open)
+        await self._store_thread(self._store.open)
         try:
-            await self._run(self._claim)
+            await self._store_thread(self._claim)
             schemas = {name: model.__schema__ for name, model in self._models.items()}
-            await self._run(self._store.project, [projected(each) for each in schemas.values()])
+            await self._store_thread(
+                self._store.project, [projected(each) for each in schemas.values()]
+            )
             self._opened = Workspace(
                 LOCAL,
                 self._store,
-                self._run,
+                self._store_thread,
                 schemas,
                 self._environment.now,
                 self._environment.rng,
@@ -153,10 +155,10 @@ class Replica:
     def _start_compacting(self, workspace: Workspace) -> None:
         compactor = Compactor(
             self._store,
-            SnapshotThread(self._snapshot_run),
+            SnapshotThread(self._snapshot_thread),
             self._compaction,
-            read=self._run,
-            write=self._run,
+            read=self._store_thread,
+            write=self._store_thread,
             held=lambda name, address: address in unacknowledged(self._store, name),
         )
         journal = workspace.journal
@@ -183,7 +185,7 @@ class Replica:
             self._store.meta(LOCAL), self._environment.rng, self._store.fingerprint()
         )
         if is_new:
-            writes += become(self._store, LOCAL, identity)
+            writes += renew_copied_store(self._store, LOCAL, identity)
         self._store.write(writes)
 
     async def __aexit__(
@@ -207,9 +209,9 @@ class Replica:
             if self._opened is not None:
                 self._opened.close()
                 self._opened = None
-            await self._snapshot_run.close()
-            await self._run(self._store.close)
-            await self._run.close()
+            await self._snapshot_thread.close()
+            await self._store_thread(self._store.close)
+            await self._store_thread.close()
 
     @property
     def _workspace(self) -> Workspace:

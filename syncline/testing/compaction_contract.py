@@ -19,8 +19,8 @@ from syncline.engine.names import Address
 from syncline.stores.base import (
     DocumentInfo,
     DocumentWrite,
+    LogPage,
     LogSize,
-    Page,
     Store,
     StoredDocument,
     StoredUpdate,
@@ -105,7 +105,7 @@ class CompactionContract(ABC):
         ]
         assert store.log_size("w", A) == LogSize(1, 8, 8)
         assert store.head("w") == 4
-        assert store.since("w", 0, max_bytes=ALL, max_updates=9) == Page(
+        assert store.since("w", 0, max_bytes=ALL, max_updates=9) == LogPage(
             (StoredUpdate(3, B, b"x"), StoredUpdate(4, A, b"snapshot")), 4, 4
         )
         assert add(store, A, b"4") == 5
@@ -161,10 +161,10 @@ class CompactionContract(ABC):
             reader = page.cursor
         assert pages == [[*range(2, 17, 2)], [*range(18, 33, 2)], [34, 36, 38, 39, 40]]
         assert store.compact("w", loaded(store, B), b"B")
-        assert store.since("w", 0, max_bytes=ALL, max_updates=1) == Page(
+        assert store.since("w", 0, max_bytes=ALL, max_updates=1) == LogPage(
             (StoredUpdate(39, A, b"A"),), 39, 40
         )
-        assert store.since("w", 39, max_bytes=ALL, max_updates=1) == Page(
+        assert store.since("w", 39, max_bytes=ALL, max_updates=1) == LogPage(
             (StoredUpdate(40, B, b"B"),), 40, 40
         )
 

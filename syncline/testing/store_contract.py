@@ -26,8 +26,8 @@ from syncline.stores.base import (
     RECEIPTS_KEPT,
     DocumentInfo,
     DocumentWrite,
+    LogPage,
     OutboxBatch,
-    Page,
     Receipt,
     RefusedUpdate,
     Store,
@@ -36,8 +36,8 @@ from syncline.stores.base import (
     Write,
 )
 
+from .epoch_contract import GenerationsContract
 from .store_case import ALL, A, B, C, change, log
-from .store_generations import GenerationsContract
 
 
 class StoreContract(GenerationsContract):
@@ -48,7 +48,7 @@ class StoreContract(GenerationsContract):
     def test_nothing_is_known_at_first(self, store: Store) -> None:
         assert store.load("w", A) is None
         assert list(store.documents("w")) == []
-        assert store.since("w", 0, max_bytes=ALL, max_updates=9) == Page((), 0, 0)
+        assert store.since("w", 0, max_bytes=ALL, max_updates=9) == LogPage((), 0, 0)
         assert store.workspaces() == []
         assert store.head("w") == store.last_batch("w", "r") == store.outbox_count("w") == 0
         assert store.receipt("w", "r", 1) is None
@@ -175,7 +175,7 @@ class StoreContract(GenerationsContract):
         rest = (StoredUpdate(2, C, b"2", 0),)
         for cursor, updates in ((1, rest), (2, ()), (99, ())):
             page = store.since("w", cursor, max_bytes=ALL, max_updates=9)
-            assert page == Page(updates, 2, 2)
+            assert page == LogPage(updates, 2, 2)
 
     # All or nothing
 

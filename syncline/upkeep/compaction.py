@@ -21,7 +21,7 @@ from syncline.engine.errors import SnapshotRefused, SynclineError
 from syncline.engine.names import Address
 from syncline.engine.protocol.binary_frames import decode_binary
 from syncline.engine.protocol.messages import Push
-from syncline.stores import LogSize, Run, Store
+from syncline.stores import LogSize, Store, StoreCalls
 
 from .snapshots import Snapshots
 
@@ -78,8 +78,8 @@ async def compact_document(
     address: Address,
     snapshots: Snapshots,
     *,
-    read: Run,
-    write: Run | None,
+    read: StoreCalls,
+    write: StoreCalls | None,
     held: Held = _nothing_held,
 ) -> Compacted | None:
     """Replace the log of one document by a snapshot that holds the same; with ``write`` None, say
@@ -124,7 +124,12 @@ def unacknowledged(store: Store, workspace: str) -> set[Address]:
 
 
 async def compact_workspace(
-    store: Store, workspace: str, snapshots: Snapshots, *, read: Run, write: Run | None
+    store: Store,
+    workspace: str,
+    snapshots: Snapshots,
+    *,
+    read: StoreCalls,
+    write: StoreCalls | None,
 ) -> AsyncGenerator[tuple[Address, Compacted | SnapshotRefused | None]]:
     """Compact every document that gains, whatever its size, and tell of each what came of it.
 
@@ -164,8 +169,8 @@ class Compactor:
         snapshots: Snapshots,
         policy: CompactionPolicy,
         *,
-        read: Run,
-        write: Run,
+        read: StoreCalls,
+        write: StoreCalls,
         held: Held = _nothing_held,
     ) -> None:
         self._store = store

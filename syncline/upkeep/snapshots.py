@@ -21,7 +21,7 @@ from syncline.engine.errors import SnapshotRefused
 from syncline.engine.history.snapshot import make_snapshot
 
 if TYPE_CHECKING:
-    from syncline.stores import Run
+    from syncline.stores import StoreCalls
 
 PATIENCE_SECONDS = 60
 """How long one snapshot may take; a log of 5 MB in 100,000 updates takes 8 seconds."""
@@ -46,11 +46,11 @@ class Snapshots(Protocol):
 class SnapshotThread:
     """Makes them in this process: for a replica, which reads its documents anyway."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, store_thread: StoreCalls) -> None:
+        self._store_thread = store_thread
 
     async def make(self, updates: tuple[bytes, ...], state_vector: bytes) -> bytes | None:
-        return await self._run(make_snapshot, updates, state_vector)
+        return await self._store_thread(make_snapshot, updates, state_vector)
 
     async def close(self) -> None:
         """Its thread is its maker's to close."""

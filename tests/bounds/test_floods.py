@@ -30,8 +30,8 @@ from syncline.relay.core import RelayCore
 from syncline.relay.log.committer import MAX_QUEUED, MAX_QUEUED_BYTES, Committer, Waiting
 from syncline.relay.log.ledger import Ledger
 from syncline.relay.log.submission import Committed, PushedBatch
-from syncline.relay.replicas.connection import MAX_OWED
-from syncline.stores import MemoryStore, RunInline, StoredDocument
+from syncline.relay.replicas.connection import MAX_PENDING_REPLIES
+from syncline.stores import InlineCalls, MemoryStore, StoredDocument
 from syncline.testing.network import MemoryTransport, memory_pair
 from syncline.transports import Request
 from tests.relay.clients import NOTE, Author
@@ -56,7 +56,7 @@ class CountingStore(MemoryStore):
 
 @asynccontextmanager
 async def relay(store: MemoryStore) -> AsyncGenerator[RelayCore]:
-    core = RelayCore(store, Environment(store_thread=RunInline))
+    core = RelayCore(store, Environment(store_thread=InlineCalls))
     await core.open()
     try:
         yield core
@@ -102,7 +102,10 @@ async def taken(transport: MemoryTransport, message: Callable[[int], Message]) -
 
 async def test_pings_without_end() -> None:
     async with relay(MemoryStore()) as core, greeted(core, "a" * 32) as peer:
-        assert await taken(peer, lambda number: Ping(number + 1)) <= 2 * MAX_OWED + 4 * CAPACITY
+        assert (
+            await taken(peer, lambda number: Ping(number + 1))
+            <= 2 * MAX_PENDING_REPLIES + 4 * CAPACITY
+        )
 
 
 async def test_fetches_without_end() -> None:
@@ -114,14 +117,14 @@ async def test_fetches_without_end() -> None:
             pass
         before = store.loads
         sent = await taken(peer, lambda _number: Fetch(NOTE, 0, b"\0"))
-        assert sent <= MAX_OWED + 4 * CAPACITY
+        assert sent <= MAX_PENDING_REPLIES + 4 * CAPACITY
         assert store.loads - before <= 4 * CAPACITY
 
 
 async def test_one_batch_pushed_without_end() -> None:
     async with relay(MemoryStore()) as core, greeted(core, "a" * 32) as peer:
         push = Push(1, (Entry(NOTE, Author().type("x")),))
-        assert await taken(peer, lambda _number: push) <= 2 * MAX_OWED + 4 * CAPACITY
+        assert await taken(peer, lambda _number: push) <= 2 * MAX_PENDING_REPLIES + 4 * CAPACITY
 
 
 async def test_a_flood_holds_up_nobody_else() -> None:
@@ -144,7 +147,7 @@ async def test_a_flood_holds_up_nobody_else() -> None:
 async def test_what_waits_for_the_store_is_bounded(size: int, most: int) -> None:
     begun, release = asyncio.Event(), asyncio.Event()
 
-    class Stuck(RunInline):
+    class Stuck(InlineCalls):
         async def __call__(
             self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
         ) -> _T:

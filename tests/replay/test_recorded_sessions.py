@@ -17,7 +17,7 @@ from syncline.engine.updates.parse import decode_state_vector
 from syncline.environment import Environment
 from syncline.relay.core import RelayCore
 from syncline.replica.replica import LOCAL
-from syncline.stores import MemoryStore, RunInline
+from syncline.stores import InlineCalls, MemoryStore
 from syncline.testing.network.memory import MemoryTransport
 from syncline.testing.network.network import MemoryNetwork
 from syncline.transports import Transport
@@ -56,7 +56,7 @@ class Author:
             self._store,
             relay=f"{RELAY}/{WORKSPACE}",
             environment=Environment(
-                rng=random.Random(number), connect=self._connect, store_thread=RunInline
+                rng=random.Random(number), connect=self._connect, store_thread=InlineCalls
             ),
         )
         self.received = 0  # turns of the other that were let through
@@ -124,7 +124,7 @@ async def test_two_authors_who_see_each_other_late() -> None:
     log = MemoryStore()
     async with AsyncExitStack() as stack:
         network = await stack.enter_async_context(MemoryNetwork(random.Random(0)))
-        core = RelayCore(log, Environment(rng=random.Random(0), store_thread=RunInline))
+        core = RelayCore(log, Environment(rng=random.Random(0), store_thread=InlineCalls))
         await core.open()
         stack.push_async_callback(core.close)
         network.listen(RELAY, core.serve)

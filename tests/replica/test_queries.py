@@ -23,7 +23,7 @@ from syncline.engine.errors import (
     UsageError,
 )
 from syncline.environment import Environment
-from syncline.stores import MemoryStore, RunInline, SqlStore, Write
+from syncline.stores import InlineCalls, MemoryStore, SqlStore, Write
 from tests.replica.models import Contact, Draft, Stage
 
 
@@ -273,7 +273,7 @@ async def test_a_closed_replica_and_a_store_without_sql(tmp_path: Path) -> None:
 
 
 async def test_without_a_thread(tmp_path: Path) -> None:
-    environment = Environment(store_thread=RunInline)
+    environment = Environment(store_thread=InlineCalls)
     async with Replica.open(tmp_path / "a.db", models=MODELS, environment=environment) as replica:
         contacts = replica.collection(Contact)
         contacts.create(key="a", name="Ada")

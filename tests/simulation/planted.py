@@ -17,7 +17,7 @@ from syncline.engine.identity import Identity
 from syncline.engine.names import Address
 from syncline.engine.protocol.replica_session import ReplicaSession
 from syncline.engine.updates import causal
-from syncline.engine.updates.by_document import Generations
+from syncline.engine.updates.by_document import UpdatesByDocument
 from syncline.engine.updates.causal import HoldBack
 from syncline.engine.updates.parse import encode_state_vector
 from syncline.relay.log import ledger
@@ -51,7 +51,7 @@ def shown_before_commit(patch: pytest.MonkeyPatch) -> None:
         workspace = batch[0].submitted.workspace
         drafts: list[ledger._Draft] = []
         for waiting in batch:
-            documents = Generations()
+            documents = UpdatesByDocument()
             for entry in waiting.submitted.entries:
                 documents.add(entry.address, entry.epoch, entry.update)
             drafts.append(ledger._Draft(waiting.submitted, documents))

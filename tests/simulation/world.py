@@ -12,7 +12,7 @@ from syncline.engine.errors import StoreFailed
 from syncline.engine.protocol.handshake import lineage
 from syncline.environment import Environment
 from syncline.relay.core import RelayCore
-from syncline.stores import MemoryStore, RunInline, Write
+from syncline.stores import InlineCalls, MemoryStore, Write
 from syncline.testing.network import Faults, MemoryNetwork, MemoryTransport
 from syncline.transports import Request
 from syncline.upkeep.rebuilding import rebuild_document
@@ -154,7 +154,7 @@ class World:
             now=self._now,
             rng=self._relay_rng,
             store_thread=lambda: SlowRun(self.relay_disk, self._die),
-            snapshots=lambda: SnapshotThread(RunInline()),
+            snapshots=lambda: SnapshotThread(InlineCalls()),
         )
         core = RelayCore(self.relay_disk, environment, compaction=COMPACTION)
         serving: list[MemoryTransport] = []

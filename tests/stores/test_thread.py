@@ -1,4 +1,4 @@
-"""StoreThread and RunInline: blocking calls from asyncio."""
+"""StoreThread and InlineCalls: blocking calls from asyncio."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from syncline.engine.errors import LimitExceeded, StoreError
-from syncline.stores import Run, RunInline, SqlStore, StoreThread, thread
+from syncline.stores import InlineCalls, SqlStore, StoreCalls, StoreThread, thread
 from tests.stores.numbered import assert_holds, numbered
 
 
-@pytest.fixture(params=[StoreThread, RunInline])
-async def run(request: pytest.FixtureRequest) -> AsyncIterator[Run]:
-    made: Run = request.param()
+@pytest.fixture(params=[StoreThread, InlineCalls])
+async def run(request: pytest.FixtureRequest) -> AsyncIterator[StoreCalls]:
+    made: StoreCalls = request.param()
     yield made
     await made.close()
 
@@ -47,7 +47,7 @@ class Gate:
         assert await asyncio.to_thread(self.entered.wait, 60)
 
 
-async def test_results_and_errors_come_back(run: Run) -> None:
+async def test_results_and_errors_come_back(run: StoreCalls) -> None:
     assert await run(divmod, 7, 2) == (3, 1)
     assert await run(sorted, [1, 3, 2], reverse=True) == [3, 2, 1]
     with pytest.raises(ZeroDivisionError):
@@ -63,7 +63,7 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-async def test_a_closed_one_takes_no_calls(run: Run) -> None:
+async def test_a_closed_one_takes_no_calls(run: StoreCalls) -> None:
     await run.close()
     await run.close()
     with pytest.raises(StoreError, match="The store thread is closed"):
@@ -169,7 +169,7 @@ async def test_a_store_lives_on_the_thread(threaded: StoreThread, tmp_path: Path
     await threaded(store.close)
 
 
-async def test_waiting_blocks_for_results_and_errors(run: Run) -> None:
+async def test_waiting_blocks_for_results_and_errors(run: StoreCalls) -> None:
     assert run.wait(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         run.wait(divmod, 1, 0)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from syncline.engine.errors import SnapshotRefused, StoreBusy, StoreError
 from syncline.engine.names import Address
-from syncline.stores import RunInline, SqlStore
+from syncline.stores import InlineCalls, SqlStore
 from syncline.upkeep.compaction import Compacted, compact_workspace
 from syncline.upkeep.snapshots import SnapshotProcess
 
@@ -92,7 +92,7 @@ def _names(store: SqlStore, wanted: str | None) -> list[str]:
 
 
 async def _compact(store: SqlStore, names: list[str], dry_run: bool) -> list[Gain]:
-    run = RunInline()
+    run = InlineCalls()
     snapshots = SnapshotProcess()
     gains = [Gain(name) for name in names]
     progress = Progress(console=Console(stderr=True), transient=True)

@@ -22,7 +22,7 @@ from syncline.engine.yjs.messages import (
 )
 from syncline.relay.log.document_reader import DocumentReader
 from syncline.relay.log.room import Room
-from syncline.stores import Run
+from syncline.stores import StoreCalls
 
 MAX_STATELESS_QUEUED = 64
 """Stateless messages that wait for one editor; of more, the oldest are dropped."""
@@ -32,7 +32,7 @@ _AWARENESS_PAGE = 200  # clients in one frame
 class ChannelService(Protocol):
     """What a channel needs of its relay."""
 
-    read: Run
+    reader: StoreCalls
     documents: DocumentReader
 
 
@@ -41,7 +41,7 @@ class Channel:
     grows: changes are read at its position, awareness is the latest of each client.
 
     ``key`` is how the connection calls it, ``author`` the name under which it changes the document,
-    of the generation ``epoch``, which begins with a rebuilding or not; ``wake`` is called when
+    of the epoch ``epoch``, which begins with a rebuilding or not; ``wake`` is called when
     there is something to be sent.
     """
 
@@ -130,7 +130,7 @@ class Channel:
 
     def ask(self, have: StateVector) -> None:
         """The editor has ``have`` and asks for the rest. Raises PeerError if what it has is of a
-        former generation of the document."""
+        former epoch of the document."""
         # Who has something, and not the beginning of the rebuilt document, has its former history,
         # and would bring all of it back.
         if self._rebuilt and have and self.epoch not in have:
@@ -140,7 +140,7 @@ class Channel:
         self._wake(self)
 
     def former(self) -> PeerError:
-        """What the editor of a former generation is told."""
+        """What the editor of a former epoch is told."""
         return PeerError(
             EPOCH_CHANGED,
             f"{self} was rebuilt at the relay, and this editor has its former history.",
@@ -216,7 +216,7 @@ class Channel:
 
     async def _difference(self, have: StateVector) -> tuple[StateVector, bytes]:
         self.check_read()
-        epoch, state_vector, update = await self._service.read(
+        epoch, state_vector, update = await self._service.reader(
             self._service.documents.difference,
             self.room.workspace,
             self.address,

@@ -65,7 +65,7 @@ KEEP_ALIVE_SECONDS = 15.0
 """Quiet after which an editor is sent something: it gives up a connection after 30 s, and pings of
 the websocket do not count."""
 CLOSE_SECONDS = 10.0
-MAX_EDITOR_OWED = 128
+MAX_PENDING_EDITOR_REPLIES = 128
 """Updates of one editor that are not settled, or whose answers are not sent, at which it is read no
 further."""
 
@@ -103,7 +103,7 @@ class Editor(ABC):
         self._workspace = workspace
         self._failure: SynclineError | None = None
         self._wake = asyncio.Event()
-        self._eased = asyncio.Event()
+        self._room_again = asyncio.Event()
         self._frames: deque[bytes] = deque()  # answers, to be sent first
         self._ready: dict[Channel, None] = {}  # channels with something to be sent, in order
         self._committing = 0
@@ -161,7 +161,7 @@ class Editor(ABC):
         principal = await self._identify(token)
         permit = Permit(service.authorizer, principal, self._workspace)
         permit.check_read(address)
-        epoch, rebuilt = await service.read(service.documents.generation, self._workspace, address)
+        epoch, rebuilt = await service.reader(service.documents.epoch_of, self._workspace, address)
         channel = self.channels[key] = Channel(
             service,
             service.room(self._workspace),
@@ -221,9 +221,9 @@ class Editor(ABC):
             await self.take(frame)
             if self._failure is not None:
                 raise self._failure
-            while self._committing + len(self._frames) >= MAX_EDITOR_OWED:
-                self._eased.clear()
-                await self._eased.wait()
+            while self._committing + len(self._frames) >= MAX_PENDING_EDITOR_REPLIES:
+                self._room_again.clear()
+                await self._room_again.wait()
             frame = await self.transport.receive()
 
     async def handle(self, channel: Channel, message: Message) -> None:
@@ -253,7 +253,7 @@ class Editor(ABC):
 
     async def _news(self, channel: Channel, update: bytes) -> bytes:
         service = self._service
-        return await service.read(
+        return await service.reader(
             service.documents.news, self._workspace, channel.address, channel.epoch, update
         )
 
@@ -284,7 +284,7 @@ class Editor(ABC):
     def _settle(self, channel: Channel, outcome: Settled | SynclineError, *, whole: bool) -> None:
         """Called by the committer, which must not wait: the sender does the sending."""
         self._committing -= 1
-        self._eased.set()
+        self._room_again.set()
         if isinstance(outcome, SynclineError):
             self.fail(outcome)
         elif channel.closed:
@@ -342,7 +342,7 @@ class Editor(ABC):
                 raise self._failure
             if self._frames:
                 await self._transmit(self._frames.popleft())
-                self._eased.set()
+                self._room_again.set()
             elif self._ready:
                 channel = next(iter(self._ready))
                 del self._ready[channel]

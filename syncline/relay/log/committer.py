@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from syncline.engine.errors import PeerError, StoreError, SynclineError
 from syncline.engine.names import Address
-from syncline.stores import Run
+from syncline.stores import StoreCalls
 
 from .ledger import Ledger
 from .submission import Committed, Settled, Submission
@@ -59,31 +59,31 @@ class Committer:
     def __init__(
         self,
         ledger: Ledger,
-        run: Run,
+        writer: StoreCalls,
         publish: Callable[[Committed], None],
         logged: Callable[[str, Address, int], None] = lambda _workspace, _address, _size: None,
     ) -> None:
         self._ledger = ledger
-        self._run = run
+        self._writer = writer
         self._publish = publish
         self._logged = logged
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue(MAX_QUEUED)
         self._queued_bytes = 0
         self._entering = asyncio.Lock()  # first come, first served
-        self._eased = asyncio.Event()
+        self._room_again = asyncio.Event()
 
     async def submit(self, waiting: Waiting) -> None:
         """Queue a batch; waits while the queue is full, which slows its sender down."""
         async with self._entering:
             while self._queued_bytes >= MAX_QUEUED_BYTES:
-                self._eased.clear()
-                await self._eased.wait()
+                self._room_again.clear()
+                await self._room_again.wait()
             await self._queue.put(waiting)
             self._queued_bytes += waiting.memory
 
     def _taken(self, waiting: Waiting) -> Waiting:
         self._queued_bytes -= waiting.memory
-        self._eased.set()
+        self._room_again.set()
         return waiting
 
     async def run(self) -> None:
@@ -121,7 +121,7 @@ class Committer:
 
     async def _store(self, batch: list[Waiting]) -> Sequence[Settled | SynclineError]:
         submitted = [waiting.submitted for waiting in batch]
-        outcomes, committed = await self._run(self._ledger.commit, submitted)
+        outcomes, committed = await self._writer(self._ledger.commit, submitted)
         self._announce(committed, submitted)
         return outcomes
 
@@ -140,7 +140,7 @@ class Committer:
             return
         (waiting,) = batch
         try:
-            settled, committed = await self._run(
+            settled, committed = await self._writer(
                 self._ledger.commit_singly, waiting.submitted, error
             )
         except StoreError as failure:

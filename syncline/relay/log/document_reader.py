@@ -53,7 +53,7 @@ class DocumentReader:
         self._opened: OrderedDict[tuple[str, Address], _Opened] = OrderedDict()
         self._bytes = 0
 
-    def generation(self, workspace: str, address: Address) -> tuple[int, bool]:
+    def epoch_of(self, workspace: str, address: Address) -> tuple[int, bool]:
         """The document's epoch, 0 if there is no such document; and whether it was rebuilt, so that
         whoever has something of this epoch has operations of the client of that number."""
         stored = self._store.state(workspace, address)
@@ -64,7 +64,7 @@ class DocumentReader:
     def difference(
         self, workspace: str, address: Address, epoch: int, have: StateVector
     ) -> Difference:
-        """What is there beyond ``have``, a state vector of the generation ``epoch``; everything, if
+        """What is there beyond ``have``, a state vector of the epoch ``epoch``; everything, if
         the document is of another. Raises DocumentBroken."""
         opened = self._open(workspace, address)
         if opened is None:

@@ -29,7 +29,7 @@ from syncline.engine.protocol.messages import (
     Refusal,
 )
 from syncline.engine.records.projection import ProjectedTable
-from syncline.engine.updates.by_document import Generations
+from syncline.engine.updates.by_document import UpdatesByDocument
 from syncline.engine.updates.parse import (
     StateVector,
     UpdateLimits,
@@ -80,7 +80,7 @@ class _Draft:
     """One submission on its way into the transaction."""
 
     submitted: Submission
-    documents: Generations = field(default_factory=Generations)
+    documents: UpdatesByDocument = field(default_factory=UpdatesByDocument)
     refusals: list[Refusal] = field(default_factory=list[Refusal])
 
     def __post_init__(self) -> None:
@@ -335,11 +335,11 @@ def _to_write(
     documents = tuple(
         DocumentWrite(
             address,
-            updates=tuple(generation.updates),
+            updates=tuple(latest.updates),
             state_vector=encode_state_vector(states[workspace, address].vector),
-            epoch=generation.epoch,
+            epoch=latest.epoch,
         )
-        for address, generation in draft.documents
+        for address, latest in draft.documents
     )
     return Write(workspace, documents=documents, receipt=receipt)
 
@@ -353,12 +353,12 @@ def _receipt(draft: _Draft) -> Receipt | None:
 
 
 def _announce(workspace: str, group: list[_Draft], cursor: int) -> Committed | None:
-    merged = Generations()
+    merged = UpdatesByDocument()
     since = cursor
     for draft in group:
-        for address, generation in draft.documents:
-            merged.add(address, generation.epoch, *generation.updates)
-            since -= len(generation.updates)
+        for address, latest in draft.documents:
+            merged.add(address, latest.epoch, *latest.updates)
+            since -= len(latest.updates)
     if not merged:
         return None  # every update was refused
     authors = {draft.submitted.author for draft in group if draft.documents}

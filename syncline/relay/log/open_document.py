@@ -47,7 +47,7 @@ class OpenDocument:
         self.address = address
         self.presence = Presence()
         self.epoch = 0
-        """The generation of the latest change, 0 before the first."""
+        """The epoch of the latest change, 0 before the first."""
         self.head = 0
         """How many changes there were: the position of a follower that has them all."""
         self._changes: deque[Change] = deque()

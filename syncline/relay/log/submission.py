@@ -8,7 +8,7 @@ from syncline.engine.document.document import merge_updates
 from syncline.engine.errors import DocumentBroken
 from syncline.engine.protocol.codec import encode
 from syncline.engine.protocol.messages import Entry, Refusal, Updates
-from syncline.engine.updates.by_document import Generations
+from syncline.engine.updates.by_document import UpdatesByDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ class Committed:
         return 2 * len(self.frame)
 
 
-def merged_entries(documents: Generations) -> tuple[Entry, ...]:
+def merged_entries(documents: UpdatesByDocument) -> tuple[Entry, ...]:
     """These updates, one entry per document where they can be merged."""
     entries: list[Entry] = []
-    for address, generation in documents:
-        updates, epoch = generation.updates, generation.epoch
+    for address, latest in documents:
+        updates, epoch = latest.updates, latest.epoch
         try:
             entries.append(Entry(address, merge_updates(updates), epoch))
         except DocumentBroken:

@@ -13,7 +13,7 @@ from syncline.engine.errors import DocumentBroken
 from syncline.engine.names import Address
 from syncline.engine.records.liveness import is_live
 from syncline.engine.records.projection import ProjectedTable, Rows
-from syncline.engine.updates.by_document import Generation
+from syncline.engine.updates.by_document import EpochUpdates
 from syncline.stores import DocumentWrite, Store, Write
 
 logger = logging.getLogger("syncline.relay")
@@ -42,7 +42,7 @@ class RelayRows:
         """
         if not self._rows:
             return list(writes)
-        updates: dict[_Place, Generation] = {}
+        updates: dict[_Place, EpochUpdates] = {}
         last: dict[_Place, int] = {}
         for number, write in enumerate(writes):
             for change in write.documents:
@@ -50,7 +50,7 @@ class RelayRows:
                     place = (write.workspace, change.address)
                     known = updates.get(place)
                     if known is None or known.epoch < change.epoch:
-                        known = updates[place] = Generation(change.epoch)
+                        known = updates[place] = EpochUpdates(change.epoch)
                     known.updates.extend(change.updates)
                     last[place] = number
         ends = {(place, number): updates[place] for place, number in last.items()}
@@ -68,7 +68,7 @@ class RelayRows:
         ]
 
     def _with_row(
-        self, workspace: str, change: DocumentWrite, updates: Generation
+        self, workspace: str, change: DocumentWrite, updates: EpochUpdates
     ) -> DocumentWrite:
         place = (workspace, change.address)
         try:
@@ -83,23 +83,23 @@ class RelayRows:
         self._evict()
         return replace(change, live=live, row=row)
 
-    def _document(self, place: _Place, generation: Generation) -> Document:
-        """The document with the updates of ``generation`` applied."""
+    def _document(self, place: _Place, latest: EpochUpdates) -> Document:
+        """The document with the updates of ``latest`` applied."""
         document, size = self._open.get(place, (None, 0))
-        if document is not None and document.epoch != generation.epoch:
+        if document is not None and document.epoch != latest.epoch:
             self._let_go(place)
             document = None
         if document is None:
             stored = self._store.load(*place)
-            log = list(stored.updates) if stored and stored.epoch == generation.epoch else []
-            document = Document(_READER, log, generation.epoch)
+            log = list(stored.updates) if stored and stored.epoch == latest.epoch else []
+            document = Document(_READER, log, latest.epoch)
             size = sum(map(len, log))
             self._bytes += size
-        added = sum(map(len, generation.updates))
+        added = sum(map(len, latest.updates))
         self._open[place] = (document, size + added)
         self._open.move_to_end(place)
         self._bytes += added
-        for update in generation.updates:
+        for update in latest.updates:
             document.apply(update)
         return document
 

@@ -45,7 +45,7 @@ from syncline.engine.protocol.relay_session import (
     RelaySession,
     ResumeReceived,
 )
-from syncline.engine.updates.by_document import Generations
+from syncline.engine.updates.by_document import UpdatesByDocument
 from syncline.relay.log.committer import Committer, Waiting
 from syncline.relay.log.document_reader import DocumentReader
 from syncline.relay.log.ledger import Ledger
@@ -57,7 +57,7 @@ from syncline.relay.log.submission import (
     merged_entries,
     updates_frame,
 )
-from syncline.stores import Run, Store
+from syncline.stores import Store, StoreCalls
 from syncline.stores.catalogue import Catalogue
 from syncline.transports import Request, Transport
 from syncline.transports.tasks import until_first_failure
@@ -70,7 +70,7 @@ HELLO_SECONDS = 10.0
 """How long a connection may take to say hello."""
 PAGE_BYTES = 1 << 20
 PAGE_UPDATES = 2000
-MAX_OWED = 2 * LIMITS.window
+MAX_PENDING_REPLIES = 2 * LIMITS.window
 """Requests of one peer whose answers are not sent yet, at which it is read no further: a peer that
 asks and asks and does not listen would have its answers fill the memory."""
 
@@ -84,8 +84,8 @@ class Service(Protocol):
 
     identity: str
     store: Store
-    run: Run
-    read: Run
+    writer: StoreCalls
+    reader: StoreCalls
     ledger: Ledger
     committer: Committer
     catalogue: Catalogue
@@ -111,7 +111,7 @@ class Peer:
         self._session = RelaySession(workspace)
         self._wake = asyncio.Event()
         self._permit = Permit(service.authorizer, ANONYMOUS, workspace)
-        self._catalogue = ReadableCatalogue(service.catalogue, service.read, self._permit)
+        self._catalogue = ReadableCatalogue(service.catalogue, service.reader, self._permit)
         self._replica = ""
         self._follows = 0
         self._position = 0
@@ -120,7 +120,7 @@ class Peer:
         self._committing = 0  # pushes at the committer
         self._answers = 0  # in the session, not sent yet
         self._questions: deque[Question] = deque()  # answered when there is room to send
-        self._eased = asyncio.Event()
+        self._room_again = asyncio.Event()
 
     async def serve(self) -> None:
         """Converse until the connection ends. Protocol errors are told to the peer first."""
@@ -172,11 +172,11 @@ class Peer:
         principal = await authenticate(service.authenticator, credentials)
         self._permit = Permit(service.authorizer, principal, self._workspace)
         self._permit.check_entry()
-        self._catalogue = ReadableCatalogue(service.catalogue, service.read, self._permit)
+        self._catalogue = ReadableCatalogue(service.catalogue, service.reader, self._permit)
 
     async def _welcome(self, hello: Hello, room: Room) -> None:
         service = self._service
-        batch = await service.run(service.ledger.last_batch, self._workspace, hello.replica)
+        batch = await service.writer(service.ledger.last_batch, self._workspace, hello.replica)
         self._replica = hello.replica
         self._follows = hello.acknowledged
         relay = seen_by(self._permit.principal.scope, service.identity)
@@ -187,9 +187,9 @@ class Peer:
 
     async def _receive(self, room: Room) -> None:
         while True:
-            while self._committing + self._answers + len(self._questions) >= MAX_OWED:
-                self._eased.clear()
-                await self._eased.wait()
+            while self._committing + self._answers + len(self._questions) >= MAX_PENDING_REPLIES:
+                self._room_again.clear()
+                await self._room_again.wait()
             frame = await self._transport.receive()
             self._permit.check_entry()
             for event in self._session.receive(frame):
@@ -268,7 +268,7 @@ class Peer:
             for frame in frames:
                 await self._transport.send(frame)
             self._answers -= answers
-            self._eased.set()
+            self._room_again.set()
             if self._questions:
                 await self._answer(self._questions.popleft())
             elif self._position < room.head:
@@ -283,7 +283,7 @@ class Peer:
         service = self._service
         match question:
             case FetchReceived(address, epoch, state_vector) if self._permit.may_read(address):
-                found = await service.read(
+                found = await service.reader(
                     service.documents.difference, self._workspace, address, epoch, state_vector
                 )
                 self._session.document(address, found.epoch, found.update)
@@ -300,7 +300,7 @@ class Peer:
         position = self._position
         committed = room.after(position)
         if committed is None:
-            committed = await self._service.read(self._read_page, position)
+            committed = await self._service.reader(self._read_page, position)
             if self._position != position:
                 return  # the replica asked to resume from elsewhere
         self._position = committed.cursor
@@ -326,7 +326,7 @@ class Peer:
         page = self._service.store.since(
             self._workspace, position, max_bytes=PAGE_BYTES, max_updates=PAGE_UPDATES
         )
-        documents = Generations()
+        documents = UpdatesByDocument()
         for update in page.updates:
             documents.add(update.address, update.epoch, update.data)
         entries = merged_entries(documents)

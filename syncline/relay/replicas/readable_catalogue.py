@@ -8,7 +8,7 @@ from __future__ import annotations
 from syncline.access.access import Permit
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import MAX_STATES, DocumentSummary, Range
-from syncline.stores import DocumentState, Run
+from syncline.stores import DocumentState, StoreCalls
 from syncline.stores.catalogue import RANGE_DOCUMENTS, RANGES, Catalogue
 
 
@@ -17,7 +17,7 @@ class ReadableCatalogue:
     store is read with ``read``, a page at a time: however little of a workspace is readable, other
     readers get their turns."""
 
-    def __init__(self, catalogue: Catalogue, read: Run, permit: Permit) -> None:
+    def __init__(self, catalogue: Catalogue, read: StoreCalls, permit: Permit) -> None:
         self._catalogue = catalogue
         self._read = read
         self._permit = permit

@@ -65,7 +65,7 @@ asyncio.run(main())
 """
 
 
-class Page:
+class HomePage:
     """Answers plain HTTP requests to the relay's port: with ``static`` files, if there are any, and
     else with a page about the relay. ``token`` says whether the relay asks for one."""
 

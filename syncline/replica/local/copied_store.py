@@ -11,7 +11,7 @@ from syncline.stores import OutboxBatch, Store, Write
 _BATCHES = 100  # read at once
 
 
-def become(store: Store, workspace: str, identity: Identity) -> list[Write]:
+def renew_copied_store(store: Store, workspace: str, identity: Identity) -> list[Write]:
     """What makes ``store`` a replica called ``identity`` that no relay has met.
 
     Batches that wait in the outbox stay there: the replica that the store was copied from may never

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from syncline.engine.document.document import Document
 from syncline.engine.names import Address
-from syncline.engine.updates.by_document import Generation
+from syncline.engine.updates.by_document import EpochUpdates
 from syncline.stores import Store
 
 MAX_DOCUMENTS = 4096
@@ -31,7 +31,7 @@ class DocumentCache:
         self._client_id = client_id
         self._capacity = capacity
         self._loaded: OrderedDict[Address, Document] = OrderedDict()
-        self.unsaved: dict[Address, Generation] = {}
+        self.unsaved: dict[Address, EpochUpdates] = {}
         self.pinned: set[Address] = set()
 
     def get(self, address: Address) -> Document:

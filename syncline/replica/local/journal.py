@@ -21,9 +21,9 @@ from syncline.engine.errors import LimitExceeded, StoreError
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Entry
 from syncline.engine.protocol.outbox import merge_runs, pack
-from syncline.engine.updates.by_document import Generation
+from syncline.engine.updates.by_document import EpochUpdates
 from syncline.engine.updates.parse import encode_state_vector
-from syncline.stores import DocumentWrite, OutboxBatch, RefusedUpdate, Run, Store, Write
+from syncline.stores import DocumentWrite, OutboxBatch, RefusedUpdate, Store, StoreCalls, Write
 
 from .document_cache import DocumentCache
 
@@ -97,7 +97,7 @@ class Journal:
     def __init__(
         self,
         store: Store,
-        run: Run,
+        store_thread: StoreCalls,
         workspace: str,
         documents: DocumentCache,
         clock: HybridClock,
@@ -105,7 +105,7 @@ class Journal:
         row_of: Callable[[Address], Mapping[str, Any] | None],
     ) -> None:
         self._store = store
-        self._run = run
+        self._store_thread = store_thread
         self._workspace = workspace
         self._documents = documents
         self._clock = clock
@@ -167,7 +167,7 @@ class Journal:
         (changes.local if local else changes.remote).extend(updates)
         unsaved = self._documents.unsaved.get(address)
         if unsaved is None or unsaved.epoch < epoch:
-            unsaved = self._documents.unsaved[address] = Generation(epoch)
+            unsaved = self._documents.unsaved[address] = EpochUpdates(epoch)
         unsaved.updates.extend(updates)
         self._bytes += sum(map(len, updates))
         self._changed()
@@ -254,7 +254,7 @@ class Journal:
         while not self.saved:
             commit = self._next()
             try:
-                self._run.wait(commit.store, self._store)
+                self._store_thread.wait(commit.store, self._store)
             except StoreError as error:
                 self.error = error
                 raise
@@ -265,7 +265,7 @@ class Journal:
         commit = self._next()
         while commit is self._commit:  # ``save`` may finish it meanwhile
             try:
-                await self._run(commit.store, self._store)
+                await self._store_thread(commit.store, self._store)
             except StoreError as error:
                 # Nothing is lost yet: the same writes are tried again until the disk takes them.
                 logger.error("the replica's store does not take changes: %s", error)
@@ -310,7 +310,7 @@ class Journal:
             return  # begun anew meanwhile
         rest = unsaved.updates[changes.count :]
         if rest:
-            self._documents.unsaved[address] = Generation(unsaved.epoch, rest)
+            self._documents.unsaved[address] = EpochUpdates(unsaved.epoch, rest)
         else:
             del self._documents.unsaved[address]
 

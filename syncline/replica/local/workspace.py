@@ -36,7 +36,7 @@ from syncline.engine.records.projection import Rows, projected
 from syncline.engine.records.schema import Schema
 from syncline.engine.updates.causal import HoldBack
 from syncline.engine.updates.parse import StateVector, UpdateInfo, covers, parse_update
-from syncline.stores import RefusedUpdate, Run, Store
+from syncline.stores import RefusedUpdate, Store, StoreCalls
 
 from .document_cache import MAX_DOCUMENTS, DocumentCache
 from .forks import NONE_OUTDATED, Outdated, unacknowledged
@@ -74,7 +74,7 @@ class Workspace:
         self,
         name: str,
         store: Store,
-        run: Run,
+        store_thread: StoreCalls,
         schemas: Mapping[str, Schema],
         now: Milliseconds,
         rng: random.Random,
@@ -86,13 +86,13 @@ class Workspace:
         self.now = now
         self.rng = rng
         self.store = store
-        self.run = run
+        self.store_thread = store_thread
         meta = store.meta(name)
         self.identity, _ = Identity.recall(meta, rng, meta["fingerprint"])
         self.clock = HybridClock(now, int(meta.get("clock", "0")))
         self.documents = DocumentCache(store, name, self.identity.client_id, capacity)
         self.journal = Journal(
-            store, run, name, self.documents, self.clock, self._live_of, self._row_of
+            store, store_thread, name, self.documents, self.clock, self._live_of, self._row_of
         )
         self._rows = {name: Rows(projected(schema)) for name, schema in schemas.items()}
         self.hold_back = HoldBack(int(meta.get("cursor", "0")))
@@ -364,7 +364,7 @@ class Workspace:
         self._announce(address, document, was_live, "remote")
 
     def begins_anew(self, entries: Iterable[tuple[Address, int]]) -> bool:
-        """Whether any of these (address, epoch) is of a later generation than the one here: then
+        """Whether any of these (address, epoch) is of a later epoch than the one here: then
         ``receive`` wants a journal that is saved."""
         return any(epoch > self.documents.get(address).epoch for address, epoch in entries)
 

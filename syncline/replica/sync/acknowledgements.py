@@ -1,4 +1,4 @@
-"""Answers: what the relay says to the batches that were pushed, taken in order.
+"""Acknowledgements: what the relay says to the batches that were pushed, taken in order.
 
 Most are plain acknowledgements. What was refused is mended or set aside, with one exception: a
 refusal because the document was rebuilt waits until its new history is here, because the edits are
@@ -22,7 +22,7 @@ from syncline.stores import RefusedUpdate
 logger = logging.getLogger("syncline.replica")
 
 
-class Answers:
+class Acknowledgements:
     """The answers of one connection."""
 
     def __init__(self, workspace: Workspace) -> None:

@@ -96,14 +96,16 @@ class Comparison:
 
     async def _range_digest(self, after: Address | None, until: Address | None) -> bytes:
         workspace = self._workspace
-        return await workspace.run(self._catalogue.range_digest, workspace.name, after, until)
+        return await workspace.store_thread(
+            self._catalogue.range_digest, workspace.name, after, until
+        )
 
     async def _summaries(
         self, after: Address | None, until: Address | None
     ) -> list[DocumentSummary]:
         workspace, found = self._workspace, list[DocumentSummary]()
         while True:
-            reached, some = await workspace.run(
+            reached, some = await workspace.store_thread(
                 self._catalogue.summaries, workspace.name, after, until
             )
             found += some

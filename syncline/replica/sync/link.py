@@ -47,7 +47,7 @@ from syncline.replica.local.workspace import Workspace
 from syncline.transports import Transport
 from syncline.transports.tasks import until_first_failure
 
-from .acknowledgements import Answers
+from .acknowledgements import Acknowledgements
 from .comparison import Comparison
 
 logger = logging.getLogger("syncline.replica")
@@ -93,7 +93,7 @@ class Link:
         self._fetching: set[Address] = set()
         self._fetch_again: set[Address] = set()
         self._comparison: Comparison | None = None
-        self._answers = Answers(workspace)
+        self._acknowledgements = Acknowledgements(workspace)
         self._committed = 0  # our last batch that the relay had when the connection began
         self._turning = False  # waiting for answers, to go over to a document's new history
         self._journal.on_durable = self._wake.set
@@ -154,7 +154,7 @@ class Link:
         )
         workspace.hold_back.reset(workspace.cursor)
         self._comparison = None
-        self._answers = Answers(workspace)
+        self._acknowledgements = Acknowledgements(workspace)
         self._committed = 0
         self._turning = False
         self._sent = journal.acknowledged
@@ -192,7 +192,7 @@ class Link:
                 await self._welcome(event, session)
             case UpdatesReceived(since, cursor, entries):
                 if await self._can_take(session, [(each.address, each.epoch) for each in entries]):
-                    outdated = self._answers.outdated()
+                    outdated = self._acknowledgements.outdated()
                     self._workspace.receive(since, cursor, entries, outdated)
                     self._settle(session)
                     await self._journal.notify()
@@ -202,7 +202,7 @@ class Link:
             case DocumentReceived(address, epoch, update):
                 self._fetching.discard(address)
                 if await self._can_take(session, [(address, epoch)]):
-                    outdated = self._answers.outdated()
+                    outdated = self._acknowledgements.outdated()
                     self._workspace.receive_document(address, epoch, update, outdated)
                     if self._comparison is not None:
                         self._comparison.received(address)
@@ -217,7 +217,7 @@ class Link:
                 if self._comparison is not None:
                     await self._comparison.exchange(event)
             case Acknowledged():
-                self._answers.add(event)
+                self._acknowledgements.add(event)
                 self._settle(session)
                 await self._journal.notify()
             case Rewind(batch):
@@ -260,7 +260,7 @@ class Link:
 
     def _settle(self, session: ReplicaSession) -> None:
         """Make use of the relay's answers, and go over to new histories once all are here."""
-        waits_for = self._answers.settle()
+        waits_for = self._acknowledgements.settle()
         if waits_for is not None:
             self._fetch(session, waits_for)
         if self._turning and session.acknowledged >= max(self._sent, self._committed):

@@ -1,4 +1,4 @@
-"""The part of the store contract about generations of documents, and logs with holes."""
+"""The part of the store contract about epochs of documents, and logs with holes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from syncline.stores.base import (
     DocumentInfo,
     DocumentState,
     DocumentWrite,
-    Page,
+    LogPage,
     Store,
     StoredDocument,
     StoredUpdate,
@@ -59,13 +59,13 @@ class GenerationsContract(StoreCase):
         store.write([Write("w", (change(A, b"6", epoch=2),))])
         assert store.load("w", A) == StoredDocument(A, (b"4", b"55", b"6"), b"after 6", True, 6, 2)
         page = store.since("w", 2, max_bytes=ALL, max_updates=2)
-        assert page == Page((StoredUpdate(3, B, b"3", 0), StoredUpdate(4, A, b"4", 2)), 4, 6)
+        assert page == LogPage((StoredUpdate(3, B, b"3", 0), StoredUpdate(4, A, b"4", 2)), 4, 6)
 
     def test_a_new_epoch_needs_no_update(self, store: Store) -> None:
         store.write([Write("w", (change(A, b"1"),))])
         assert store.write([Write("w", (DocumentWrite(A, (), b"", epoch=1),))]) == [1]
         assert store.load("w", A) == StoredDocument(A, (), b"", None, 0, 1)
-        assert store.since("w", 0, max_bytes=ALL, max_updates=9) == Page((), 1, 1)
+        assert store.since("w", 0, max_bytes=ALL, max_updates=9) == LogPage((), 1, 1)
         store.write([Write("w", (change(B, b"2", epoch=9),))])
         assert store.load("w", B) == StoredDocument(B, (b"2",), b"after 2", None, 2, 9)
 
@@ -108,4 +108,4 @@ class GenerationsContract(StoreCase):
                 assert page.cursor == (14 if last else seen[-1])
                 page = store.since("w", page.cursor, max_bytes=ALL, max_updates=limit)
             assert seen == [seq for seq in kept if seq > start]
-            assert page == Page((), 14, 14)
+            assert page == LogPage((), 14, 14)
