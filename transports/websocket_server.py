@@ -60,7 +60,7 @@ class HttpReply:
 
 
 class WebSocketServer:
-    """Serves websocket connections, and plain HTTP on the same port::
+    """Serves websocket connections, and plain HTTP on the same port:
 
         async with WebSocketServer(handler, port=0) as server:
             print(server.url)

@@ -35,7 +35,8 @@ class Host(Protocol):
 
 
 class FieldView(ABC):
-    """One field of one record. Reads see the current content, writes are immediate and local."""
+    """One field of one record. Reads see the current content, writes are immediate and local. Both
+    raise RecordNotFound when the record was deleted."""
 
     kind: ClassVar[str]
     """The name of the layout, as in ``kind:field``, which names the root."""

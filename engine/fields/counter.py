@@ -17,6 +17,9 @@ _SUM = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}", re.ASCII)
 class Counter(FieldView):
     """A whole number that several devices change at once without losing a step.
 
+    ``record.visits += 1`` and ``-= 1`` count; ``int(counter)`` and comparisons read. A step that is
+    no int raises WrongType, a sum of more than 1,000 digits ValueRefused.
+
     Layout: the root map ``counter:<field>`` holds for each writer the sum of its own steps, in
     decimal digits; the value is the sum of all (the PN-counter of Shapiro et al., 2011, with signed
     sums).
@@ -81,9 +84,11 @@ class Counter(FieldView):
         return str(int(self))
 
     def fill(self, value: int) -> None:
+        """Add ``value``."""
         self._add(value)
 
     def to_plain(self) -> int:
+        """The number as an int."""
         return int(self)
 
 

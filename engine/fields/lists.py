@@ -27,6 +27,9 @@ class _Item(NamedTuple):
 class ListOf(FieldView, Generic[T]):
     """A list of values with stable identities.
 
+    ``items[0]``, ``items[0] = value``, ``del items[0]``, ``in``, ``len``, ``==`` and ``for`` do
+    what they do with a ``list``; there are no slices. An index beyond the ends raises OutOfRange.
+
     Layout: an item has an id, made of the stamp and writer that created it, and two registers in
     the root map ``list:<field>``: ``<id>.v`` its value, ``<id>.p`` its position (order.py). A move
     is a write of the position, so concurrent moves of one item leave it once, where the newest put
@@ -80,15 +83,17 @@ class ListOf(FieldView, Generic[T]):
         cells_of(document, self._root).write(f"{item}.p", orjson.dumps(position), stamp)
 
     def insert(self, index: int, value: T) -> None:
-        """Insert before ``index``; like ``list.insert``, an index beyond an end means that end."""
+        """Insert before ``index``; like ``list.insert``, an index beyond an end means that end.
+        Raises WrongType, ValueRefused, and LimitExceeded where there is no room between two items.
+        """
         self._insert_all(index, [value])
 
     def append(self, value: T) -> None:
-        """Insert at the end."""
+        """Insert at the end. Raises WrongType, ValueRefused."""
         self.extend([value])
 
     def extend(self, values: Iterable[T]) -> None:
-        """Append each of ``values``."""
+        """Append each of ``values``, or none if one is refused. Raises WrongType, ValueRefused."""
         self._insert_all(len(self), values)
 
     def _insert_all(self, index: int, values: Iterable[T]) -> None:
@@ -173,7 +178,9 @@ class ListOf(FieldView, Generic[T]):
     __hash__ = None  # type: ignore[assignment]
 
     def fill(self, value: Iterable[T]) -> None:
+        """Append each of ``value``."""
         self.extend(value)
 
     def to_plain(self) -> list[T]:
+        """The items as a list, in order."""
         return list(self)

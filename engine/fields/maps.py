@@ -20,6 +20,10 @@ MAX_KEY = 512
 class MapOf(FieldView, Generic[V]):
     """A dict with string keys. Iteration is in the order of the keys.
 
+    ``labels[key]``, ``labels[key] = value``, ``del labels[key]``, ``in``, ``len``, ``==`` and
+    ``for`` do what they do with a ``dict``; a key that is not there raises KeyError. A key has at
+    most 512 code points. What cannot be stored raises WrongType or ValueRefused.
+
     Layout: the root map ``map:<field>`` holds a cell (cells.py) for each key and writer. Deleting
     removes the cells that were seen, so a value set at the same time elsewhere stays.
     """
@@ -91,8 +95,10 @@ class MapOf(FieldView, Generic[V]):
     __hash__ = None  # type: ignore[assignment]
 
     def fill(self, value: Mapping[str, V]) -> None:
+        """Set each key of ``value``."""
         for key, item in value.items():
             self[key] = item
 
     def to_plain(self) -> dict[str, V]:
+        """The content as a dict, in the order of the keys."""
         return dict(self.items())

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 class SetOf(FieldView, Generic[T]):
     """A set of values. Iteration is in the order of first addition by time, equal on equal
-    replicas.
+    replicas. ``in``, ``len``, ``==`` and ``for`` do what they do with a ``set``.
 
     Layout: the root map ``set:<field>`` holds a cell (cells.py) for each element and writer that
     added it; the name is the element as an exact value, the value is null. Removing deletes the
@@ -33,7 +33,7 @@ class SetOf(FieldView, Generic[T]):
 
     def add(self, element: T) -> None:
         """Add ``element``; of no effect locally if it is there, but it still outlives a removal
-        that another device makes at the same time."""
+        that another device makes at the same time. Raises WrongType, ValueRefused."""
         encoded = self._encode(element)
         with self._host.writing() as document:
             cells = cells_of(document, self._root)
@@ -43,7 +43,7 @@ class SetOf(FieldView, Generic[T]):
             cells.write(encoded, b"null", stamp)
 
     def discard(self, element: T) -> None:
-        """Remove ``element`` if it is there."""
+        """Remove ``element`` if it is there. Raises WrongType, ValueRefused."""
         encoded = self._encode(element)
         if encoded in self._cells():
             with self._host.writing() as document:
@@ -79,10 +79,12 @@ class SetOf(FieldView, Generic[T]):
     __hash__ = None  # type: ignore[assignment]
 
     def fill(self, value: Iterable[T]) -> None:
+        """Add each of ``value``."""
         for element in value:
             self.add(element)
 
     def to_plain(self) -> list[T]:
+        """The elements as a list, in the order of iteration."""
         return list(self)
 
 

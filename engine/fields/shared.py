@@ -17,7 +17,7 @@ _MAX_DEPTH = 32
 
 
 class SharedText(Text):
-    """A Y.Text root under its own name."""
+    """A Y.Text root under its own name. It is used as a Text is."""
 
     def __init__(self, host: Host, owner: str, name: str) -> None:
         self._host = host
@@ -29,7 +29,8 @@ class SharedMap:
     """A Y.Map root: a dict whose concurrent writes of one key resolve as Yjs does it, by client id.
 
     Values are what JSON and JavaScript have: None, bool, numbers, str, lists and dicts. A whole
-    number reads as an int, because JavaScript does not tell 1 from 1.0.
+    number reads as an int, because JavaScript does not tell 1 from 1.0. Anything else raises
+    ValueRefused; a key that is not there raises KeyError.
     """
 
     def __init__(self, host: Host, owner: str, name: str) -> None:

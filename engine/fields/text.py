@@ -14,6 +14,10 @@ MAX_INSERT = 1 << 20
 class Text(FieldView):
     """A text that several people edit at once. All positions are code points, as in ``str``.
 
+    ``str(text)``, ``len(text)``, ``part in text``, ``text == other`` and ``text += more`` do what
+    they do with a ``str``. What goes in is a str of at most 1,048,576 code points at a time without
+    lone surrogates; anything else raises WrongType or ValueRefused.
+
     Layout: the root text ``text:<field>``, a Y.Text that any Yjs editor can bind to.
     """
 
@@ -23,7 +27,8 @@ class Text(FieldView):
         return self._host.document().text(self._root)
 
     def insert(self, index: int, text: str) -> None:
-        """Insert before code point ``index``; ``len(self)`` appends. Raises OutOfRange."""
+        """Insert before code point ``index``; ``len(self)`` appends. Raises OutOfRange, WrongType,
+        ValueRefused."""
         check_text(text, self._where)
         length = len(self)
         if not 0 <= index <= length:
@@ -48,7 +53,7 @@ class Text(FieldView):
                 document.text(self._root).delete(index, length)
 
     def append(self, text: str) -> None:
-        """Insert at the end."""
+        """Insert at the end. Raises WrongType, ValueRefused."""
         self.insert(len(self), text)
 
     def __iadd__(self, text: str) -> Text:
@@ -73,9 +78,11 @@ class Text(FieldView):
     __hash__ = None  # type: ignore[assignment]
 
     def fill(self, value: str) -> None:
+        """Append ``value``."""
         self.append(value)
 
     def to_plain(self) -> str:
+        """The text as a str."""
         return str(self)
 
 

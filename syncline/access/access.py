@@ -43,7 +43,7 @@ class Credentials:
 
     @classmethod
     def of(cls, token: str | None, headers: Mapping[str, str]) -> Credentials:
-        """With ``token``, or else with the one in the headers, if there is one."""
+        """Credentials with ``token``, or else with the bearer token of ``headers``, if any."""
         if not token:
             scheme, _, value = headers.get("authorization", "").partition(" ")
             token = value.strip() if scheme.lower() == "bearer" else None
@@ -52,8 +52,10 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is at the other end. ``claims`` is whatever the Authenticator wants the Authorizer to
-    know.
+    """Who is at the other end.
+
+    ``name`` says it in logs and refusals. ``claims`` is whatever the Authenticator wants the
+    Authorizer to know.
 
     ``scope`` stands for what the principal may read and write, in any words. A replica that
     connects under another scope than before compares all its documents with the relay's: what it
@@ -68,17 +70,18 @@ class Principal:
 
 @runtime_checkable
 class Authenticator(Protocol):
-    """Tells who brings some credentials."""
+    """Tells who brings some credentials. Any object with this method will do."""
 
     async def authenticate(self, credentials: Credentials) -> Principal:
-        """Who it is. Raises NotAuthenticated. What it raises else is logged as a defect, and the
-        connection is told to try again later."""
+        """Who it is. Called once for each connection, with Hocuspocus once for each token on it, in
+        the event loop; it may take 10 seconds. Raises NotAuthenticated for credentials that it does
+        not know. Any other error is logged as a defect, and the client is told to try again."""
         ...
 
 
 @runtime_checkable
 class Authorizer(Protocol):
-    """Says what a principal may do."""
+    """Says what a principal may do. Any object with this method will do."""
 
     def access(self, principal: Principal, workspace: str, address: Address | None) -> Access:
         """What ``principal`` may do with a document; with ``address`` None, the most that it may
@@ -151,13 +154,15 @@ class Permit:
             )
 
     def may_read(self, address: Address) -> bool:
+        """Whether the principal may read the document, at this moment."""
         return self.unlimited or self._access(address) >= Access.READ
 
     def may_write(self, address: Address) -> bool:
+        """Whether the principal may write the document, at this moment."""
         return self.unlimited or self._access(address) >= Access.WRITE
 
     def check_read(self, address: Address) -> None:
-        """Raises NotAllowed."""
+        """Raises NotAllowed unless the principal may read the document."""
         if not self.may_read(address):
             raise NotAllowed(
                 f"{self.principal.name} may not read {address}.",

@@ -1,6 +1,4 @@
-"""Tokens in a file: who may connect to a relay, and what each may do.
-
-::
+"""Tokens in a file: who may connect to a relay, and what each may do:
 
     [[token]]
     name = "ada's laptop"
@@ -78,7 +76,8 @@ class TokenFile:
         self._grants = self._parse(data)
 
     async def authenticate(self, credentials: Credentials) -> Principal:
-        """Who brings the token. Raises NotAuthenticated."""
+        """The principal of the token, with the name that the file gives it. Raises
+        NotAuthenticated for no token, or one that is not in the file."""
         self._refresh()
         if credentials.token is None:
             raise NotAuthenticated(
@@ -95,7 +94,8 @@ class TokenFile:
         return Principal(grant.name, {_DIGEST: digest}, grant.scope)
 
     def access(self, principal: Principal, workspace: str, address: Address | None) -> Access:
-        """What ``principal`` may do, as the file says now; nothing once its token is taken back."""
+        """What ``principal`` may do with the document, or with ``address`` None anywhere in
+        ``workspace``, as the file says now; NONE once its token is taken back."""
         self._refresh()
         grant = self._grants.get(str(principal.claims.get(_DIGEST)))
         if grant is None or (address is None and grant.scope != principal.scope):

@@ -1,6 +1,6 @@
 """Connectors: SQL databases that take part in synchronization, one-way or two-way.
 
-``watch`` runs the pipeline in a file and gives its changes; ``open_run`` makes single passes::
+``watch`` runs the pipeline in a file and gives its changes; ``open_run`` makes single passes:
 
     run = open_run(load_pipeline("contacts.toml"))
     report = run.sync()

@@ -78,7 +78,7 @@ def field(
     and lists all in ``record.conflicts()`` until someone writes the field again; the ``max`` or the
     ``min``. ``stored_as`` is the name by which documents know the field, where that is another: a
     field that is renamed keeps it, and goes on sharing its values with replicas that have not heard
-    of the new name.
+    of the new name. Raises SchemaError for a policy that there is not.
     """
     if on_conflict not in _POLICIES:
         raise SchemaError(
@@ -97,8 +97,8 @@ def _constant(value: Any) -> Callable[[], Any]:
 
 @dataclass(frozen=True, slots=True)
 class ConflictingValue:
-    """One of the values written concurrently: what, when (by its writer's clock), and who wrote
-    it."""
+    """One of the values written concurrently. ``written_at`` is in UTC, by the writer's clock, and
+    ``client_id`` is the number of the writer's store."""
 
     value: Any
     written_at: datetime
@@ -107,7 +107,8 @@ class ConflictingValue:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A field that holds several concurrent values, newest first. Writing the field resolves it."""
+    """A field that holds several concurrent values: ``values``, two or more, newest first. Writing
+    the field resolves it."""
 
     field: str
     values: tuple[ConflictingValue, ...]
@@ -125,7 +126,7 @@ class _Key:
 
 
 class Record:
-    """Base of all records::
+    """Base of all records:
 
         class Contact(Record, collection="contacts"):
             name: str
@@ -134,7 +135,12 @@ class Record:
 
     ``delete_vs_edit="keep-edit"`` brings a deleted record back when another device edited it at the
     same time; by default the deletion wins. Records are handles: two handles of one key are equal
-    and show the same content, and reading one whose record was deleted raises RecordNotFound.
+    and show the same content. A handle is made by a Collection, never by calling the class.
+
+    Assigning a field is one change, immediate and local. It raises WrongType or ValueRefused for
+    what cannot be stored, UnknownField for a name that is not declared, and RecordNotFound, as
+    reading does, when the record was deleted. Declaring a class raises SchemaError for a field that
+    cannot be one.
 
     On the class a field is the column of its SQL table, as in
     ``contacts.where(Contact.name == …)``. To type checkers it stays what its annotation says, and
@@ -182,10 +188,11 @@ class Record:
         return record
 
     key = _Key()
-    """What names the record in its collection."""
+    """What names the record in its collection: a str. On the class, the key's column."""
 
     def conflicts(self) -> list[Conflict]:
-        """The fields declared ``on_conflict="surface"`` that hold different concurrent values."""
+        """The fields declared ``on_conflict="surface"`` that hold different concurrent values.
+        Raises RecordNotFound."""
         cells = cells_of(self._host.document(), REGISTERS)
         found: list[Conflict] = []
         for name, spec in self.__schema__.fields.items():
@@ -201,7 +208,8 @@ class Record:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, by name."""
+        """The fields as plain values, by name: a Text as a str, a Counter as an int, a SetOf or
+        ListOf as a list, a MapOf as a dict. Raises RecordNotFound."""
         return {name: _plain(getattr(self, name)) for name in self.__schema__.fields}
 
     if not TYPE_CHECKING:  # type checkers would take any name for a field

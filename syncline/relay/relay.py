@@ -21,7 +21,7 @@ from .web.static_files import StaticFiles
 
 
 class Relay:
-    """A relay on websockets::
+    """A relay on websockets:
 
         async with Relay("relay.db", port=8765) as relay:
             print(relay.url)

@@ -1,6 +1,4 @@
-"""What every store must do: subclass ``StoreContract`` in a test module and pytest runs it.
-
-::
+"""What every store must do: subclass ``StoreContract`` in a test module and pytest runs it:
 
     class TestMyStore(StoreContract):
         def make_store(self, place: Path) -> Store:

@@ -1,6 +1,4 @@
-"""What every transport must do: subclass ``TransportContract`` in a test module and pytest runs it.
-
-::
+"""What every transport must do: subclass ``TransportContract`` in a test module and pytest runs it:
 
     class TestMyTransport(TransportContract):
         @asynccontextmanager

@@ -1,4 +1,5 @@
-"""docs/data-sync.md, typed from top to bottom: every command prints what the page shows."""
+"""docs/first-pipeline.md, typed from top to bottom: every command prints what the page shows.
+And every snippet of docs/data-sync.md."""
 
 from __future__ import annotations
 
@@ -20,12 +21,13 @@ from syncline.connectors.file.load import load_pipeline
 from syncline.connectors.report import Change
 from syncline.connectors.running.open import open_run
 from tests.cli.processes import PATIENCE
-from tests.connectors.two_sides import Side, empty
-from tests.connectors.two_way_cases import KINDS
+from tests.connectors.two_sides import Side, empty, two_sides
+from tests.connectors.two_way_cases import KINDS, customers, enter_contact, enter_customer
 from tests.docs.test_examples import start
 
-PAGE = (Path(__file__).parents[2] / "docs" / "data-sync.md").read_text(encoding="utf-8")
-TOUR, REST = PAGE.split("## How changes are found", 1)
+DOCS = Path(__file__).parents[2] / "docs"
+TOUR = (DOCS / "first-pipeline.md").read_text(encoding="utf-8")
+REST = (DOCS / "data-sync.md").read_text(encoding="utf-8")
 SQL: list[tuple[str, str]] = list(
     zip(KINDS, re.findall(r"```sql\n(.*?)```", REST, re.DOTALL), strict=True)
 )
@@ -138,10 +140,26 @@ def block(language: str, place: int = 0) -> str:
 
 
 def test_every_snippet_is_of_a_kind_that_is_run() -> None:
-    numbers = {"toml": 2, "json": 1, "python": 2, "sql": len(KINDS)}
+    numbers = {"toml": 3, "json": 1, "python": 2, "sql": len(KINDS)}
     assert {kind: REST.count(f"```{kind}\n") for kind in numbers} == numbers
     assert set(re.findall(r"```([a-z]*)\n", TOUR)) == {"console", "sh", "text", "toml", ""}
     assert set(re.findall(r"```([a-z]*)\n", REST)) == {"sql", "toml", "json", "python", ""}
+
+
+def test_the_file_of_the_page(tmp_path: Path) -> None:
+    file = tmp_path / "contacts.toml"
+    file.write_text(block("toml"))
+    with two_sides("sqlite", "sqlite", tmp_path) as (crm, accounting):
+        enter_contact(crm, "ada@example.com", "Ada", "Lovelace", "+44 20 7946 0958")
+        enter_customer(accounting, "grace@example.com", "Grace Hopper", "no")
+        environ = {f"{side.name.upper()}_URL": side.spec.url for side in (crm, accounting)}
+        run = open_run(load_pipeline(file, environ))
+        assert run.check() == []
+        run.sync()
+        assert [entry.original for entry in run.quarantine()] == ["no"]
+        assert customers(accounting)[0] == ("Ada Lovelace", "+442079460958", "ada@example.com")
+        assert run.verify().equal
+        run.close()
 
 
 def accounts(folder: Path, *, hook: bool) -> dict[str, str]:
@@ -151,7 +169,7 @@ def accounts(folder: Path, *, hook: bool) -> dict[str, str]:
         portal.execute("INSERT INTO account VALUES (7, 'fine')")
         portal.commit()
     (folder / "support.db").touch()
-    text = block("toml")
+    text = block("toml", 1)
     (folder / "accounts.toml").write_text(text if hook else text.partition("[[notify]]")[0])
     return {
         name: f"sqlite:///{folder}/{name[:-4].lower()}.db" for name in ("PORTAL_URL", "SUPPORT_URL")
@@ -201,7 +219,8 @@ async def test_the_relay(tmp_path: Path) -> None:
         crm.commit()
     async with Relay(tmp_path / "relay.db", port=0) as relay:
         pipeline, program = (
-            block(kind, 1).replace("ws://127.0.0.1:8765", relay.url) for kind in ("toml", "python")
+            block(kind, place).replace("ws://127.0.0.1:8765", relay.url)
+            for kind, place in (("toml", 2), ("python", 1))
         )
         (tmp_path / "contacts.toml").write_text(pipeline)
         environ = {"CRM_URL": f"sqlite:///{file}"}
@@ -234,7 +253,7 @@ def test_it_can_be_removed(kind: str, sql: str, tmp_path: Path) -> None:
         side = Side("source", kind, source)
         side.execute("CREATE TABLE account (id INTEGER PRIMARY KEY, status VARCHAR(20))")
         file = tmp_path / "accounts.toml"
-        file.write_text(block("toml"))
+        file.write_text(block("toml", 1))
         run = open_run(load_pipeline(file, {"PORTAL_URL": source, "SUPPORT_URL": target}))
         run.sync()
         run.close()

@@ -1,4 +1,4 @@
-"""Every example and every snippet of the README runs, as it stands but for the relay's port."""
+"""Every example and the README's snippet runs, as it stands but for the relay's port."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ import pytest
 
 from syncline import Relay, Replica
 from syncline.cli import COMMANDS
-from syncline.connectors import load_pipeline, open_run
 from tests.cli.processes import PATIENCE
-from tests.connectors.two_sides import two_sides
-from tests.connectors.two_way_cases import customers, enter_contact, enter_customer
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "ws://127.0.0.1:8765"
@@ -67,8 +64,7 @@ async def output_of(code: str, folder: Path) -> str:
 
 
 async def test_the_readme_runs(tmp_path: Path) -> None:
-    assert len(SNIPPETS) == 2
-    first, second = SNIPPETS
+    (first,) = SNIPPETS
     assert first.count(ADDRESS) == 1
     async with Relay(tmp_path / "relay.db", port=0) as relay:
         first = first.replace(ADDRESS, relay.url)
@@ -76,24 +72,6 @@ async def test_the_readme_runs(tmp_path: Path) -> None:
             (tmp_path / name).mkdir()
         assert "1 contacts" in await output_of(first, tmp_path / "one")
         assert "2 contacts" in await output_of(first, tmp_path / "two")
-    assert await output_of(second, tmp_path) == "Welcome back! 1 batch waits for a relay\n"
-
-
-def test_the_pipeline_of_the_readme(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    file = tmp_path / "contacts.toml"
-    file.write_text(text)
-    with two_sides("sqlite", "sqlite", tmp_path) as (crm, accounting):
-        enter_contact(crm, "ada@example.com", "Ada", "Lovelace", "+44 20 7946 0958")
-        enter_customer(accounting, "grace@example.com", "Grace Hopper", "no")
-        environ = {f"{side.name.upper()}_URL": side.spec.url for side in (crm, accounting)}
-        run = open_run(load_pipeline(file, environ))
-        assert run.check() == []
-        run.sync()
-        assert [entry.original for entry in run.quarantine()] == ["no"]
-        assert customers(accounting)[0] == ("Ada Lovelace", "+442079460958", "ada@example.com")
-        assert run.verify().equal
-        run.close()
 
 
 async def test_contacts_offline_then_online_in_two_processes(tmp_path: Path) -> None:
@@ -133,18 +111,15 @@ def test_every_example_has_a_test(path: Path) -> None:
     assert path.stem in tests
 
 
-def test_links_lead_somewhere() -> None:
-    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name} links to {target}"
-
-
-def test_every_command_of_the_readme_exists() -> None:
+def test_every_target_that_people_are_told_of_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"make ([a-z]+)", README)):
+    pages = README + (ROOT / "CONTRIBUTING.md").read_text()
+    targets = set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", pages, re.MULTILINE))
+    assert targets >= {"serve", "test", "check", "hooks", "docs"}
+    for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_every_command_of_syncline_is_in_the_readme() -> None:
-    commands = set(COMMANDS)
-    assert set(re.findall(r"^syncline ([a-z-]+)", README, re.MULTILINE)) == commands
+def test_every_command_of_syncline_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    assert set(re.findall(r"^syncline ([a-z-]+)", page, re.MULTILINE)) == set(COMMANDS)

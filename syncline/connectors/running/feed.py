@@ -25,7 +25,7 @@ async def watch(
     path: str | Path, environ: Mapping[str, str] = os.environ
 ) -> AsyncGenerator[Change]:
     """Run the pipeline in a file, as ``syncline run`` does, and give every change that a user
-    makes, once it is committed::
+    makes, once it is committed:
 
         async for change in watch("accounts.toml"):
             if change.fields.get("status") == "taken over":

@@ -92,7 +92,7 @@ class _Connection:
 
 
 class MemoryNetwork:
-    """Connects replicas and relays of one process::
+    """Connects replicas and relays of one process:
 
         async with MemoryNetwork(random.Random(seed), Faults(drop=0.1, max_delay=0.2)) as network:
             network.listen("ws://relay", core.serve)
