@@ -15,9 +15,9 @@ from syncline.engine.document.document import Document
 from syncline.engine.errors import SynclineError
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Entry
-from syncline.relay.log.committer import Committer, Waiting
+from syncline.relay.log.committer import Committer
 from syncline.relay.log.ledger import Ledger
-from syncline.relay.log.submission import PushedBatch, Settled
+from syncline.relay.log.submission import Outcome, PushedBatch
 from syncline.stores import SqlStore, StoreThread
 
 SECONDS = 2.0
@@ -49,14 +49,15 @@ async def write(committer: Committer, number: int, stop: float) -> int:
         batch += 1
         settled = asyncio.Event()
 
-        def settle(outcome: Settled | SynclineError, settled: asyncio.Event = settled) -> None:
+        def settle(outcome: Outcome, settled: asyncio.Event = settled) -> None:
             if isinstance(outcome, SynclineError):
                 raise outcome
             settled.set()
 
         entry = Entry(Address("notes", str(number)), update)
-        pushed = PushedBatch("bench", f"{number:032x}", (entry,), batch, bytes(32))
-        await committer.submit(Waiting(pushed, settle))
+        await committer.submit(
+            PushedBatch("bench", f"{number:032x}", (entry,), batch, bytes(32), settle=settle)
+        )
         await settled.wait()
     return batch
 

@@ -6,21 +6,17 @@ small one, so the digests of documents that have not changed since are remembere
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
+from syncline.engine.bounded_cache import BoundedCache
 from syncline.engine.document.digests import Digested, document_digest, range_digest
 from syncline.engine.document.document import Document
 from syncline.engine.errors import DocumentBroken
 from syncline.engine.names import Address
-from syncline.engine.protocol.messages import DIGEST_BYTES, MAX_STATES, DocumentSummary, Range
+from syncline.engine.protocol.messages import DIGEST_BYTES, MAX_STATES, DocumentSummary
 
 from .base import DocumentState, Store
 
-RANGE_DOCUMENTS = 250
-"""Documents in one range of a comparison."""
-RANGES = 16
-"""Ranges in one answer: a reader's thread is busy for a quarter of a second at most."""
 DIGESTS_KEPT = 100_000
 """Digests remembered, about 300 bytes each."""
 _ANSWER_BYTES = 4 << 20  # of state vectors in one answer
@@ -34,19 +30,8 @@ class Catalogue:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._digests: OrderedDict[tuple[str, Address], tuple[int, int, bytes]] = OrderedDict()
-
-    def ranges(self, workspace: str, after: Address | None) -> list[Range]:
-        """Digests of the next documents after ``after``, by ranges. The last range ends nowhere if
-        it reaches the end."""
-        ranges: list[Range] = []
-        while len(ranges) < RANGES:
-            states = self.states(workspace, after, None, RANGE_DOCUMENTS)
-            after = states[-1].address if len(states) == RANGE_DOCUMENTS else None
-            ranges.append(Range(after, self.digest_of(workspace, states)))
-            if after is None:
-                break
-        return ranges
+        # By workspace and address: the epoch and the last seq of which it is, and the digest.
+        self._digests = BoundedCache[tuple[str, Address], tuple[int, int, bytes]](DIGESTS_KEPT)
 
     def range_digest(self, workspace: str, after: Address | None, until: Address | None) -> bytes:
         """The digest of all documents with after < address <= until."""
@@ -99,12 +84,9 @@ class Catalogue:
         key = (workspace, state.address)
         known = self._digests.get(key)
         if known is not None and known[:2] == (state.epoch, state.last_seq):
-            self._digests.move_to_end(key)
             return known[2]
         digest = self._compute(workspace, state.address)
-        self._digests[key] = (state.epoch, state.last_seq, digest)
-        if len(self._digests) > DIGESTS_KEPT:
-            self._digests.popitem(last=False)
+        self._digests.put(key, (state.epoch, state.last_seq, digest))
         return digest
 
     def _compute(self, workspace: str, address: Address) -> bytes:

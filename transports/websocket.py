@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from syncline.engine.errors import RelayUnreachable
 
 from .base import Frame
 from .closing import ABNORMAL, BROKEN_OFF, Closing
+from .loopback import is_loopback
 from .relay_url import parse_relay_url
 
 SUBPROTOCOL = Subprotocol("syncline")
@@ -188,7 +188,7 @@ async def connect_websocket(
             url,
             subprotocols=[SUBPROTOCOL],
             compression=None,
-            proxy=None if _is_loopback(url) else True,
+            proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
             open_timeout=timeouts.open,
             close_timeout=timeouts.close,
             ping_interval=timeouts.ping,
@@ -240,11 +240,3 @@ def _no_relay(url: str, problem: str) -> RelayUnreachable:
         hint="Check the URL's scheme, host and port, and that proxies between let websockets pass.",
         retry_after=_NO_RELAY_RETRY_SECONDS,
     )
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -9,7 +9,8 @@ What it keeps its callers from (each measured, see docs/architecture.md):
 - observers are removed by ``close``: pycrdt leaks a document that is still observed;
 - root types only, each declared with one type, because pycrdt reads another type's root as its own.
 
-A document belongs to one thread. Callers apply only updates that are causally covered (updates.py).
+A document belongs to one thread. Callers apply only updates that are causally covered
+(updates/parse.py).
 """
 
 from __future__ import annotations
@@ -379,7 +380,7 @@ class Document:
             self.capturing = True
         return self._changed
 
-    def news(self, update: bytes) -> bytes:
+    def apply_unseen(self, update: bytes) -> bytes:
         """Integrate an update as ``apply`` does; return the part of it that was not known."""
         self.take_captured()
         with self.guard:

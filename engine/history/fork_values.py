@@ -13,9 +13,10 @@ import orjson
 from syncline.engine.clock import MAX_STAMP
 from syncline.engine.fields.counter import MAX_DIGITS, Counter
 from syncline.engine.records.schema import LIVE, REGISTERS
+from syncline.engine.updates.struct_format import ANY
 
 from .history import Item
-from .structs import ANY, read_text_value
+from .structs import read_text_value
 
 _CELL_KEY = re.compile(r".*/(0|[1-9][0-9]{0,15})", re.ASCII | re.DOTALL)
 _SUM = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}", re.ASCII)

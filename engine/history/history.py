@@ -19,9 +19,10 @@ from collections.abc import Iterator
 
 from syncline.engine.errors import DocumentBroken
 from syncline.engine.updates.parse import StateVector
+from syncline.engine.updates.struct_format import ANY, STRING, TYPE
 from syncline.engine.updates.update_values import Budget, UpdateLimits, uint
 
-from .structs import ANY, STRING, TYPE, Id, Parent, Struct, read_struct
+from .structs import Id, Parent, Struct, read_struct
 
 _UNBOUNDED = UpdateLimits(max_structs=1 << 53)  # what a document holds has been let in before
 

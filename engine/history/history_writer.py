@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from syncline.engine.lib0 import write_uint
+from syncline.engine.updates.struct_format import ANY, STRING
 
 from .history import Branch, Item
-from .structs import ANY, STRING, Id, Parent, Struct, units, write_struct
+from .structs import Id, Parent, Struct, units, write_struct
 
 
 class HistoryWriter:

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from syncline.engine.errors import LimitExceeded
+from syncline.engine.updates.struct_format import ANY, STRING, TYPE
 
 from .history import Branch, Item
 from .history_writer import runs
-from .structs import ANY, STRING, TYPE, units
+from .structs import units
 
 _MAX_DEPTH = 100
 

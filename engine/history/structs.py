@@ -1,7 +1,7 @@
 """Structs: the pieces of a Yjs v1 update, read and written one at a time.
 
-For updates that have been checked before: updates.py describes the format and refuses what is not
-valid. Contents stay bytes, so that what is read can be written again exactly.
+For updates that have been checked before: updates/parse.py describes the format and refuses what is
+not valid. Contents stay bytes, so that what is read can be written again exactly.
 """
 
 from __future__ import annotations
@@ -9,29 +9,28 @@ from __future__ import annotations
 from typing import Any, NamedTuple, TypeAlias
 
 from syncline.engine.lib0 import write_string, write_uint
+from syncline.engine.updates.struct_format import (
+    ANY,
+    BINARY,
+    DELETED,
+    DOCUMENT,
+    EMBED,
+    FORMAT,
+    GC,
+    HAS_KEY,
+    HAS_ORIGIN,
+    HAS_RIGHT_ORIGIN,
+    KIND,
+    STRING,
+    TYPE,
+    XML_ELEMENT,
+)
 from syncline.engine.updates.update_values import Budget, skip_json, skip_text, skip_values, uint
 
 Id: TypeAlias = tuple[int, int]
 """(client, clock) of an operation."""
 Parent: TypeAlias = str | Id
 """A root's name, or the operation that created a nested type."""
-
-_HAS_ORIGIN = 0x80
-_HAS_RIGHT_ORIGIN = 0x40
-_HAS_KEY = 0x20
-_KIND = 0x1F
-
-GC = 0
-DELETED = 1
-BINARY = 3
-STRING = 4
-EMBED = 5
-FORMAT = 6
-TYPE = 7
-ANY = 8
-DOCUMENT = 9
-
-_XML_ELEMENT = 3  # of the shared types only this one has data: its name
 
 
 class Struct(NamedTuple):
@@ -60,21 +59,21 @@ def read_struct(data: bytes, at: int, budget: Budget) -> tuple[Struct, int]:
     """The struct at ``at``, and where it ends. Raises IndexError or ValueError on what is none."""
     info = data[at]
     at += 1
-    kind = info & _KIND
+    kind = info & KIND
     if kind == GC:
         length, at = uint(data, at)
         return Struct(GC, length, None), at
     origin = right_origin = None
     parent: Parent | None = None
     key: str | None = None
-    if info & _HAS_ORIGIN:
+    if info & HAS_ORIGIN:
         origin, at = _read_id(data, at)
-    if info & _HAS_RIGHT_ORIGIN:
+    if info & HAS_RIGHT_ORIGIN:
         right_origin, at = _read_id(data, at)
     if origin is None and right_origin is None:
         named, at = uint(data, at)
         parent, at = _read_text(data, at) if named else _read_id(data, at)
-        if info & _HAS_KEY:
+        if info & HAS_KEY:
             key, at = _read_text(data, at)
     length, content, at = _read_content(data, at, kind, budget)
     if not length:
@@ -86,11 +85,11 @@ def write_struct(out: bytearray, struct: Struct) -> None:
     """Append ``struct``. Raises ValueRefused if a text has a lone surrogate."""
     info = struct.kind
     if struct.origin is not None:
-        info |= _HAS_ORIGIN
+        info |= HAS_ORIGIN
     if struct.right_origin is not None:
-        info |= _HAS_RIGHT_ORIGIN
+        info |= HAS_RIGHT_ORIGIN
     if struct.key is not None:
-        info |= _HAS_KEY
+        info |= HAS_KEY
     out.append(info)
     for other in (struct.origin, struct.right_origin):
         if other is not None:
@@ -131,7 +130,7 @@ def _read_content(data: bytes, at: int, kind: int, budget: Budget) -> tuple[int,
     start = at
     if kind == TYPE:
         at += 1
-        if data[start] == _XML_ELEMENT:
+        if data[start] == XML_ELEMENT:
             at = skip_text(data, at)
     elif kind == FORMAT:
         at = skip_json(data, skip_text(data, at), budget)

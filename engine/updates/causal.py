@@ -7,7 +7,7 @@ A relay numbers its changes: seq 1, 2, 3, ... per workspace. It sends them in fr
 be lost, repeated, cut anew, and overtake each other. Two questions are kept apart:
 
 May an entry be applied?  Yes, as soon as its document's state vector covers what the entry needs
-    (updates.py), whatever its seq: a CRDT does not care for the order of the rest. Until then it is
+    (parse.py), whatever its seq: a CRDT does not care for the order of the rest. Until then it is
     held. An entry that is applied may be what held ones of the same document waited for.
 
 How far has the stream been received?  A frame is open while an entry of it is held, and done when
@@ -105,10 +105,6 @@ class HoldBack:
     def held(self) -> int:
         """How many updates are held."""
         return self._updates
-
-    @property
-    def held_bytes(self) -> int:
-        return self._bytes
 
     @property
     def waiting(self) -> list[Address]:

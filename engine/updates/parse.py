@@ -35,6 +35,24 @@ import orjson
 from syncline.engine.errors import MalformedFrame
 from syncline.engine.lib0 import Reader, write_uint
 
+from .struct_format import (
+    ANY,
+    BINARY,
+    DELETED,
+    DOCUMENT,
+    EMBED,
+    FORMAT,
+    GC,
+    HAS_KEY,
+    HAS_ORIGIN,
+    HAS_RIGHT_ORIGIN,
+    KIND,
+    PLAIN_TYPES,
+    SKIP,
+    STRING,
+    TYPE,
+    XML_ELEMENT,
+)
 from .update_values import (
     DEFAULT_LIMITS,
     Budget,
@@ -66,30 +84,6 @@ MAX_CLOCK = (1 << 31) - 1
 """The highest next clock: yrs subtracts clocks in signed 32 bits."""
 
 MAX_STATE_VECTOR_CLIENTS = 1_000_000
-
-# Bits of an item's info.
-_HAS_ORIGIN = 0x80
-_HAS_RIGHT_ORIGIN = 0x40
-_HAS_KEY = 0x20
-_KIND = 0x1F
-
-# Kinds of struct. Refused: 2, JSON, which Yjs stopped writing in 2020 and of which yrs reads one
-# text too many; 11, Move, and above, which no release writes.
-_GC = 0
-_DELETED = 1
-_BINARY = 3
-_STRING = 4
-_EMBED = 5
-_FORMAT = 6
-_TYPE = 7
-_ANY = 8
-_DOCUMENT = 9
-_SKIP = 10
-
-# Shared types. Array, Map, Text, XmlFragment and XmlText have no data; XmlElement has its name.
-# Refused: 5, XmlHook, whose name Yjs writes and yrs does not read; others are unknown to Yjs.
-_PLAIN_TYPES = frozenset((0, 1, 2, 4, 6))
-_XML_ELEMENT = 3
 
 _Wait: TypeAlias = tuple[int, int, int]
 """The item at (clock) waits for (another client) to have reached (that client's clock)."""
@@ -221,9 +215,9 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
         for _ in range(count):
             info = data[at]
             at += 1
-            if info == _GC:
+            if info == GC:
                 length, at = uint(data, at)
-            elif info == _SKIP:
+            elif info == SKIP:
                 length, at = uint(data, at)
                 if clock > run:
                     runs.append((run, clock))
@@ -231,10 +225,10 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
             else:
                 # Origins and the parent are ids of operations: earlier ones of this client, or
                 # another client's, which must be known before this item.
-                ids = (info & _HAS_ORIGIN != 0) + (info & _HAS_RIGHT_ORIGIN != 0)
+                ids = (info & HAS_ORIGIN != 0) + (info & HAS_RIGHT_ORIGIN != 0)
                 keyed = False
                 if not ids:
-                    keyed = info & _HAS_KEY != 0  # else the key is that of the origin
+                    keyed = info & HAS_KEY != 0  # else the key is that of the origin
                     parent = data[at]
                     at += 1
                     if parent == 1:
@@ -261,37 +255,37 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
                 if keyed:
                     at = skip_text(data, at)
 
-                kind = info & _KIND
-                if kind == _STRING:
+                kind = info & KIND
+                if kind == STRING:
                     length, at = uint(data, at)
                     text = data[at : at + length]
                     at += length
                     if not text.isascii():
                         length = len(text.decode().encode("utf-16-le")) >> 1
-                elif kind == _ANY:
+                elif kind == ANY:
                     length, at = uint(data, at)
                     at = skip_values(data, at, length, budget)
-                elif kind == _DELETED:
+                elif kind == DELETED:
                     length, at = uint(data, at)
                 else:
                     length = 1
-                    if kind == _TYPE:
+                    if kind == TYPE:
                         nested += 1
                         shape = data[at]
                         at += 1
-                        if shape == _XML_ELEMENT:
+                        if shape == XML_ELEMENT:
                             at = skip_text(data, at)
-                        elif shape not in _PLAIN_TYPES:
+                        elif shape not in PLAIN_TYPES:
                             raise invalid(f"a shared type is of the unknown kind {shape}", at)
-                    elif kind == _FORMAT:
+                    elif kind == FORMAT:
                         at = skip_text(data, at)
                         at = skip_json(data, at, budget)
-                    elif kind == _EMBED:
+                    elif kind == EMBED:
                         at = skip_json(data, at, budget)
-                    elif kind == _BINARY:
+                    elif kind == BINARY:
                         size, at = uint(data, at)
                         at += size
-                    elif kind == _DOCUMENT:
+                    elif kind == DOCUMENT:
                         at = skip_text(data, at)
                         at = skip_values(data, at, 1, budget)
                     else:

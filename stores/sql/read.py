@@ -47,7 +47,7 @@ _documents = schema.documents.c
 _updates = schema.updates.c
 
 _id_of = select(_workspaces.id).where(_workspaces.name == bindparam("workspace")).scalar_subquery()
-_this_document = (
+this_document = (
     _documents.workspace_id == _id_of,
     _documents.collection == bindparam("collection"),
     _documents.key == bindparam("key"),
@@ -61,17 +61,17 @@ _load = Compiled(
             _documents.state_vector.label("data"),
             _documents.live.label("live"),
             _documents.epoch.label("epoch"),
-        ).where(*_this_document),
+        ).where(*this_document),
         select(_updates.seq, _updates.data, null(), null())
         .join(schema.documents, _documents.id == _updates.document_id)
-        .where(*_this_document),
+        .where(*this_document),
     ).order_by("seq"),
     *("workspace", "collection", "key") * 2,
 )
 
 _state = Compiled(
     select(_documents.epoch, _documents.state_vector, _documents.live, _documents.last_seq).where(
-        *_this_document
+        *this_document
     ),
     *("workspace", "collection", "key"),
 )
@@ -132,7 +132,7 @@ _liveness = Compiled(
 _log_size = (
     select(_documents.updates, _documents.size, func.length(_updates.data))
     .join(schema.updates, _updates.document_id == _documents.id)
-    .where(*_this_document)
+    .where(*this_document)
     .order_by(_updates.seq)
     .limit(1)
 )

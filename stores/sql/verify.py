@@ -12,7 +12,6 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Select,
-    bindparam,
     distinct,
     func,
     literal_column,
@@ -69,12 +68,6 @@ _lost_documents = (
     .outerjoin_from(schema.documents, schema.workspaces, _workspaces.id == _documents.workspace_id)
     .where(_workspaces.id.is_(None))
 )
-_id_of = select(_workspaces.id).where(_workspaces.name == bindparam("workspace")).scalar_subquery()
-_this_document = (
-    _documents.workspace_id == _id_of,
-    _documents.collection == bindparam("collection"),
-    _documents.key == bindparam("key"),
-)
 # The row of the document, as entry number -1, and its log, of one moment.
 _document = Compiled(
     union_all(
@@ -84,10 +77,10 @@ _document = Compiled(
             _documents.last_seq.label("last_seq"),
             _documents.updates.label("updates"),
             _documents.size.label("size"),
-        ).where(*_this_document),
+        ).where(*sql_read.this_document),
         select(_updates.seq, _updates.data, null(), null(), null())
         .join(schema.documents, _documents.id == _updates.document_id)
-        .where(*_this_document),
+        .where(*sql_read.this_document),
     ).order_by("seq"),
     *("workspace", "collection", "key") * 2,
 )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Generic, TypeAlias, TypeVar
+from typing import TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -20,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from syncline.engine.bounded_cache import BoundedCache
 from syncline.engine.names import Address
 from syncline.stores.base import RECEIPTS_KEPT, DocumentWrite, Write
 from syncline.stores.faults import already_stored, outdated
@@ -30,8 +30,6 @@ from .projection_keeper import ProjectionKeeper
 
 _Place: TypeAlias = tuple[int, Address]  # workspace id, address
 _Known: TypeAlias = tuple[int, int]  # a document's row id and epoch
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 DOCUMENT_IDS_KEPT = 50_000
 """Documents whose row id is remembered, so that writing them again looks nothing up: 15 MB."""
@@ -131,25 +129,6 @@ _drop_meta = Compiled(
 )
 
 
-class RowIds(Generic[_K, _V]):
-    """Row ids by key; the least recently used are forgotten."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._ids: dict[_K, _V] = {}
-
-    def get(self, key: _K) -> _V | None:
-        found = self._ids.pop(key, None)
-        if found is not None:
-            self._ids[key] = found  # to the young end
-        return found
-
-    def add(self, ids: dict[_K, _V]) -> None:
-        self._ids.update(ids)
-        for key in list(islice(self._ids, max(0, len(self._ids) - self._limit))):
-            del self._ids[key]
-
-
 class _Stale(Exception):
     """A remembered epoch is no longer true."""
 
@@ -227,13 +206,15 @@ class Writer:
             left = self._projection.write(connection, writes)
         self._projection.left_behind(left)
         # Only what is committed is remembered: an id that was rolled back is given out again.
-        self._workspaces.add(transaction.new_workspaces)
-        self._documents.add(transaction.new_documents)
+        for name, workspace in transaction.new_workspaces.items():
+            self._workspaces.put(name, workspace)
+        for place, known in transaction.new_documents.items():
+            self._documents.put(place, known)
         return heads
 
     def _forget(self) -> None:
-        self._workspaces = RowIds[str, int](WORKSPACE_IDS_KEPT)
-        self._documents = RowIds[_Place, _Known](DOCUMENT_IDS_KEPT)
+        self._workspaces = BoundedCache[str, int](WORKSPACE_IDS_KEPT)
+        self._documents = BoundedCache[_Place, _Known](DOCUMENT_IDS_KEPT)
 
 
 class _Transaction:
@@ -241,8 +222,8 @@ class _Transaction:
         self,
         store: str,
         connection: Connection,
-        workspaces: RowIds[str, int],
-        documents: RowIds[_Place, _Known],
+        workspaces: BoundedCache[str, int],
+        documents: BoundedCache[_Place, _Known],
         *,
         trusting: bool,
     ) -> None:

@@ -7,13 +7,13 @@ relay on the user's own machine; all that it does is say in the handshake where 
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from syncline.engine.errors import UsageError
+from syncline.transports.loopback import is_loopback
 
 logger = logging.getLogger("syncline.relay")
 
@@ -44,17 +44,6 @@ class Origin:
             return None
         port = None if port == _DEFAULT_PORTS.get(parts.scheme) else port
         return cls(parts.scheme, parts.hostname, port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host``, a name or an address, is surely this machine and no other's way to it."""
-    host = host.strip("[]").lower()
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def parse_origins(texts: Iterable[str]) -> frozenset[Origin]:

@@ -22,12 +22,12 @@ from syncline.upkeep.compaction import CompactionPolicy, Compactor
 
 from .editors.serving import serve_editor
 from .editors.stateless import OnStateless, ignore
+from .log.committed import Committed
 from .log.committer import Committer
 from .log.document_reader import DocumentReader
 from .log.ledger import Ledger
 from .log.room import Room
-from .log.submission import Committed
-from .replicas.connection import Peer
+from .replicas.connection import ReplicaConnection
 
 EXPIRY_CHECK_SECONDS = 3.0
 """How often editors' clients that are not heard of are looked for."""
@@ -180,7 +180,7 @@ class RelayCore:
             await self._refuse(transport, code, error)
             return
         if request.subprotocol == SUBPROTOCOL:
-            await Peer(self, transport, request, workspace).serve()
+            await ReplicaConnection(self, transport, request, workspace).serve()
         else:
             await serve_editor(self, transport, request, workspace, name)
 

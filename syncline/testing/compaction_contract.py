@@ -8,8 +8,6 @@ updates is.
 from __future__ import annotations
 
 import random
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,9 +25,7 @@ from syncline.stores.base import (
     Write,
 )
 
-A = Address("pages", "a")
-B = Address("pages", "b")
-ALL = 2**40
+from .store_case import ALL, A, B, StoreCase
 
 
 def add(store: Store, address: Address, *updates: bytes, workspace: str = "w") -> int:
@@ -73,23 +69,8 @@ class Reader:
         return self
 
 
-class CompactionContract(ABC):
+class CompactionContract(StoreCase):
     """The contract of ``Store.compact`` and of reading a log that has holes, as tests."""
-
-    @abstractmethod
-    def make_store(self, place: Path) -> Store:
-        """A store that is not open. Called with the same place again, it finds what was there."""
-
-    @pytest.fixture
-    def place(self, tmp_path: Path) -> Path:
-        return tmp_path / "store"
-
-    @pytest.fixture
-    def store(self, place: Path) -> Iterator[Store]:
-        store = self.make_store(place)
-        store.open()
-        yield store
-        store.close()
 
     def test_a_snapshot_takes_the_place_of_what_it_was_made_from(self, store: Store) -> None:
         add(store, A, b"1", b"2")

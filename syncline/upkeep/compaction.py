@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from syncline.engine.bounded_cache import BoundedCache
 from syncline.engine.errors import SnapshotRefused, SynclineError
 from syncline.engine.names import Address
 from syncline.engine.protocol.binary_frames import decode_binary
@@ -47,7 +48,7 @@ class CompactionPolicy:
     def due(self, log: LogSize) -> bool:
         return log.updates >= self.min_updates and log.size >= self._goal(log.first)
 
-    def room(self, log: LogSize) -> int:
+    def slack(self, log: LogSize) -> int:
         """By how many bytes the log may grow before it is looked at again."""
         return max(self._goal(log.first) - log.size, self.min_bytes)
 
@@ -153,7 +154,7 @@ class _Growth:
     """How much a log has grown since it was looked at, and may grow before it is again."""
 
     bytes: int
-    room: int
+    slack: int
 
 
 class Compactor:
@@ -179,7 +180,7 @@ class Compactor:
         self._read = read
         self._write = write
         self._held = held
-        self._growth: OrderedDict[tuple[str, Address], _Growth] = OrderedDict()
+        self._growth = BoundedCache[tuple[str, Address], _Growth](MAX_WATCHED)
         self._due: OrderedDict[tuple[str, Address], None] = OrderedDict()
         self._put_off: dict[tuple[str, Address], None] = {}  # first come, first served
         self._wake = asyncio.Event()
@@ -189,14 +190,12 @@ class Compactor:
         place = (workspace, address)
         growth = self._growth.get(place)
         if growth is None:
-            growth = self._growth[place] = _Growth(0, self._policy.min_bytes)
-        self._growth.move_to_end(place)
+            growth = _Growth(0, self._policy.min_bytes)
+            self._growth.put(place, growth)
         growth.bytes += size
-        if growth.bytes >= growth.room and len(self._due) < MAX_DUE:
+        if growth.bytes >= growth.slack and len(self._due) < MAX_DUE:
             self._due[place] = None
             self._wake.set()
-        if len(self._growth) > MAX_WATCHED:
-            self._growth.popitem(last=False)
 
     def retry(self) -> None:
         """Look again at what was put off."""
@@ -210,15 +209,16 @@ class Compactor:
             while True:
                 await self._rest()
                 place, _ = self._due.popitem(last=False)
-                room = self._policy.min_bytes
+                slack = self._policy.min_bytes
                 try:
-                    room = await self._look(*place)
+                    slack = await self._look(*place)
                 except SynclineError as error:
                     logger.warning("%s in %r is not compacted: %s", place[1], place[0], error)
                 except Exception:
                     logger.exception("a defect: %s in %r is not compacted", place[1], place[0])
-                if place in self._growth:
-                    self._growth[place] = _Growth(0, room)
+                growth = self._growth.get(place)
+                if growth is not None:
+                    growth.bytes, growth.slack = 0, slack
         finally:
             await self._snapshots.close()
 
@@ -239,11 +239,11 @@ class Compactor:
         if log is None:
             return self._policy.min_bytes
         if not self._policy.due(log):
-            return self._policy.room(log)
+            return self._policy.slack(log)
         if await self._read(self._held, workspace, address):
             if len(self._put_off) < MAX_DUE:
                 self._put_off[workspace, address] = None
-            return self._policy.room(log)
+            return self._policy.slack(log)
         try:
             done = await compact_document(
                 self._store,
@@ -263,4 +263,4 @@ class Compactor:
             "compacted %s in %r: %d updates, %d to %d bytes",
             *(address, workspace, done.updates, done.before, done.after),
         )
-        return self._policy.room(LogSize(1, done.after, done.after))
+        return self._policy.slack(LogSize(1, done.after, done.after))

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from syncline import Relay
-from syncline.access.origins import OriginPolicy, is_loopback, parse_origins
+from syncline.access.origins import OriginPolicy, parse_origins
 from syncline.access.token_file import TokenFile
 from syncline.engine.errors import UsageError
+from syncline.transports.loopback import is_loopback
 from tests.access.tokens import token_file
 from tests.transports.raw_client import handshake
 

@@ -27,9 +27,10 @@ from syncline.engine.protocol.messages import (
 )
 from syncline.environment import Environment
 from syncline.relay.core import RelayCore
-from syncline.relay.log.committer import MAX_QUEUED, MAX_QUEUED_BYTES, Committer, Waiting
+from syncline.relay.log.committed import Committed
+from syncline.relay.log.committer import MAX_QUEUED, MAX_QUEUED_BYTES, Committer
 from syncline.relay.log.ledger import Ledger
-from syncline.relay.log.submission import Committed, PushedBatch
+from syncline.relay.log.submission import PushedBatch
 from syncline.relay.replicas.connection import MAX_PENDING_REPLIES
 from syncline.stores import InlineCalls, MemoryStore, StoredDocument
 from syncline.testing.network import MemoryTransport, memory_pair
@@ -161,9 +162,7 @@ async def test_what_waits_for_the_store_is_bounded(size: int, most: int) -> None
     committer = Committer(Ledger(MemoryStore()), Stuck(), publish)
     running = asyncio.create_task(committer.run())
     update = b"x" * size
-    waiting = Waiting(
-        PushedBatch("crm", "a" * 32, (Entry(NOTE, update),), 1, b""), lambda _outcome: None
-    )
+    waiting = PushedBatch("crm", "a" * 32, (Entry(NOTE, update),), 1, b"")
     await committer.submit(waiting)
     await begun.wait()
     submitted = 0

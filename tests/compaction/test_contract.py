@@ -10,7 +10,8 @@ import pytest
 
 from syncline.engine.errors import StoreError
 from syncline.stores import MemoryStore, SqlStore, Store
-from syncline.testing.compaction_contract import A, CompactionContract, Reader, add, loaded
+from syncline.testing.compaction_contract import CompactionContract, Reader, add, loaded
+from syncline.testing.store_case import A
 from tests.stores.servers import SERVERS, database
 
 

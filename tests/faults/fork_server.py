@@ -22,9 +22,9 @@ import orjson
 import uvloop
 
 from syncline import Record, Relay, Replica
-from syncline.relay.log import ledger
-from syncline.relay.log.committer import Committer, Waiting
-from syncline.relay.log.submission import Settled
+from syncline.relay.log.committer import Committer
+from syncline.relay.log.submission import Settled, Submission
+from syncline.relay.log.transaction import Draft, Place
 from syncline.stores import Write
 from tests.faults.models import Note
 
@@ -66,20 +66,20 @@ async def run_client(store: str, relay: str, first: int, syncs: bool) -> None:
 def acknowledged_before_commit() -> None:
     submit = Committer.submit
 
-    async def acknowledge_and_submit(self: Committer, waiting: Waiting) -> None:
-        waiting.settle(Settled(1))
-        await submit(self, Waiting(waiting.submitted, lambda _outcome: None))
+    async def acknowledge_and_submit(self: Committer, submission: Submission) -> None:
+        submission.settle(Settled(1))
+        await submit(self, replace(submission, settle=lambda _outcome: None))
 
     Committer.submit = acknowledge_and_submit  # type: ignore[method-assign]
 
 
 def no_receipts() -> None:
-    to_write = ledger._to_write
+    write = Draft.write
 
-    def without_receipt(*args: Any) -> Write:
-        return replace(to_write(*args), receipt=None)
+    def without_receipt(self: Draft, vectors: dict[Place, bytes]) -> Write:
+        return replace(write(self, vectors), receipt=None)
 
-    ledger._to_write = without_receipt  # type: ignore[assignment]
+    Draft.write = without_receipt  # type: ignore[method-assign]
 
 
 def shown_before_commit() -> None:

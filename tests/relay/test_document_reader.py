@@ -35,7 +35,7 @@ class Shelf:
         self.store.write([Write("crm", (DocumentWrite(address, updates, state_vector=vector),))])
 
     def news(self, update: bytes) -> bytes:
-        return self.reader.news("crm", PAGE, 0, update)
+        return self.reader.unseen_part("crm", PAGE, 0, update)
 
     def lacks(self, address: Address = PAGE) -> bytes:
         return self.reader.difference("crm", address, 0, {}).update
@@ -109,6 +109,7 @@ def test_documents_are_let_go_beyond_the_bound(
 
     monkeypatch.setattr(shelf.store, "load", counted)
     monkeypatch.setattr(document_reader, "MAX_DOCUMENTS", 2)
+    shelf.reader = DocumentReader(shelf.store)
     places = [Address("pages", name) for name in "abc"]
     for number, place in enumerate(places):
         shelf.write(Author(2**40 + number).type("x"), address=place)

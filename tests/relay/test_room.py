@@ -9,8 +9,8 @@ import pytest
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Entry
 from syncline.relay.log import room as room_module
+from syncline.relay.log.committed import Committed, updates_frame
 from syncline.relay.log.room import Room
-from syncline.relay.log.submission import Committed, updates_frame
 from tests.relay.clients import Author
 
 A, B = Address("pages", "a"), Address("pages", "b")
@@ -25,11 +25,11 @@ class Follower:
     def changed(self) -> None:
         self.changes += 1
 
-    def noticed(self, ids: Iterable[int]) -> None: ...
+    def presence_changed(self, ids: Iterable[int]) -> None: ...
 
     def recall(self, id_: int) -> None: ...
 
-    def told(self, payload: str) -> None: ...
+    def send_stateless(self, payload: str) -> None: ...
 
 
 def commit(seq: int, *addresses: Address) -> Committed:

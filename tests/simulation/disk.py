@@ -70,8 +70,8 @@ class _Call:
 
 
 class SlowRun:
-    """StoreCalls as StoreThread makes them, in virtual time: one after the other, each of which takes
-    a while before and after its effect, and begins or not, but is never interrupted."""
+    """StoreCalls as StoreThread makes them, in virtual time: one after the other, each of which
+    takes a while before and after its effect, and begins or not, but is never interrupted."""
 
     def __init__(self, disk: Disk, die: Callable[[Process], None]) -> None:
         self._disk = disk

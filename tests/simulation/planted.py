@@ -20,9 +20,11 @@ from syncline.engine.updates import causal
 from syncline.engine.updates.by_document import UpdatesByDocument
 from syncline.engine.updates.causal import HoldBack
 from syncline.engine.updates.parse import encode_state_vector
-from syncline.relay.log import ledger
-from syncline.relay.log.committer import Committer, Waiting
-from syncline.relay.log.submission import Committed, Settled
+from syncline.relay.log import transaction
+from syncline.relay.log.committed import Committed
+from syncline.relay.log.committer import Committer
+from syncline.relay.log.submission import Settled, Submission
+from syncline.relay.log.transaction import Draft
 from syncline.replica.local import workspace
 from syncline.replica.local.journal import Journal
 from syncline.replica.sync.comparison import Comparison
@@ -36,9 +38,9 @@ def acknowledged_before_commit(patch: pytest.MonkeyPatch) -> None:
     """The relay acknowledges a batch as it comes."""
     submit = Committer.submit
 
-    async def acknowledge_and_submit(self: Committer, waiting: Waiting) -> None:
-        waiting.settle(Settled(1))
-        await submit(self, Waiting(waiting.submitted, lambda _outcome: None))
+    async def acknowledge_and_submit(self: Committer, submission: Submission) -> None:
+        submission.settle(Settled(1))
+        await submit(self, replace(submission, settle=lambda _outcome: None))
 
     patch.setattr(Committer, "submit", acknowledge_and_submit)
 
@@ -47,17 +49,17 @@ def shown_before_commit(patch: pytest.MonkeyPatch) -> None:
     """The relay tells its readers, and commits then."""
     commit = Committer._commit
 
-    async def publish_and_commit(self: Committer, batch: list[Waiting]) -> None:
-        workspace = batch[0].submitted.workspace
-        drafts: list[ledger._Draft] = []
-        for waiting in batch:
+    async def publish_and_commit(self: Committer, batch: list[Submission]) -> None:
+        workspace = batch[0].workspace
+        drafts: list[Draft] = []
+        for submission in batch:
             documents = UpdatesByDocument()
-            for entry in waiting.submitted.entries:
+            for entry in submission.entries:
                 documents.add(entry.address, entry.epoch, entry.update)
-            drafts.append(ledger._Draft(waiting.submitted, documents))
-        head = self._ledger._store.head(workspace)
-        count = sum(len(waiting.submitted.entries) for waiting in batch)
-        announcement = ledger._announce(workspace, drafts, head + count)
+            drafts.append(Draft(submission, documents))
+        count = sum(len(submission.entries) for submission in batch)
+        drafts[-1].seq = self._ledger._store.head(workspace) + count
+        announcement = transaction.announcement(workspace, drafts)
         if announcement is not None:
             self._publish(announcement)
         await commit(self, batch)
@@ -67,19 +69,19 @@ def shown_before_commit(patch: pytest.MonkeyPatch) -> None:
 
 def another_authors_changes_skipped(patch: pytest.MonkeyPatch) -> None:
     """A commit of several replicas counts as the work of the first, who is not sent the rest."""
-    announce = ledger._announce
+    announcement = transaction.announcement
 
-    def announce_first(workspace: str, group: list[ledger._Draft], cursor: int) -> Committed | None:
-        told = announce(workspace, group, cursor)
+    def announce_first(workspace: str, drafts: list[Draft]) -> Committed | None:
+        told = announcement(workspace, drafts)
         if told is None:
             return None
-        return replace(told, author=_first_author(group))
+        return replace(told, author=_first_author(drafts))
 
-    patch.setattr(ledger, "_announce", announce_first)
+    patch.setattr(transaction, "announcement", announce_first)
 
 
-def _first_author(group: list[ledger._Draft]) -> str:
-    return next(draft.submitted.author for draft in group if draft.documents)
+def _first_author(drafts: list[Draft]) -> str:
+    return next(draft.submission.author for draft in drafts if draft.accepted)
 
 
 def cursor_passes_gaps(patch: pytest.MonkeyPatch) -> None:

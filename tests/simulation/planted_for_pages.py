@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,12 +18,12 @@ from syncline.engine.updates.parse import StateVector, encode_state_vector
 from syncline.engine.yjs.messages import Client, Message, SyncStatus, SyncStep1, SyncStep2
 from syncline.engine.yjs.presence import Presence
 from syncline.relay.editors.channel import Channel
-from syncline.relay.editors.connection import Editor
-from syncline.relay.editors.hocuspocus import HocuspocusEditor
-from syncline.relay.editors.y_websocket import YWebsocketEditor
-from syncline.relay.log.committer import Committer, Waiting
+from syncline.relay.editors.connection import EditorConnection
+from syncline.relay.editors.hocuspocus import HocuspocusConnection
+from syncline.relay.editors.y_websocket import YWebsocketConnection
+from syncline.relay.log.committer import Committer
 from syncline.relay.log.open_document import Follower, OpenDocument
-from syncline.relay.log.submission import PushedBatch, Settled
+from syncline.relay.log.submission import PushedBatch, Settled, Submission
 
 from .planted import Plant
 
@@ -40,11 +41,11 @@ def acknowledged_to_editors_before_commit(patch: pytest.MonkeyPatch) -> None:
     """An editor's update is acknowledged when it is queued."""
     submit = Committer.submit
 
-    async def acknowledge_and_submit(self: Committer, waiting: Waiting) -> None:
-        if not isinstance(waiting.submitted, PushedBatch):
-            waiting.settle(Settled(1))
-            waiting = Waiting(waiting.submitted, lambda _outcome: None)
-        await submit(self, waiting)
+    async def acknowledge_and_submit(self: Committer, submission: Submission) -> None:
+        if not isinstance(submission, PushedBatch):
+            submission.settle(Settled(1))
+            submission = replace(submission, settle=lambda _outcome: None)
+        await submit(self, submission)
 
     patch.setattr(Committer, "submit", acknowledge_and_submit)
 
@@ -66,43 +67,43 @@ def an_editors_position_read_too_late(patch: pytest.MonkeyPatch) -> None:
 def the_answer_of_an_editor_thrown_away(patch: pytest.MonkeyPatch) -> None:
     """What an editor wrote offline is acknowledged and not stored."""
 
-    async def news(self: Editor, channel: Channel, update: bytes) -> bytes:
+    async def unseen_part(self: EditorConnection, channel: Channel, update: bytes) -> bytes:
         await asyncio.sleep(0)
         return EMPTY_UPDATE
 
-    patch.setattr(Editor, "_news", news)
+    patch.setattr(EditorConnection, "_unseen_part", unseen_part)
 
 
 def an_editor_that_types_on_denied(patch: pytest.MonkeyPatch) -> None:
     """Who wrote offline and types on before the relay has asked for it is denied the document."""
-    original = Editor._refused
+    original = EditorConnection._refused
 
-    def refused(self: Editor, channel: Channel, refusal: Refusal, *, whole: bool) -> None:
+    def refused(self: EditorConnection, channel: Channel, refusal: Refusal, *, whole: bool) -> None:
         channel.asked_again = True
         original(self, channel, refusal, whole=True)
 
-    patch.setattr(Editor, "_refused", refused)
+    patch.setattr(EditorConnection, "_refused", refused)
 
 
 def an_acknowledgement_forgotten(patch: pytest.MonkeyPatch) -> None:
     """Updates that a later answer brings are never acknowledged."""
 
-    def acknowledge(self: Editor, channel: Channel, *, whole: bool) -> None:
+    def acknowledge(self: EditorConnection, channel: Channel, *, whole: bool) -> None:
         channel.expecting = channel.expecting and not whole
         self.say(channel, SyncStatus(stored=True))
 
-    patch.setattr(Editor, "_acknowledge", acknowledge)
+    patch.setattr(EditorConnection, "_acknowledge", acknowledge)
 
 
 def a_refused_update_passed_over(patch: pytest.MonkeyPatch) -> None:
     """An update that is no update is dropped, and the document stays open."""
-    original = Editor._refused
+    original = EditorConnection._refused
 
-    def refused(self: Editor, channel: Channel, refusal: Refusal, *, whole: bool) -> None:
+    def refused(self: EditorConnection, channel: Channel, refusal: Refusal, *, whole: bool) -> None:
         if refusal.code != InvalidUpdate.code:
             original(self, channel, refusal, whole=whole)
 
-    patch.setattr(Editor, "_refused", refused)
+    patch.setattr(EditorConnection, "_refused", refused)
 
 
 def a_former_history_let_in(patch: pytest.MonkeyPatch) -> None:
@@ -118,8 +119,8 @@ def a_former_history_let_in(patch: pytest.MonkeyPatch) -> None:
 
 def a_quiet_connection_left_alone(patch: pytest.MonkeyPatch) -> None:
     """Who hears nothing from others hears nothing at all."""
-    patch.setattr(YWebsocketEditor, "sign_of_life", _nothing)
-    patch.setattr(HocuspocusEditor, "sign_of_life", _nothing)
+    patch.setattr(YWebsocketConnection, "sign_of_life", _nothing)
+    patch.setattr(HocuspocusConnection, "sign_of_life", _nothing)
 
 
 def cursors_of_a_dropped_connection_kept(patch: pytest.MonkeyPatch) -> None:
@@ -164,14 +165,16 @@ def what_clients_send_on_believed(patch: pytest.MonkeyPatch) -> None:
 
 def updates_shown_to_editors_before_commit(patch: pytest.MonkeyPatch) -> None:
     """An editor's update goes to the others at the document while it is committed."""
-    original = Editor._write
+    original = EditorConnection._write
 
-    async def write(self: Editor, channel: Channel, update: bytes, *, whole: bool) -> None:
+    async def write(
+        self: EditorConnection, channel: Channel, update: bytes, *, whole: bool
+    ) -> None:
         if update != EMPTY_UPDATE:
             channel.document.publish(Entry(channel.address, update, channel.epoch), channel.author)
         await original(self, channel, update, whole=whole)
 
-    patch.setattr(Editor, "_write", write)
+    patch.setattr(EditorConnection, "_write", write)
 
 
 def nobody_told_of_changes(patch: pytest.MonkeyPatch) -> None:

@@ -307,14 +307,6 @@ def test_a_file_that_vanished_has_no_fingerprint(path: Path) -> None:
             store.fingerprint()
 
 
-def test_the_row_ids_longest_unused_are_forgotten() -> None:
-    ids = sql_write.RowIds[str, int](3)
-    ids.add({"a": 1, "b": 2, "c": 3})
-    assert ids.get("a") == 1
-    ids.add({"d": 4, "e": 5})
-    assert [ids.get(key) for key in "abcde"] == [1, None, None, 4, 5]
-
-
 def test_forgotten_row_ids_are_looked_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql_write, "DOCUMENT_IDS_KEPT", 5)
     monkeypatch.setattr(sql_write, "WORKSPACE_IDS_KEPT", 2)

@@ -17,13 +17,13 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from rich.syntax import Syntax
 
-from syncline.access.origins import is_loopback
 from syncline.access.token_file import TokenFile
 from syncline.cli.models import load_models
 from syncline.engine.errors import UsageError
 from syncline.relay.relay import Relay
 from syncline.relay.web.home_page import connect_snippet
 from syncline.transports import MAX_CONNECTIONS
+from syncline.transports.loopback import is_loopback
 
 
 def serve(

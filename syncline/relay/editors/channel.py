@@ -85,11 +85,11 @@ class Channel:
         self._asked: StateVector | None = None  # what it said that it has, and waits
         self._synced = False  # it was sent what there was: from then on it gets each change
         self._position = 0  # in the document's changes
-        self._news: set[int] = set()  # clients whose awareness it has not been sent
+        self._changed_clients: set[int] = set()  # whose awareness it has not been sent
         self._recalled: set[int] = set()  # clients of its own that are to raise their clocks
         self._stateless: deque[str] = deque(maxlen=MAX_STATELESS_QUEUED)
         self.document = room.open(address, self)
-        self.noticed(self.document.presence.present())
+        self.presence_changed(self.document.presence.present())
 
     def __str__(self) -> str:
         return str(self.address)
@@ -114,15 +114,15 @@ class Channel:
     def changed(self) -> None:
         self._wake(self)
 
-    def noticed(self, ids: Iterable[int]) -> None:
-        self._news.update(ids)
+    def presence_changed(self, ids: Iterable[int]) -> None:
+        self._changed_clients.update(ids)
         self._wake(self)
 
     def recall(self, id_: int) -> None:
         self._recalled.add(id_)
         self._wake(self)
 
-    def told(self, payload: str) -> None:
+    def send_stateless(self, payload: str) -> None:
         self._stateless.append(payload)
         self._wake(self)
 
@@ -154,7 +154,7 @@ class Channel:
         """Whether there is something to be sent."""
         return (
             self._asked is not None
-            or bool(self._news)
+            or bool(self._changed_clients)
             or bool(self._recalled)
             or bool(self._stateless)
             or (self._synced and self._position < self.document.head)
@@ -172,9 +172,9 @@ class Channel:
             await self._send_change(tell)
         if self._recalled:
             await self._recall(tell)
-        news, self._news = sorted(self._news), set()
-        for start in range(0, len(news), _AWARENESS_PAGE):
-            page = news[start : start + _AWARENESS_PAGE]
+        changed, self._changed_clients = sorted(self._changed_clients), set()
+        for start in range(0, len(changed), _AWARENESS_PAGE):
+            page = changed[start : start + _AWARENESS_PAGE]
             clients = self.document.presence.clients(page, besides=self)
             if clients:
                 await tell(Awareness(clients))

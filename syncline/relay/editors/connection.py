@@ -1,9 +1,9 @@
 """An editor: one connection of a Yjs client, as the relay serves it.
 
-Two tasks, as for a replica (peer.py): one receives and hands updates to the committer, one sends.
-An editor has no number for what it sends, so there is no receipt: it sends what the relay lacks
-whenever it connects. A document is open on a Channel; y-websocket has one to a connection,
-Hocuspocus many.
+Two tasks, as for a replica (replicas/connection.py): one receives and hands updates to the
+committer, one sends. An editor has no number for what it sends, so there is no receipt: it sends
+what the relay lacks whenever it connects. A document is open on a Channel; y-websocket has one to
+a connection, Hocuspocus many.
 
 Yjs cannot do without a single update: all later ones of the same client build on it, and would
 wait for it unseen. So when an update is refused, its document is denied, with the reason.
@@ -47,9 +47,9 @@ from syncline.engine.yjs.messages import (
     SyncStep2,
     Update,
 )
-from syncline.relay.log.committer import Committer, Waiting
+from syncline.relay.log.committer import Committer
 from syncline.relay.log.room import Room
-from syncline.relay.log.submission import Settled, Submission
+from syncline.relay.log.submission import Outcome, Submission
 from syncline.transports import Frame, Request, Transport
 from syncline.transports.tasks import until_first_failure
 
@@ -89,7 +89,7 @@ class EditorService(ChannelService, Protocol):
     def next_author(self) -> str: ...
 
 
-class Editor(ABC):
+class EditorConnection(ABC):
     """Serves one connection until it ends. A subclass knows the protocol."""
 
     def __init__(
@@ -235,13 +235,13 @@ class Editor(ABC):
                 case SyncStep1(state_vector):
                     channel.ask(decode_state_vector(state_vector))
                 case SyncStep2(update):
-                    await self._write(channel, await self._news(channel, update), whole=True)
+                    await self._write(channel, await self._unseen_part(channel, update), whole=True)
                 case Update(update):
                     await self._write(channel, update, whole=False)
                 case Awareness(clients):
                     self._hear(channel, clients, introduction=introduction)
                 case QueryAwareness():
-                    channel.noticed(channel.document.presence.present())
+                    channel.presence_changed(channel.document.presence.present())
                 case Stateless(payload):
                     await self._stateless(channel, payload)
                 case _:
@@ -251,10 +251,10 @@ class Editor(ABC):
                 raise
             self.deny(channel, error)
 
-    async def _news(self, channel: Channel, update: bytes) -> bytes:
+    async def _unseen_part(self, channel: Channel, update: bytes) -> bytes:
         service = self._service
         return await service.reader(
-            service.documents.news, self._workspace, channel.address, channel.epoch, update
+            service.documents.unseen_part, self._workspace, channel.address, channel.epoch, update
         )
 
     async def _write(self, channel: Channel, update: bytes, *, whole: bool) -> None:
@@ -266,11 +266,14 @@ class Editor(ABC):
             self.refuse_writing(channel)
         else:
             entry = Entry(channel.address, update, channel.epoch)
-            submission = Submission(self._workspace, channel.author, (entry,))
-            self._committing += 1
-            await self._service.committer.submit(
-                Waiting(submission, lambda outcome: self._settle(channel, outcome, whole=whole))
+            submission = Submission(
+                self._workspace,
+                channel.author,
+                (entry,),
+                settle=lambda outcome: self._settle(channel, outcome, whole=whole),
             )
+            self._committing += 1
+            await self._service.committer.submit(submission)
 
     def _acknowledge(self, channel: Channel, *, whole: bool) -> None:
         count = 1
@@ -281,7 +284,7 @@ class Editor(ABC):
         for _ in range(count):
             self.say(channel, SyncStatus(stored=True))
 
-    def _settle(self, channel: Channel, outcome: Settled | SynclineError, *, whole: bool) -> None:
+    def _settle(self, channel: Channel, outcome: Outcome, *, whole: bool) -> None:
         """Called by the committer, which must not wait: the sender does the sending."""
         self._committing -= 1
         self._room_again.set()
@@ -320,7 +323,7 @@ class Editor(ABC):
             self._workspace,
             channel.address,
             channel.permit.principal,
-            reply=channel.told,
+            reply=channel.send_stateless,
             broadcast=channel.document.broadcast,
         )
         try:

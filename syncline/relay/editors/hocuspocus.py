@@ -23,7 +23,7 @@ from syncline.engine.yjs.messages import (
 from syncline.transports import Request, Transport
 
 from .channel import Channel
-from .connection import Editor, EditorService
+from .connection import EditorConnection, EditorService
 from .names import address_of
 from .refusals import close_code, reason
 
@@ -34,7 +34,7 @@ MAX_CHANNELS = 1024
 """Documents open on one connection."""
 
 
-class HocuspocusEditor(Editor):
+class HocuspocusConnection(EditorConnection):
     """Hocuspocus: every frame names its document, and each is opened and denied for itself."""
 
     def __init__(

@@ -8,8 +8,8 @@ from syncline.engine.protocol.messages import SUBPROTOCOL
 from syncline.transports import Request, Transport
 
 from .connection import IDLE_SECONDS, EditorService
-from .hocuspocus import HocuspocusEditor
-from .y_websocket import YWebsocketEditor
+from .hocuspocus import HocuspocusConnection
+from .y_websocket import YWebsocketConnection
 
 
 async def serve_editor(
@@ -37,9 +37,9 @@ async def serve_editor(
         return
     speaks_y_websocket = first.startswith(b"\0")
     if speaks_y_websocket and name is not None:
-        await YWebsocketEditor(service, transport, request, workspace, name).serve(first)
+        await YWebsocketConnection(service, transport, request, workspace, name).serve(first)
     elif not speaks_y_websocket and name is None:
-        await HocuspocusEditor(service, transport, request, workspace).serve(first)
+        await HocuspocusConnection(service, transport, request, workspace).serve(first)
     elif speaks_y_websocket:
         await transport.close(4400, "the URL names no document")
     else:

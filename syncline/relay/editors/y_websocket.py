@@ -14,12 +14,12 @@ from syncline.engine.yjs.messages import (
 from syncline.transports import Request, Transport
 
 from .channel import Channel
-from .connection import Editor, EditorService
+from .connection import EditorConnection, EditorService
 from .names import address_of
 from .refusals import close_code, reason
 
 
-class YWebsocketEditor(Editor):
+class YWebsocketConnection(EditorConnection):
     """y-websocket: the URL names the one document, and to deny it is to close the connection."""
 
     def __init__(

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from syncline.engine.errors import PeerError, StoreError, SynclineError
 from syncline.engine.names import Address
 from syncline.stores import StoreCalls
 
+from .committed import Committed
 from .ledger import Ledger
-from .submission import Committed, Settled, Submission
+from .submission import Submission
 
 logger = logging.getLogger("syncline.relay")
 
@@ -32,22 +32,6 @@ MAX_TRANSACTION_ENTRIES = 20_000
 """Updates in one transaction, so that with one more batch they fit a frame."""
 MAX_TRANSACTION_BYTES = 4 << 20
 """A transaction closes beyond this, so that with one more batch its frame is within the limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What is in the queue, and who is told its outcome."""
-
-    submitted: Submission
-    settle: Callable[[Settled | SynclineError], None]
-
-    @property
-    def size(self) -> int:
-        return sum(len(entry.update) for entry in self.submitted.entries)
-
-    @property
-    def memory(self) -> int:
-        return self.size + _ENTRY_BYTES * len(self.submitted.entries)
 
 
 class Committer:
@@ -67,91 +51,93 @@ class Committer:
         self._writer = writer
         self._publish = publish
         self._logged = logged
-        self._queue: asyncio.Queue[Waiting] = asyncio.Queue(MAX_QUEUED)
+        self._queue: asyncio.Queue[Submission] = asyncio.Queue(MAX_QUEUED)
         self._queued_bytes = 0
         self._entering = asyncio.Lock()  # first come, first served
         self._room_again = asyncio.Event()
 
-    async def submit(self, waiting: Waiting) -> None:
-        """Queue a batch; waits while the queue is full, which slows its sender down."""
+    async def submit(self, submission: Submission) -> None:
+        """Queue a submission; waits while the queue is full, which slows its sender down."""
         async with self._entering:
             while self._queued_bytes >= MAX_QUEUED_BYTES:
                 self._room_again.clear()
                 await self._room_again.wait()
-            await self._queue.put(waiting)
-            self._queued_bytes += waiting.memory
-
-    def _taken(self, waiting: Waiting) -> Waiting:
-        self._queued_bytes -= waiting.memory
-        self._room_again.set()
-        return waiting
+            await self._queue.put(submission)
+            self._queued_bytes += _memory(submission)
 
     async def run(self) -> None:
         """Commit until cancelled."""
         while True:
-            batch = [self._taken(await self._queue.get())]
-            size, entries = batch[0].size, len(batch[0].submitted.entries)
-            while (
-                not self._queue.empty()
-                and len(batch) < MAX_TRANSACTION
-                and size < MAX_TRANSACTION_BYTES
-                and entries < MAX_TRANSACTION_ENTRIES
-            ):
-                batch.append(self._taken(self._queue.get_nowait()))
-                size += batch[-1].size
-                entries += len(batch[-1].submitted.entries)
-            await self._commit(batch)
+            await self._commit(await self._next())
 
-    async def _commit(self, batch: list[Waiting]) -> None:
+    async def _next(self) -> list[Submission]:
+        """What makes up the next transaction: whatever is there, at least one."""
+        batch = [self._taken(await self._queue.get())]
+        size, entries = batch[0].size, len(batch[0].entries)
+        while (
+            not self._queue.empty()
+            and len(batch) < MAX_TRANSACTION
+            and size < MAX_TRANSACTION_BYTES
+            and entries < MAX_TRANSACTION_ENTRIES
+        ):
+            batch.append(self._taken(self._queue.get_nowait()))
+            size += batch[-1].size
+            entries += len(batch[-1].entries)
+        return batch
+
+    def _taken(self, submission: Submission) -> Submission:
+        self._queued_bytes -= _memory(submission)
+        self._room_again.set()
+        return submission
+
+    async def _commit(self, batch: list[Submission]) -> None:
         try:
-            outcomes = await self._store(batch)
+            outcomes, committed = await self._writer(self._ledger.commit, batch)
+            self._announce(committed, batch)
         except StoreError as error:
             if error.retry_after is None:
                 await self._commit_singly(batch, error)
                 return
             # The replicas keep their batches and offer them again.
             logger.error("%d batches were not committed: %s", len(batch), error)
-            outcomes = [error] * len(batch)
+            for submission in batch:
+                submission.settle(error)
         except Exception as error:
             logger.exception("a defect of the relay: %d batches were not committed", len(batch))
             await self._commit_singly(batch, _defect(error))
-            return
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            waiting.settle(outcome)
+        else:
+            for submission, outcome in zip(batch, outcomes, strict=True):
+                submission.settle(outcome)
 
-    async def _store(self, batch: list[Waiting]) -> Sequence[Settled | SynclineError]:
-        submitted = [waiting.submitted for waiting in batch]
-        outcomes, committed = await self._writer(self._ledger.commit, submitted)
-        self._announce(committed, submitted)
-        return outcomes
-
-    def _announce(self, committed: list[Committed], submitted: list[Submission]) -> None:
-        for commit in committed:
-            self._publish(commit)
-        for batch in submitted:
-            for entry in batch.entries:
-                self._logged(batch.workspace, entry.address, len(entry.update))
-
-    async def _commit_singly(self, batch: list[Waiting], error: SynclineError) -> None:
+    async def _commit_singly(self, batch: list[Submission], error: SynclineError) -> None:
         """Find what in ``batch`` the store does not take, so that nothing else suffers from it."""
         if len(batch) > 1:
-            for waiting in batch:
-                await self._commit([waiting])
+            for submission in batch:
+                await self._commit([submission])
             return
-        (waiting,) = batch
+        (submission,) = batch
         try:
-            settled, committed = await self._writer(
-                self._ledger.commit_singly, waiting.submitted, error
-            )
+            outcome, committed = await self._writer(self._ledger.commit_singly, submission, error)
         except StoreError as failure:
-            waiting.settle(failure)
-            return
+            submission.settle(failure)
         except Exception as failure:
             logger.exception("a defect of the relay: a batch was not committed")
-            waiting.settle(_defect(failure))
-            return
-        self._announce(committed, [waiting.submitted])
-        waiting.settle(settled)
+            submission.settle(_defect(failure))
+        else:
+            self._announce(committed, batch)
+            submission.settle(outcome)
+
+    def _announce(self, committed: list[Committed], batch: list[Submission]) -> None:
+        """Tell those who wait for changes, before their authors get their acknowledgements."""
+        for stretch in committed:
+            self._publish(stretch)
+        for submission in batch:
+            for entry in submission.entries:
+                self._logged(submission.workspace, entry.address, len(entry.update))
+
+
+def _memory(submission: Submission) -> int:
+    return submission.size + _ENTRY_BYTES * len(submission.entries)
 
 
 def _defect(error: Exception) -> PeerError:

@@ -5,9 +5,9 @@ Blocking, on whichever thread reads the store; always the same.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from syncline.engine.bounded_cache import BoundedCache
 from syncline.engine.document.document import EMPTY_UPDATE, Document
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import LIMITS
@@ -24,6 +24,7 @@ MAX_DOCUMENTS = 64
 """Documents kept open for those who ask next: after a restart everybody asks for the same ones."""
 MAX_BYTES = 64 << 20
 """Size of the updates that these were made of."""
+_Place: TypeAlias = tuple[str, Address]  # workspace, address
 _READER = 1  # the client id of documents that nobody writes here
 _LIMITS = UpdateLimits(max_bytes=LIMITS.max_update)
 
@@ -42,7 +43,6 @@ class _Opened(NamedTuple):
     epoch: int
     last_seq: int
     document: Document
-    size: int
 
 
 class DocumentReader:
@@ -50,8 +50,7 @@ class DocumentReader:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._opened: OrderedDict[tuple[str, Address], _Opened] = OrderedDict()
-        self._bytes = 0
+        self._opened = BoundedCache[_Place, _Opened](MAX_DOCUMENTS, MAX_BYTES, on_evict=_close)
 
     def epoch_of(self, workspace: str, address: Address) -> tuple[int, bool]:
         """The document's epoch, 0 if there is no such document; and whether it was rebuilt, so that
@@ -73,7 +72,7 @@ class DocumentReader:
         update = document.diff(have if epoch == opened.epoch else {})
         return Difference(opened.epoch, dict(document.state_vector()), update)
 
-    def news(self, workspace: str, address: Address, epoch: int, update: bytes) -> bytes:
+    def unseen_part(self, workspace: str, address: Address, epoch: int, update: bytes) -> bytes:
         """The part of ``update`` that is not stored yet.
 
         A client that connects sends all deletions that it knows, each time; stored and sent on as
@@ -95,15 +94,14 @@ class DocumentReader:
         opened = self._open(workspace, address)
         if opened is None:
             return update
-        news = opened.document.news(update)
-        if news != EMPTY_UPDATE:
-            self._let_go((workspace, address))  # it is ahead of the store now
-        return news
+        unseen = opened.document.apply_unseen(update)
+        if unseen != EMPTY_UPDATE:
+            self._opened.discard((workspace, address))  # it is ahead of the store now
+        return unseen
 
     def close(self) -> None:
         """Let go of every document."""
-        for place in list(self._opened):
-            self._let_go(place)
+        self._opened.clear()
 
     def _open(self, workspace: str, address: Address) -> _Opened | None:
         place = (workspace, address)
@@ -115,24 +113,16 @@ class DocumentReader:
                 state.last_seq,
             )
             if current and not known.document.broken:
-                self._opened.move_to_end(place)
                 return known
-            self._let_go(place)
+            self._opened.discard(place)
         stored = self._store.load(workspace, address)
         if stored is None:
             return None
         document = Document(_READER, stored.updates, stored.epoch)
-        opened = _Opened(stored.epoch, stored.last_seq, document, sum(map(len, stored.updates)))
-        self._opened[place] = opened
-        self._bytes += opened.size
-        # The one that was asked for stays, whatever its size.
-        while len(self._opened) > 1 and (
-            len(self._opened) > MAX_DOCUMENTS or self._bytes > MAX_BYTES
-        ):
-            self._let_go(next(iter(self._opened)))
+        opened = _Opened(stored.epoch, stored.last_seq, document)
+        self._opened.put(place, opened, sum(map(len, stored.updates)))
         return opened
 
-    def _let_go(self, place: tuple[str, Address]) -> None:
-        opened = self._opened.pop(place)
-        self._bytes -= opened.size
-        opened.document.close()
+
+def _close(_place: _Place, opened: _Opened) -> None:
+    opened.document.close()

@@ -26,16 +26,16 @@ class Follower(Protocol):
         """There is a change to be read."""
         ...
 
-    def noticed(self, ids: Iterable[int]) -> None:
-        """There is news of these clients in the document's presence."""
+    def presence_changed(self, ids: Iterable[int]) -> None:
+        """These clients came, went or changed."""
         ...
 
     def recall(self, id_: int) -> None:
         """This client, which is there through you, is to raise its clock."""
         ...
 
-    def told(self, payload: str) -> None:
-        """A stateless message for everybody."""
+    def send_stateless(self, payload: str) -> None:
+        """There is a stateless message to be passed on."""
         ...
 
 
@@ -63,7 +63,7 @@ class OpenDocument:
     def leave(self, follower: Follower) -> None:
         """Let ``follower`` go, and the clients that were there through it."""
         self._followers.discard(follower)
-        self._notice(self.presence.leave(follower))
+        self._tell(self.presence.leave(follower))
 
     # Changes
 
@@ -94,8 +94,8 @@ class OpenDocument:
         if introduction:
             for client in clients:
                 self._introduce(follower, client)
-        news = self.presence.update(follower, clients, now, introduction=introduction)
-        self._notice(news, besides=follower)
+        changed = self.presence.update(follower, clients, now, introduction=introduction)
+        self._tell(changed, besides=follower)
 
     def _introduce(self, newcomer: Follower, client: Client) -> None:
         """Let a client that connects be seen by who may know its clock from before, and see them:
@@ -111,16 +111,16 @@ class OpenDocument:
 
     def expire(self, now: float) -> None:
         """Let go of clients that have not been heard of for long."""
-        self._notice(self.presence.expire(now))
+        self._tell(self.presence.expire(now))
 
-    def _notice(self, ids: list[int], besides: Follower | None = None) -> None:
+    def _tell(self, ids: list[int], besides: Follower | None = None) -> None:
         if not ids:
             return
         for follower in self._followers:
             if follower is not besides:
-                follower.noticed(ids)
+                follower.presence_changed(ids)
 
     def broadcast(self, payload: str) -> None:
         """Send a stateless message to everybody."""
         for follower in self._followers:
-            follower.told(payload)
+            follower.send_stateless(payload)

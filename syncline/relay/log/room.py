@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from syncline.engine.names import Address
 
+from .committed import Committed
 from .open_document import Follower, OpenDocument
-from .submission import Committed
 
 RECENT_BYTES = 8 << 20
 """The latest commits kept for readers that are nearly up to date."""

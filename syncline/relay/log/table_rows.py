@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from syncline.engine.bounded_cache import BoundedCache
 from syncline.engine.document.document import Document
 from syncline.engine.errors import DocumentBroken
 from syncline.engine.names import Address
@@ -26,14 +26,20 @@ _Place: TypeAlias = tuple[str, Address]  # workspace, address
 _READER = 1  # the client id of documents that nobody writes here
 
 
+class _Opened(NamedTuple):
+    """A document, and the size of the updates that it was made of."""
+
+    document: Document
+    size: int
+
+
 class RelayRows:
     """Gives writes the rows of their documents. One thread at a time, always the same."""
 
     def __init__(self, store: Store, tables: Iterable[ProjectedTable]) -> None:
         self._store = store
         self._rows = {table.collection: Rows(table) for table in tables}
-        self._open: OrderedDict[_Place, tuple[Document, int]] = OrderedDict()
-        self._bytes = 0
+        self._open = BoundedCache[_Place, _Opened](MAX_DOCUMENTS, MAX_BYTES, on_evict=_close)
 
     def add_to(self, writes: Sequence[Write]) -> list[Write]:
         """``writes``, with a row and whether the record lives in the last change of each document.
@@ -53,13 +59,12 @@ class RelayRows:
                         known = updates[place] = EpochUpdates(change.epoch)
                     known.updates.extend(change.updates)
                     last[place] = number
-        ends = {(place, number): updates[place] for place, number in last.items()}
         return [
             replace(
                 write,
                 documents=tuple(
-                    self._with_row(write.workspace, change, ends[here, number])
-                    if (here := (write.workspace, change.address), number) in ends
+                    self._with_row(place, change, updates[place])
+                    if last.get(place := (write.workspace, change.address)) == number
                     else change
                     for change in write.documents
                 ),
@@ -68,9 +73,8 @@ class RelayRows:
         ]
 
     def _with_row(
-        self, workspace: str, change: DocumentWrite, updates: EpochUpdates
+        self, place: _Place, change: DocumentWrite, updates: EpochUpdates
     ) -> DocumentWrite:
-        place = (workspace, change.address)
         try:
             document = self._document(place, updates)
             live = is_live(document)
@@ -78,42 +82,31 @@ class RelayRows:
         except DocumentBroken as error:
             # What is durable does not depend on it: the table keeps the row that it has.
             logger.error("the table of %s does not follow it: %s", change.address, error)
-            self._let_go(place)
+            self._open.discard(place)
             return change
-        self._evict()
         return replace(change, live=live, row=row)
 
     def _document(self, place: _Place, latest: EpochUpdates) -> Document:
         """The document with the updates of ``latest`` applied."""
-        document, size = self._open.get(place, (None, 0))
-        if document is not None and document.epoch != latest.epoch:
-            self._let_go(place)
-            document = None
-        if document is None:
+        opened = self._open.get(place)
+        if opened is not None and opened.document.epoch != latest.epoch:
+            self._open.discard(place)
+            opened = None
+        if opened is None:
             stored = self._store.load(*place)
-            log = list(stored.updates) if stored and stored.epoch == latest.epoch else []
-            document = Document(_READER, log, latest.epoch)
-            size = sum(map(len, log))
-            self._bytes += size
-        added = sum(map(len, latest.updates))
-        self._open[place] = (document, size + added)
-        self._open.move_to_end(place)
-        self._bytes += added
+            log = stored.updates if stored and stored.epoch == latest.epoch else ()
+            opened = _Opened(Document(_READER, log, latest.epoch), sum(map(len, log)))
+        document = opened.document
+        size = opened.size + sum(map(len, latest.updates))
+        self._open.put(place, _Opened(document, size), size)
         for update in latest.updates:
             document.apply(update)
         return document
 
-    def _evict(self) -> None:
-        while len(self._open) > MAX_DOCUMENTS or self._bytes > MAX_BYTES:
-            self._let_go(next(iter(self._open)))
-
-    def _let_go(self, place: _Place) -> None:
-        document, size = self._open.pop(place, (None, 0))
-        self._bytes -= size
-        if document is not None:
-            document.close()
-
     def close(self) -> None:
         """Let go of every document."""
-        for place in list(self._open):
-            self._let_go(place)
+        self._open.clear()
+
+
+def _close(_place: _Place, opened: _Opened) -> None:
+    opened.document.close()

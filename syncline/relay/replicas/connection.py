@@ -1,4 +1,4 @@
-"""A peer: one replica's connection, as the relay serves it.
+"""One replica's connection, as the relay serves it.
 
 Two tasks: one receives and hands batches to the committer, one sends. The sender is a reader of the
 room's log at its own position: what it has not sent yet it finds in the room's latest commits or,
@@ -46,17 +46,12 @@ from syncline.engine.protocol.relay_session import (
     ResumeReceived,
 )
 from syncline.engine.updates.by_document import UpdatesByDocument
-from syncline.relay.log.committer import Committer, Waiting
+from syncline.relay.log.committed import Committed, updates_frame
+from syncline.relay.log.committer import Committer
 from syncline.relay.log.document_reader import DocumentReader
 from syncline.relay.log.ledger import Ledger
 from syncline.relay.log.room import Room
-from syncline.relay.log.submission import (
-    Committed,
-    PushedBatch,
-    Settled,
-    merged_entries,
-    updates_frame,
-)
+from syncline.relay.log.submission import Outcome, PushedBatch, Settled
 from syncline.stores import Store, StoreCalls
 from syncline.stores.catalogue import Catalogue
 from syncline.transports import Request, Transport
@@ -79,8 +74,8 @@ Question: TypeAlias = FetchReceived | CompareReceived | EnumerateReceived
 """What a replica asks for, and is read from the store."""
 
 
-class Service(Protocol):
-    """What a peer needs of its relay."""
+class ReplicaService(Protocol):
+    """What a replica's connection needs of its relay."""
 
     identity: str
     store: Store
@@ -98,11 +93,11 @@ class Service(Protocol):
     def leave(self, workspace: str, wake: Callable[[], None]) -> None: ...
 
 
-class Peer:
+class ReplicaConnection:
     """Serves one connection until it ends."""
 
     def __init__(
-        self, service: Service, transport: Transport, request: Request, workspace: str
+        self, service: ReplicaService, transport: Transport, request: Request, workspace: str
     ) -> None:
         self._service = service
         self._transport = transport
@@ -210,11 +205,10 @@ class Peer:
                     digest,
                     self._follows,
                     refused=refused,
+                    settle=lambda outcome: self._settle(batch, outcome),
                 )
                 self._committing += 1
-                await self._service.committer.submit(
-                    Waiting(pushed, lambda outcome: self._settle(batch, outcome))
-                )
+                await self._service.committer.submit(pushed)
             case PingReceived(ping):
                 self._answers += 1
                 self._session.pong(ping, position=self._position, head=room.head)
@@ -246,7 +240,7 @@ class Peer:
         )
         return tuple(entry for entry in entries if entry.address in allowed), tuple(refused)
 
-    def _settle(self, batch: int, outcome: Settled | SynclineError) -> None:
+    def _settle(self, batch: int, outcome: Outcome) -> None:
         """Called by the committer, which must not wait: the sender does the sending."""
         self._committing -= 1
         if isinstance(outcome, Settled):
@@ -329,6 +323,4 @@ class Peer:
         documents = UpdatesByDocument()
         for update in page.updates:
             documents.add(update.address, update.epoch, update.data)
-        entries = merged_entries(documents)
-        frame = updates_frame(position, page.cursor, entries)
-        return Committed(self._workspace, position, page.cursor, entries, frame, None)
+        return Committed.of(self._workspace, position, page.cursor, documents)

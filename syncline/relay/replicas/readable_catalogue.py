@@ -9,7 +9,12 @@ from syncline.access.access import Permit
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import MAX_STATES, DocumentSummary, Range
 from syncline.stores import DocumentState, StoreCalls
-from syncline.stores.catalogue import RANGE_DOCUMENTS, RANGES, Catalogue
+from syncline.stores.catalogue import Catalogue
+
+RANGE_DOCUMENTS = 250
+"""Documents in one range of a comparison."""
+RANGES = 16
+"""Ranges in one answer; the store is read for each of them anew."""
 
 
 class ReadableCatalogue:
@@ -24,9 +29,8 @@ class ReadableCatalogue:
         self._workspace = permit.workspace
 
     async def ranges(self, after: Address | None) -> list[Range]:
-        """As ``Catalogue.ranges``."""
-        if self._permit.unlimited:
-            return await self._read(self._catalogue.ranges, self._workspace, after)
+        """Digests of the next readable documents after ``after``, by ranges. The last range ends
+        nowhere if it reaches the end."""
         ranges: list[Range] = []
         while len(ranges) < RANGES:
             states = await self._states(after, None, RANGE_DOCUMENTS)

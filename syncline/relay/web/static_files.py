@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from mimetypes import MimeTypes
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote
 
@@ -17,36 +18,23 @@ from syncline.transports import HttpReply
 MAX_STATIC_BYTES = 64 << 20
 """The most that a folder may hold: it is kept in memory."""
 
-_TYPES = {
-    ".avif": "image/avif",
-    ".css": "text/css; charset=utf-8",
-    ".gif": "image/gif",
-    ".htm": "text/html; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".ico": "image/x-icon",
-    ".jpeg": "image/jpeg",
-    ".jpg": "image/jpeg",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
+_TYPES = MimeTypes(filenames=()).types_map[True] | {
+    # What Python does not know, or only a later one than the oldest that is supported.
+    ".js": "text/javascript",
     ".map": "application/json",
-    ".md": "text/markdown; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
-    ".mp3": "audio/mpeg",
-    ".mp4": "video/mp4",
+    ".md": "text/markdown",
+    ".mjs": "text/javascript",
     ".otf": "font/otf",
-    ".pdf": "application/pdf",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
     ".ttf": "font/ttf",
-    ".txt": "text/plain; charset=utf-8",
-    ".wasm": "application/wasm",
-    ".webm": "video/webm",
-    ".webmanifest": "application/manifest+json",
     ".webp": "image/webp",
     ".woff": "font/woff",
     ".woff2": "font/woff2",
+    # What it calls otherwise: image/vnd.microsoft.icon, and text/xml, which would be in UTF-8 here
+    # whatever the file itself says.
+    ".ico": "image/x-icon",
     ".xml": "application/xml",
 }
+"""By the end of a file's name. `filenames=()`: whatever the tables of the machine say."""
 _INDEX = "index.html"
 
 
@@ -84,6 +72,8 @@ class StaticFiles:
 
     def _add(self, path: PurePosixPath, body: bytes) -> None:
         kind = _TYPES.get(path.suffix.lower(), "application/octet-stream")
+        if kind.startswith("text/"):
+            kind += "; charset=utf-8"
         reply = self._replies[f"/{path}"] = HttpReply(200, kind, body)
         if path.name == _INDEX:
             folder = "/" if path.parent == PurePosixPath() else f"/{path.parent}/"
