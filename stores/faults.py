@@ -9,8 +9,14 @@ class BrokenRow(Exception):
     """A row holds what was never written there; its message says what."""
 
 
-def not_open(store: str) -> StoreError:
-    """``store`` names the store in a sentence: "The memory store", "The store /data/app.db"."""
+def not_open(store: str, *, closed: bool = False) -> StoreError:
+    """``store`` names the store in a sentence: "The memory store", "The store /data/app.db".
+    ``closed``: it was open before."""
+    if closed:
+        return StoreError(
+            f"{store} is not open any more: it was closed.",
+            hint="Nothing was read or written. Use it before it is closed, or open it again.",
+        )
     return StoreError(f"{store} is not open.", hint="Call open() first.")
 
 

@@ -77,6 +77,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open = False
+        self._was_open = False
         self._workspaces: dict[str, _Workspace] = {}
         self._number = next(_numbers)
 
@@ -100,7 +101,7 @@ class MemoryStore:
         return twin
 
     def open(self) -> None:
-        self._open = True
+        self._open = self._was_open = True
 
     def close(self) -> None:
         self._open = False
@@ -260,7 +261,7 @@ class MemoryStore:
 
     def _expect_open(self) -> None:
         if not self._open:
-            raise not_open(_NAME)
+            raise not_open(_NAME, closed=self._was_open)
 
     def _space(self, workspace: str) -> _Workspace:
         self._expect_open()

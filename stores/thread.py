@@ -33,8 +33,12 @@ class StoreCalls(Protocol):
         """The same without ``await``: blocks the caller until its turn has come and passed."""
         ...
 
-    async def close(self) -> None:
-        """Wait for every call asked for so far; no more are taken. Closing twice is allowed."""
+    async def close(self, last: Callable[[], object] | None = None) -> None:
+        """Wait for every call asked for so far; no more are taken. Closing twice is allowed.
+
+        ``last`` is called after them, and for sure: cancelling the awaiting task does not keep it
+        from that. Raises what it raises.
+        """
         ...
 
 
@@ -55,8 +59,12 @@ class InlineCalls:
             raise _closed()
         return function(*args, **kwargs)
 
-    async def close(self) -> None:
+    async def close(self, last: Callable[[], object] | None = None) -> None:
+        if self._closed:
+            return
         self._closed = True
+        if last is not None:
+            last()
 
 
 @dataclass(slots=True, eq=False)
@@ -88,10 +96,12 @@ class _AwaitedCall(_Call):
 
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
+    certain: bool
+    """Whether it is made although nobody awaits it any more."""
 
     @property
     def cancelled(self) -> bool:
-        return self.done.cancelled()
+        return self.done.cancelled() and not self.certain
 
     def settle(self) -> None:
         with suppress(RuntimeError):  # its event loop was closed: nobody waits any more
@@ -144,19 +154,23 @@ class StoreThread:
                 retry_after=1.0,
             )
 
-    async def close(self) -> None:
-        """Wait for every call asked for so far, then end the thread."""
+    async def close(self, last: Callable[[], object] | None = None) -> None:
+        """Wait for every call asked for so far, call ``last``, and end the thread."""
         if self._closed:
             return
         self._closed = True
+        if self._thread is None and last is None:
+            return
+        call = self._await(last or _nothing, certain=True)
+        self._calls.put(None)
+        await call.done
         if self._thread is not None:
-            last = self._await(_nothing)
-            self._calls.put(None)
-            await last.done
+            self._thread.join()  # at once: it has nothing else to do
+        call.outcome()
 
-    def _await(self, function: Callable[[], Any]) -> _AwaitedCall:
+    def _await(self, function: Callable[[], Any], *, certain: bool = False) -> _AwaitedCall:
         loop = asyncio.get_running_loop()
-        call = _AwaitedCall(function, loop=loop, done=loop.create_future())
+        call = _AwaitedCall(function, loop=loop, done=loop.create_future(), certain=certain)
         self._submit(call)
         return call
 
@@ -164,8 +178,9 @@ class StoreThread:
         if self._thread is None:
             # A daemon: a program that never closes it can end. A write that dies with it was not
             # acknowledged, and is rolled back.
-            self._thread = threading.Thread(target=self._work, name="syncline-store", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name="syncline-store", daemon=True)
+            thread.start()  # may fail, and then there is none
+            self._thread = thread
         self._calls.put(call)
 
     def _work(self) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from syncline.engine.errors import InvalidUrl
 
 from .database import Database
+from .url_secrets import without_secrets
 
 _HINT = (
     'Write a path, "sqlite:///folder/app.db" (four slashes for an absolute path), '
@@ -29,11 +30,16 @@ def database_of(url_or_path: str | Path) -> Database:
     except (ArgumentError, ValueError):
         # Not quoted: it may hold a password.
         raise InvalidUrl("The store URL cannot be read.", hint=_HINT) from None
+    if url.get_backend_name() != "sqlite" and "@" in f"{url.host}{url.database}":
+        raise InvalidUrl(  # not quoted either: it is the rest of a password
+            "The store URL has an @ in its host or its database.",
+            hint="Write %40 for an @ in a user or a password, %2F for a slash, %3A for a colon.",
+        )
     match url.get_backend_name():
         case "sqlite":
             from .sqlite import SqliteFile
 
-            return SqliteFile(Path(_file_of_url(url, url_or_path)))
+            return SqliteFile(Path(_file_of_url(url)))
         case "postgresql":
             from .postgresql import PostgreSql
 
@@ -46,14 +52,19 @@ def database_of(url_or_path: str | Path) -> Database:
             raise InvalidUrl(f"Syncline has no store for {other}.", hint=_HINT)
 
 
-def _file_of_url(url: URL, given: str) -> str:
-    shown = repr(given if url.password is None else url.render_as_string(hide_password=True))
+def _file_of_url(url: URL) -> str:
+    shown = repr(without_secrets(url))
     if url.drivername not in ("sqlite", "sqlite+pysqlite"):
         raise InvalidUrl(
             f"{shown} asks for a driver that is not blocking.",
             hint='Write "sqlite:///folder/app.db": stores use threads, not asyncio.',
         )
-    if url.host or url.query or (url.database or "").startswith("file:"):
+    if (
+        url.host
+        or url.username is not None
+        or url.query
+        or (url.database or "").startswith("file:")
+    ):
         raise InvalidUrl(
             f"{shown} has more than a path.",
             hint='Write "sqlite:///folder/app.db", with four slashes for an absolute path, and '

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from sqlalchemy import URL, Connection, text
-from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 
 from syncline.engine.errors import StoreError
 from syncline.stores.faults import already_stored
@@ -79,6 +79,9 @@ class MariaDb(Server):
 
     def gave_way(self, error: DBAPIError) -> bool:
         return _number(error) in (1213, 1020)
+
+    def is_the_drivers(self, error: DBAPIError) -> bool:
+        return _number(error) is None and isinstance(error, ProgrammingError)
 
     def translate(self, error: DBAPIError) -> StoreError:
         too_large = self._too_large(error)

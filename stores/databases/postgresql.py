@@ -84,6 +84,9 @@ class PostgreSql(Server):
     def gave_way(self, error: DBAPIError) -> bool:
         return _state(error) in ("40001", "40P01")
 
+    def is_the_drivers(self, error: DBAPIError) -> bool:
+        return _state(error) is None and isinstance(error, ProgrammingError)
+
     def translate(self, error: DBAPIError) -> StoreError:
         state = _state(error)
         if state is None:  # the driver's own: it found no server, or a value that it cannot send

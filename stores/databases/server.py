@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine
@@ -24,6 +25,7 @@ from syncline.stores.tables import schema
 
 from . import database
 from .database import RETRY_SECONDS, check_layout, translated
+from .url_secrets import UrlSecrets
 
 _T = TypeVar("_T")
 
@@ -61,6 +63,8 @@ class Server(ABC):
         where = URL.create(self.kind, host=url.host, port=url.port, database=url.database)
         # Neither user nor password nor parameters, of which one may be a password.
         self.name = f"The store {where.render_as_string()}"
+        self._secrets = UrlSecrets(url)
+        self._taken = threading.Lock()  # from ``acquire`` to ``close``
         self._engine: Engine | None = None
         self._connection: Connection | None = None
         self._opened = ""
@@ -85,7 +89,7 @@ class Server(ABC):
     # Opening and closing
 
     def acquire(self) -> None:
-        if self._engine is not None:
+        if not self._taken.acquire(blocking=False):
             raise self.busy("this SqlStore")
 
     def open_to_write(self) -> Engine:
@@ -109,7 +113,7 @@ class Server(ABC):
     def open_to_look(self) -> Engine:
         engine = self._reader_engine()
         try:
-            with engine.connect() as connection:
+            with self._first_connection(engine) as connection:
                 check_layout(self.name, schema.found_layout(connection, self.name, alone=False))
                 self._opened = self.identity(connection)
         except BaseException:
@@ -118,8 +122,12 @@ class Server(ABC):
         return engine
 
     def close(self) -> None:
-        self._let_go()
-        self._engine = None
+        try:
+            self._let_go()
+        finally:
+            self._engine = None
+            with suppress(RuntimeError):  # nobody has it: closed twice, or opened for looking
+                self._taken.release()
 
     def fingerprint(self) -> str:
         return self._opened
@@ -139,10 +147,26 @@ class Server(ABC):
             # Parameters are what users wrote: they appear in no error.
             return create_engine(self._url, connect_args=arguments, hide_parameters=True, **options)
         except (ArgumentError, NoSuchModuleError, TypeError, ValueError):
-            raise InvalidUrl(
-                f"{self.name} has a URL that its driver cannot read.",
-                hint="Check the parameters behind the question mark.",
-            ) from None
+            raise self._unreadable() from None
+
+    def _first_connection(self, engine: Engine) -> Connection:
+        """A connection of ``engine``. Raises InvalidUrl for parameters that the driver refuses,
+        whatever it raises for them."""
+        try:
+            return engine.connect()
+        except DBAPIError as error:
+            if not self._url.query or not self.is_the_drivers(error):
+                raise
+        except (AttributeError, LookupError, OSError, TypeError, ValueError):
+            if not self._url.query:
+                raise
+        raise self._unreadable()
+
+    def _unreadable(self) -> InvalidUrl:
+        return InvalidUrl(
+            f"{self.name} has a URL that its driver cannot read.",
+            hint="Check the parameters behind the question mark.",
+        )
 
     def _reader_engine(self) -> Engine:
         # Every read is one statement, or is right whatever happens between its statements.
@@ -158,7 +182,7 @@ class Server(ABC):
 
     def _connect(self, engine: Engine) -> Connection:
         """A connection that holds the exclusive right and commits to the disk."""
-        connection = engine.connect()
+        connection = self._first_connection(engine)
         try:
             with connection.begin():
                 self.take_lock(connection)
@@ -227,6 +251,10 @@ class Server(ABC):
         """Whether the database rolled the transaction back in favour of another."""
 
     @abstractmethod
+    def is_the_drivers(self, error: DBAPIError) -> bool:
+        """Whether the driver refused what it was given, before a server said anything."""
+
+    @abstractmethod
     def translate(self, error: DBAPIError) -> StoreError: ...
 
     # Errors
@@ -234,8 +262,15 @@ class Server(ABC):
     def problems(self, connection: Connection) -> list[str]:
         return []  # a server checks its pages as it reads them
 
-    def translated(self) -> AbstractContextManager[None]:
-        return translated(self.name, self.translate)
+    @contextmanager
+    def translated(self) -> Generator[None]:
+        try:
+            with translated(self.name, self.translate):
+                yield
+        except StoreError as error:
+            if not self._secrets.shown_by(error):
+                raise
+            raise self._secrets.hidden(error, self.name) from None
 
     def warn(self, setting: str) -> None:
         _logger.warning(

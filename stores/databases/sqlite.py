@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from syncline.engine.errors import StoreBusy, StoreError, StoreFailed
 from syncline.stores.faults import already_stored, damaged, not_open
 from syncline.stores.tables import schema
 
-from . import database
+from . import database, files
 from .database import RETRY_SECONDS, cannot_hold, check_layout, translated
 from .lock import StoreLock
 
@@ -35,7 +35,6 @@ CHECKED_BYTES = 16 * 2**20
 BUSY_SECONDS = 5.0
 """How long a write waits for another program that has the file locked."""
 
-_HEADER = b"SQLite format 3\x00"
 _LOG_BYTES = 64 * 2**20  # a log that a long reader made grow shrinks to this again
 
 
@@ -49,11 +48,13 @@ class SqliteFile:
         self._connection: Connection | None = None
 
     def acquire(self) -> None:
-        """Raises StoreBusy naming the process that has the file, StoreError, StoreDamaged."""
-        examine_file(self.path, create=True)
+        """Raises StoreBusy naming the process that has the file, StoreError, StoreFailed."""
+        files.examine(self.path, create=True)
         self._lock.acquire()
 
     def open_to_write(self) -> Engine:
+        files.examine_start(self.path)
+        _create(self.path)
         engine = self.writer_engine()
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             _check_pages(connection, self.path)
@@ -85,7 +86,8 @@ class SqliteFile:
         return engine
 
     def open_to_look(self) -> Engine:
-        examine_file(self.path, create=False)
+        files.examine(self.path, create=False)
+        files.examine_start(self.path)
         engine = _onlooker_engine(self.path)
         try:
             with engine.connect() as connection:
@@ -107,10 +109,12 @@ class SqliteFile:
     def close(self) -> None:
         connection, self._connection = self._connection, None
         # What is acknowledged is on the disk already: a failure to tidy up loses nothing.
-        with suppress(SQLAlchemyError):
-            if connection is not None:
-                connection.close()
-        self._lock.release()
+        try:
+            with suppress(SQLAlchemyError):
+                if connection is not None:
+                    connection.close()
+        finally:
+            self._lock.release()
 
     def fingerprint(self) -> str:
         """Path and inode of the file: a copy has another inode, a moved file another path."""
@@ -127,50 +131,28 @@ class SqliteFile:
         found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
         return [text for text in found if text != "ok"]
 
-    def translated(self) -> AbstractContextManager[None]:
-        return translated(self.name, lambda error: _translate(error, self.path))
+    @contextmanager
+    def translated(self) -> Generator[None]:
+        try:
+            with translated(self.name, lambda error: _translate(error, self.path)):
+                yield
+        except OSError as error:
+            # Making a store reads migrations, and modules.
+            if error.errno not in files.NONE_LEFT:
+                raise
+            raise files.out_of_files(self.path) from error
 
 
-def examine_file(path: Path, *, create: bool) -> None:
-    """Refuse, before SQLite touches it, what cannot be a store.
-
-    Raises StoreError (no folder, no file, no right to it) or StoreDamaged.
-    """
+def _create(path: Path) -> None:
     try:
-        if not path.parent.is_dir():
-            raise StoreError(
-                f"The folder {path.parent} for the store {path.name} does not exist.",
-                hint="Create the folder first, or correct the path.",
-            )
-        if not path.exists():
-            if create:
-                return
-            raise StoreError(
-                f"There is no store at {path}.",
-                hint="Correct the path; a store is created when it is opened for writing.",
-            )
-        if not path.is_file():
-            raise StoreError(f"{path} is not a file.", hint="Give the path of a file.")
-        with path.open("r+b" if create else "rb") as file:
-            start = file.read(len(_HEADER))
+        files.make(path)
     except OSError as error:
+        if error.errno in files.NONE_LEFT:
+            raise files.out_of_files(path) from error
         raise StoreError(
-            f"The store {path} cannot be opened: {error.strerror}.",
-            hint="Check the owner and the rights of the file and its folder.",
+            f"The store {path} cannot be created: {error.strerror}.",
+            hint="Check the owner and the rights of the folder, and the disk.",
         ) from error
-    # An empty file is new, unless a log of transactions lies beside it. One whose creation was cut
-    # short has a journal beside it, from which SQLite empties it again.
-    if (
-        start != _HEADER
-        and (start or _has_beside(path, "-wal"))
-        and not _has_beside(path, "-journal")
-    ):
-        raise damaged(f"The store {path}", "it does not begin as a SQLite database does")
-
-
-def _has_beside(path: Path, suffix: str) -> bool:
-    beside = path.with_name(path.name + suffix)
-    return beside.exists() and beside.stat().st_size > 0
 
 
 def _reader_engine(path: Path, *, options: str = "mode=ro") -> Engine:
@@ -201,9 +183,10 @@ def _onlooker_engine(path: Path) -> Engine:
             connection.exec_driver_sql("PRAGMA schema_version")
     except DBAPIError as error:
         engine.dispose()
-        if _code(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or _has_beside(
-            path, "-wal"
-        ):
+        if _code(error) not in (
+            sqlite3.SQLITE_READONLY,
+            sqlite3.SQLITE_CANTOPEN,
+        ) or files.has_beside(path, "-wal"):
             raise
         return _reader_engine(path, options="immutable=1")
     return engine
@@ -211,7 +194,8 @@ def _onlooker_engine(path: Path) -> Engine:
 
 def _connect(path: Path, options: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.as_uri()}?{options}",
+        # Private, whatever the program has made the default for the whole process.
+        f"{path.as_uri()}?{options}&cache=private",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,  # transactions begin where we say
@@ -272,6 +256,10 @@ def _translate(error: DBAPIError, path: Path) -> StoreError:
                 hint="Close the program that has the file open, or try again.",
                 retry_after=1.0,
             )
+        case sqlite3.SQLITE_NOTADB:
+            return damaged(f"The store {path}", files.NO_DATABASE)
+        case sqlite3.SQLITE_CANTOPEN if files.are_used_up():
+            return files.out_of_files(path)
         case sqlite3.SQLITE_FULL:
             return StoreFailed(
                 f"The disk is full: nothing was written to the store {path}.",
@@ -287,7 +275,8 @@ def _translate(error: DBAPIError, path: Path) -> StoreError:
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return StoreError(
                 f"The store {path} cannot be opened for this: {error.orig}.",
-                hint="Check the owner and the rights of the file and its folder.",
+                hint="Check the owner and the rights of the file and its folder, and how many "
+                "files this program may have open.",
             )
         case _:
             # Our statements are fixed and tested: what else fails in one is the file's doing.

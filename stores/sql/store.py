@@ -24,6 +24,7 @@ from syncline.stores.base import (
     StoredDocument,
     Write,
 )
+from syncline.stores.databases import files
 from syncline.stores.databases.from_url import database_of
 from syncline.stores.faults import damaged, not_open
 
@@ -66,6 +67,7 @@ class SqlStore:
         self._projection = ProjectionKeeper(self._name)
         self._writer = Writer(self._name, self._projection)
         self._readers: Engine | None = None
+        self._was_open = False
 
     @property
     def path(self) -> Path | None:
@@ -100,14 +102,17 @@ class SqlStore:
         except BaseException:
             self.close()
             raise
+        self._was_open = True
 
     def close(self) -> None:
         """Close every connection and free the lock. Reads have to be over; twice is allowed."""
         readers, self._readers = self._readers, None
-        with suppress(SQLAlchemyError):
-            if readers is not None:
-                readers.dispose()
-        self._database.close()  # last, since a writer of SQLite may tidy the log away
+        try:
+            with suppress(SQLAlchemyError):
+                if readers is not None:
+                    readers.dispose()
+        finally:
+            self._database.close()  # last, since a writer of SQLite may tidy the log away
 
     def fingerprint(self) -> str:
         """What tells this store from a copy of it; the store has to be open.
@@ -185,6 +190,7 @@ class SqlStore:
         must not exist yet. The store may be in use, and its writers are not held up."""
         readers = self._open_readers()
         if readers.dialect.name == "sqlite":
+            files.make(file)
             with self._database.translated(), readers.connect() as connection:
                 connection.exec_driver_sql("VACUUM INTO ?", (str(file),))
             return
@@ -295,7 +301,7 @@ class SqlStore:
 
     def _open_readers(self) -> Engine:
         if self._readers is None:
-            raise not_open(self._name)
+            raise not_open(self._name, closed=self._was_open)
         return self._readers
 
     def _read(

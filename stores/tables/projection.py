@@ -23,7 +23,7 @@ json        TEXT                JSONB                     LONGTEXT
 from __future__ import annotations
 
 import json
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -52,6 +52,8 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
 from syncline.engine.records.projection import KEY, WORKSPACE, ColumnKind, ProjectedTable, to_column
+
+_STRICT = Context(traps=[InvalidOperation])  # the program's own may let anything pass for a number
 
 DECIMAL_COLLATION = "syncline_decimal"
 """Compares digits as numbers, where decimals are text; ``compare_decimals`` is its function."""
@@ -172,11 +174,16 @@ def _by_number(element: ByNumber, compiler: SQLCompiler, **kwargs: Any) -> str:
 
 def compare_decimals(one: str, other: str) -> int:
     """Which of two texts of digits is the larger number; what is no number comes first."""
-    try:
-        first, second = Decimal(one), Decimal(other)
-    except InvalidOperation:
-        first, second = Decimal(0), Decimal((one > other) - (one < other))
+    first, second = _by_size(one), _by_size(other)
     return (first > second) - (first < second)
+
+
+def _by_size(text: str) -> tuple[bool, Decimal, str]:
+    try:
+        number = Decimal(text, _STRICT)
+    except InvalidOperation:
+        return False, Decimal(0), text
+    return (False, Decimal(0), text) if number.is_nan() else (True, number, "")
 
 
 class Holds(FunctionElement[bool]):

@@ -317,7 +317,8 @@ def columns_of(model: type[Record]) -> Mapping[str, ColumnElement[Any]]:
     if columns is None:
         from syncline.stores.tables.projection import sql_table
 
-        columns = _columns[model] = dict(sql_table(projected(model.__schema__)).c.items())
+        made = dict(sql_table(projected(model.__schema__)).c.items())
+        columns = _columns.setdefault(model, made)  # another thread may have been faster
     return columns
 
 

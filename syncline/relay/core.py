@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
 from itertools import count
 from urllib.parse import unquote
 
 from syncline.access.access import AnyoneAtAll, Authenticator, Authorizer, resolve_access
-from syncline.engine.errors import InvalidName, SynclineError, TransportClosed, WorkspaceMismatch
+from syncline.engine.errors import (
+    InvalidName,
+    SynclineError,
+    TransportClosed,
+    UsageError,
+    WorkspaceMismatch,
+)
 from syncline.engine.names import check_workspace
 from syncline.engine.protocol.messages import SUBPROTOCOL
 from syncline.engine.records.projection import projected
@@ -17,6 +24,7 @@ from syncline.environment import Environment
 from syncline.records.record import Record
 from syncline.stores import Store, Write
 from syncline.stores.catalogue import Catalogue
+from syncline.stores.holding import Holding, to_the_end
 from syncline.transports import Request, Transport
 from syncline.upkeep.compaction import CompactionPolicy, Compactor
 
@@ -51,6 +59,8 @@ class RelayCore:
         self._tables = [projected(model.__schema__, by_workspace=True) for model in models]
         self.identity = ""
         self.store = store
+        self._holding = Holding(store)
+        self._entered = False
         # Readers that catch up do not stand in the way of commits.
         self.writer = environment.store_thread()
         self.reader = environment.store_thread()
@@ -74,13 +84,19 @@ class RelayCore:
         return not isinstance(self.authenticator, AnyoneAtAll)
 
     async def open(self) -> None:
-        """Open the store. Raises StoreError."""
-        await self.writer(self.store.open)
+        """Open the store, once. Raises StoreError, and UsageError the second time."""
+        if self._entered:
+            raise UsageError(
+                "This relay was started before.",
+                hint="Make another Relay for each `async with`.",
+            )
+        self._entered = True
         try:
+            await self.writer(self._holding.take)
             self.identity = await self.writer(self._claim)
             await self.writer(self.store.project, self._tables)
         except BaseException:
-            await self._release()
+            await to_the_end(self._release())
             raise
         self._tasks = [
             asyncio.create_task(self.committer.run()),
@@ -104,18 +120,27 @@ class RelayCore:
     async def close(self) -> None:
         """Stop committing and close the store. Batches not acknowledged stay with their
         replicas."""
+        await to_the_end(self._close())
+
+    async def _close(self) -> None:
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._release()
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await self._release()
 
     async def _release(self) -> None:
-        await self.reader(self.documents.close)
-        await self.reader.close()
-        await self.writer(self.ledger.close)
-        await self.writer(self.store.close)
-        await self.writer.close()
+        async with AsyncExitStack() as ending:  # each one, whatever the others raise; last in first
+            ending.push_async_callback(self.writer.close, self._let_go)
+            ending.push_async_callback(self.reader.close, self.documents.close)
+
+    def _let_go(self) -> None:
+        try:
+            self.ledger.close()
+        finally:
+            self._holding.let_go()
 
     async def enter(self, workspace: str, wake: Callable[[], None]) -> Room:
         """The room of ``workspace``, with ``wake`` called at each commit until ``leave``."""

@@ -11,6 +11,7 @@ from syncline.access.origins import OriginPolicy
 from syncline.environment import Environment
 from syncline.records.record import Record
 from syncline.stores import SqlStore, Store
+from syncline.stores.holding import to_the_end
 from syncline.transports import MAX_CONNECTIONS, WebSocketServer
 from syncline.upkeep.compaction import CompactionPolicy
 
@@ -94,6 +95,14 @@ class Relay:
 
     async def __aenter__(self) -> Relay:
         await self._core.open()
+        try:
+            await to_the_end(self._listen())
+        except BaseException:
+            await to_the_end(self._close())
+            raise
+        return self
+
+    async def _listen(self) -> None:
         page = HomePage(lambda: self.url, token=self._core.asks_for_token, static=self._static)
         server = WebSocketServer(
             self._core.serve,
@@ -103,12 +112,15 @@ class Relay:
             refuses=self._origins.refusal,
             max_connections=self._max_connections,
         )
+        self._server = await server.__aenter__()
+
+    async def _close(self) -> None:
+        server, self._server = self._server, None
         try:
-            self._server = await server.__aenter__()
-        except BaseException:
+            if server is not None:
+                await server.close()
+        finally:
             await self._core.close()
-            raise
-        return self
 
     async def __aexit__(
         self,
@@ -116,8 +128,4 @@ class Relay:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            await self._running.__aexit__(kind, error, traceback)
-        finally:
-            self._server = None
-            await self._core.close()
+        await to_the_end(self._close())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from syncline.engine.updates.parse import parse_update
 from syncline.environment import Environment
 from syncline.records.record import Record
 from syncline.stores import SqlStore, Store, Write
+from syncline.stores.holding import Holding, to_the_end
 from syncline.transports import parse_relay_url
 from syncline.upkeep.compaction import CompactionPolicy, Compactor, unacknowledged
 from syncline.upkeep.snapshots import SnapshotThread
@@ -77,6 +78,8 @@ class Replica:
         token: Token,
     ) -> None:
         self._store = store
+        self._holding = Holding(store)
+        self._entered = False
         self._models = {model.__schema__.collection: model for model in models}
         self._relay = relay
         self._token = token
@@ -124,8 +127,14 @@ class Replica:
         )
 
     async def __aenter__(self) -> Self:
-        await self._store_thread(self._store.open)
+        if self._entered:
+            raise UsageError(
+                "This replica was opened before.",
+                hint="Make another with Replica.open(…) for each `async with`.",
+            )
+        self._entered = True
         try:
+            await self._store_thread(self._holding.take)
             await self._store_thread(self._claim)
             schemas = {name: model.__schema__ for name, model in self._models.items()}
             await self._store_thread(
@@ -197,21 +206,31 @@ class Replica:
         await self._close()
 
     async def _close(self) -> None:
-        try:
+        await to_the_end(self._close_all())
+
+    async def _close_all(self) -> None:
+        async with AsyncExitStack() as ending:  # each one, whatever the others raise; last in first
+            ending.push_async_callback(self._store_thread.close, self._holding.let_go)
+            ending.push_async_callback(self._snapshot_thread.close)
+            ending.callback(self._close_workspace)
+            ending.push_async_callback(self._end_compacting)
+            ending.push_async_callback(self._end_journal)
             await self.disconnect()
-            if self._opened is not None and self._journal_task is not None:
-                self._opened.journal.close()
-                await self._journal_task
-        finally:
-            if self._compacting is not None:
-                self._compacting.cancel()
-                await asyncio.gather(self._compacting, return_exceptions=True)
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
-            await self._snapshot_thread.close()
-            await self._store_thread(self._store.close)
-            await self._store_thread.close()
+
+    async def _end_journal(self) -> None:
+        if self._opened is not None and self._journal_task is not None:
+            self._opened.journal.close()
+            await self._journal_task
+
+    async def _end_compacting(self) -> None:
+        if self._compacting is not None:
+            self._compacting.cancel()
+            await asyncio.gather(self._compacting, return_exceptions=True)
+
+    def _close_workspace(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     @property
     def _workspace(self) -> Workspace:

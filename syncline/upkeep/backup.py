@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from syncline.engine.errors import StoreBusy, StoreError
 from syncline.engine.protocol.handshake import lineage
 from syncline.stores import SqlStore, Write
+from syncline.stores.databases.files import mode_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ def backup(store: str | Path, file: str | Path, *, force: bool = False) -> Store
     """Save a copy of ``store`` (a path or a SQLAlchemy URL) as ``file``, also while it is in use.
 
     Everything that was acknowledged before the call is in it. The copy is read through and flushed
-    to the disk before it takes its name; ``force`` replaces a file of that name. Raises StoreError.
+    to the disk before it takes its name; ``force`` replaces a file of that name. Nobody but its
+    owner may read it, unless it replaces a file that others may read. Raises StoreError.
     """
     target = Path(file).resolve()
     _check_target(target, force)
@@ -56,6 +58,7 @@ def backup(store: str | Path, file: str | Path, *, force: bool = False) -> Store
                 )
             _flush(partial)
             _check_target(target, force)  # while the source is open: it may be the same file
+            partial.chmod(mode_of(target))
             partial.replace(target)
         _flush(target.parent)
         return copy

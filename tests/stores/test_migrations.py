@@ -23,13 +23,12 @@ from tests.stores.servers import TestDatabase
 
 _SECOND = """
 import sqlalchemy as sa
-from alembic import op
 
 revision = "0002"
 down_revision = "0001"
 
 
-def upgrade() -> None:
+def upgrade(op) -> None:
     op.add_column("syncline_meta", sa.Column("note", sa.Integer))
     if {broken}:
         raise RuntimeError("in the middle")

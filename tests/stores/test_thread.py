@@ -13,6 +13,7 @@ import pytest
 from syncline.engine.errors import LimitExceeded, StoreError
 from syncline.stores import InlineCalls, SqlStore, StoreCalls, StoreThread, thread
 from tests.stores.numbered import assert_holds, numbered
+from tests.stores.opening import store_threads
 
 
 @pytest.fixture(params=[StoreThread, InlineCalls])
@@ -188,3 +189,54 @@ async def test_waiting_takes_its_turn(threaded: StoreThread) -> None:
     await waiting
     assert left == [True]
     assert await awaited == "through"
+
+
+async def test_the_last_call_is_made_for_sure(threaded: StoreThread) -> None:
+    gate, made = Gate(), list[str]()
+    running = asyncio.ensure_future(threaded(gate))
+    await gate.running()
+    waiting = asyncio.ensure_future(threaded(made.append, "waiting"))
+    closing = asyncio.ensure_future(threaded.close(lambda: made.append("last")))
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    gate.leave.set()
+    await asyncio.gather(running, waiting)
+    for each in store_threads():
+        each.join(60)
+    assert made == ["waiting", "last"]
+
+
+async def test_the_last_call_is_made_without_any_other(run: StoreCalls) -> None:
+    made: list[str] = []
+    await run.close(lambda: made.append("last"))
+    await run.close(lambda: made.append("once more"))
+    assert made == ["last"]
+
+
+async def test_closing_raises_what_the_last_call_raises(run: StoreCalls) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await run.close(lambda: divmod(1, 0))
+    assert store_threads() == []
+
+
+async def test_the_thread_has_ended_when_closing_returns(threaded: StoreThread) -> None:
+    assert await threaded(len, "abc") == 3
+    assert store_threads() != []
+    await threaded.close()
+    assert store_threads() == []
+
+
+async def test_a_thread_that_cannot_be_started(
+    threaded: StoreThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def start(_thread: threading.Thread) -> None:
+            raise RuntimeError("no thread")
+
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="no thread"):
+            await threaded(len, "")
+    assert await threaded(len, "abc") == 3

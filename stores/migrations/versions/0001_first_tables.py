@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
+from alembic.operations import Operations
 from sqlalchemy.dialects import mysql
 
 revision = "0001"
@@ -44,7 +44,7 @@ def _workspace_id(table: str, *, key: bool) -> tuple[sa.Column[int], sa.ForeignK
     )
 
 
-def upgrade() -> None:
+def upgrade(op: Operations) -> None:
     op.create_table(
         "syncline_workspaces",
         sa.Column("id", _Id, primary_key=True),

@@ -77,7 +77,11 @@ class RelayPeer:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._folder = tempfile.TemporaryDirectory(prefix="syncline-")
-        self._replica = self._call(self._open(relay))
+        try:
+            self._replica = self._call(self._open(relay))
+        except BaseException:
+            self._stop()
+            raise
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -201,7 +205,12 @@ class RelayPeer:
 
     def close(self) -> None:
         """Leave the relay."""
-        self._call(self._replica.__aexit__(None, None, None))
+        try:
+            self._call(self._replica.__aexit__(None, None, None))
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
