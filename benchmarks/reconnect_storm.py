@@ -40,7 +40,8 @@ from syncline.engine.protocol.replica_session import (
     UpdatesReceived,
     Welcomed,
 )
-from syncline.replica.sync.link import HANDSHAKE_SECONDS, backoff_seconds
+from syncline.replica.sync.conversation import HANDSHAKE_SECONDS
+from syncline.replica.sync.link import backoff_seconds
 from syncline.transports import Transport, connect_websocket
 from syncline.transports.tasks import until_first_failure
 

@@ -119,13 +119,13 @@ class Collection(Generic[R]):
             write_live(document, False, self._schema.delete_vs_edit, stamp)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._workspace.keys(self.name)
+        return key in self._workspace.records.keys(self.name)
 
     def __len__(self) -> int:
-        return len(self._workspace.keys(self.name))
+        return len(self._workspace.records.keys(self.name))
 
     def __iter__(self) -> Iterator[R]:
-        for key in sorted(self._workspace.keys(self.name)):
+        for key in sorted(self._workspace.records.keys(self.name)):
             record = self.get(key)
             if record is not None:  # deleted by the body of the loop
                 yield record
@@ -147,5 +147,5 @@ class Collection(Generic[R]):
         come as one. Raises LimitExceeded when 100,000 changed records wait.
         """
         stream = ChangeStream(lambda address: self._attach(address)[0])
-        self._workspace.subscribe(self.name, stream)
+        self._workspace.records.subscribe(self.name, stream)
         return stream

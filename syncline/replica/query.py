@@ -187,7 +187,7 @@ class QueryChanges(Generic[R]):
         self._ready: list[Change[R]] = []
         self._ended = False
         self._members = query.keys()
-        workspace.subscribe(query.collection, self)
+        workspace.records.subscribe(query.collection, self)
 
     def add(self, change: DocumentChange) -> None:
         """Take part in a change. Called by the workspace."""

@@ -26,10 +26,10 @@ from syncline.records.record import Record
 from syncline.stores import SqlStore, Store, Write
 from syncline.stores.holding import Holding, to_the_end
 from syncline.transports import parse_relay_url
-from syncline.upkeep.compaction import CompactionPolicy, Compactor, unacknowledged
-from syncline.upkeep.snapshots import SnapshotThread
+from syncline.upkeep.compaction import CompactionPolicy
 
 from .collection import Collection
+from .compacting import Compacting
 from .local.copied_store import renew_copied_store
 from .local.document_cache import MAX_DOCUMENTS
 from .local.hosts import DocumentHost
@@ -151,7 +151,8 @@ class Replica:
             )
             if self._relay is not None:
                 self._join(self._relay)
-            self._start_compacting(self._opened)
+            compacting = Compacting(self._opened, self._compaction, self._snapshot_thread)
+            self._compacting = asyncio.create_task(compacting.run())
             self._journal_task = asyncio.create_task(self._opened.journal.run())
             await self.flushed()
             if self._relay is not None:
@@ -160,27 +161,6 @@ class Replica:
             await self._close()
             raise
         return self
-
-    def _start_compacting(self, workspace: Workspace) -> None:
-        compactor = Compactor(
-            self._store,
-            SnapshotThread(self._snapshot_thread),
-            self._compaction,
-            read=self._store_thread,
-            write=self._store_thread,
-            held=lambda name, address: address in unacknowledged(self._store, name),
-        )
-        journal = workspace.journal
-
-        def written(writes: list[Write]) -> None:
-            for write in writes:
-                for document in write.documents:
-                    compactor.note(LOCAL, document.address, sum(map(len, document.updates)))
-                if write.acknowledged is not None and journal.pending == 0:
-                    compactor.retry()
-
-        journal.on_written = written
-        self._compacting = asyncio.create_task(compactor.run())
 
     def _claim(self) -> None:
         role = self._store.meta("").get("role", "replica")
@@ -288,7 +268,7 @@ class Replica:
             model = self._models.get(collection)
             if model is None:
                 value: Any = self._workspace.documents.get(address).to_dict()
-            elif key in self._workspace.keys(collection):
+            elif key in self._workspace.records.keys(collection):
                 value = self.collection(model)[key].to_dict()
             else:
                 continue

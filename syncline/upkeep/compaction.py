@@ -20,9 +20,8 @@ from typing import TypeAlias
 from syncline.engine.bounded_cache import BoundedCache
 from syncline.engine.errors import SnapshotRefused, SynclineError
 from syncline.engine.names import Address
-from syncline.engine.protocol.binary_frames import decode_binary
-from syncline.engine.protocol.messages import Push
 from syncline.stores import LogSize, Store, StoreCalls
+from syncline.stores.outbox import pending_pushes
 
 from .snapshots import Snapshots
 
@@ -34,7 +33,6 @@ MAX_DUE = 10_000
 """Documents that wait to be compacted; what comes beyond that comes again when it has grown."""
 IDLE_SECONDS = 30.0
 """After this long without work the process that makes snapshots is ended."""
-_OUTBOX_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +110,9 @@ async def compact_document(
 
 
 def unacknowledged(store: Store, workspace: str) -> set[Address]:
-    """The documents with changes in the outbox, which the relay has not acknowledged."""
-    found: set[Address] = set()
-    after = 0
-    while batches := store.outbox(workspace, after=after, limit=_OUTBOX_PAGE):
-        after = batches[-1].number
-        for batch in batches:
-            push = decode_binary(batch.payload)
-            if isinstance(push, Push):
-                found.update(entry.address for entry in push.entries)
-    return found
+    """The documents with changes in the outbox, which the relay has not acknowledged. Blocking,
+    like ``pending_pushes``, and with its cost."""
+    return {entry.address for push in pending_pushes(store, workspace) for entry in push.entries}
 
 
 async def compact_workspace(

@@ -119,7 +119,7 @@ async def test_the_relay_drops_a_peer_that_is_gone_without_a_word() -> None:
 async def test_a_replica_leaves_a_relay_that_is_gone_without_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncline.replica.sync.link.PING_SECONDS", 0.1)
+    monkeypatch.setattr("syncline.replica.sync.conversation.PING_SECONDS", 0.1)
     async with Relay(tmp_path / "relay.db", port=0) as relay:
         proxy = Proxy(relay.port)
         environment = Environment(connect=connect_briefly)

@@ -327,6 +327,19 @@ async def test_small_memory_loads_documents_again(tmp_path: Path) -> None:
         assert {str(record.notes) for record in contacts} == {"xy"}
 
 
+async def test_a_transaction_keeps_what_it_has_changed_in_memory(tmp_path: Path) -> None:
+    async with Replica.open(tmp_path / "phone.db", models=MODELS, max_documents=3) as replica:
+        contacts = replica.collection(Contact)
+        with replica.transaction():
+            for number in range(10):
+                contacts.create(key=f"c{number}", name=str(number), notes="x")
+            for record in contacts:
+                record.notes.append("y")
+            assert [str(record.notes) for record in contacts] == ["xy"] * 10
+        await replica.flushed()
+        assert [str(record.notes) for record in contacts] == ["xy"] * 10
+
+
 CRASHER = """
 import asyncio, os, signal, sys
 from syncline import Replica

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from syncline.engine.document.document import Document
 from syncline.engine.identity import Identity
 from syncline.engine.names import Address
-from syncline.engine.protocol.replica_session import ReplicaSession
+from syncline.engine.protocol.messages import Entry
 from syncline.engine.updates import causal
 from syncline.engine.updates.by_document import UpdatesByDocument
 from syncline.engine.updates.causal import HoldBack
@@ -27,9 +27,10 @@ from syncline.relay.log.submission import Settled, Submission
 from syncline.relay.log.transaction import Draft
 from syncline.replica.local import workspace
 from syncline.replica.local.journal import Journal
+from syncline.replica.local.outbox import Outbox
 from syncline.replica.sync.comparison import Comparison
-from syncline.replica.sync.link import Link
-from syncline.stores import Write, catalogue
+from syncline.replica.sync.conversation import Conversation
+from syncline.stores import OutboxBatch, Write, catalogue
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -116,27 +117,43 @@ def no_causal_buffer(patch: pytest.MonkeyPatch) -> None:
 
 def outbox_emptied_at_send(patch: pytest.MonkeyPatch) -> None:
     """A batch leaves the outbox when it is sent."""
-    push_next = Link._push_next
+    push_next = Conversation._push_next
 
-    def push_and_forget(self: Link, session: ReplicaSession) -> bool:
-        pushed = push_next(self, session)
+    def push_and_forget(self: Conversation) -> bool:
+        pushed = push_next(self)
         if pushed:
             self._journal.acknowledge(self._sent, [])
         return pushed
 
-    patch.setattr(Link, "_push_next", push_and_forget)
+    patch.setattr(Conversation, "_push_next", push_and_forget)
+
+
+def offered_before_commit(patch: pytest.MonkeyPatch) -> None:
+    """A replica sends a batch while the commit that holds it still runs."""
+    pack, committed = Outbox.pack, Outbox.committed
+
+    def pack_and_offer(self: Outbox, entries: Iterable[Entry]) -> tuple[OutboxBatch, ...]:
+        batches = pack(self, entries)
+        committed(self, batches)
+        return batches
+
+    def nothing(_self: Outbox, _batches: object) -> None:
+        """It was done."""
+
+    patch.setattr(Outbox, "pack", pack_and_offer)
+    patch.setattr(Outbox, "committed", nothing)
 
 
 def pong_answers_one_ping(patch: pytest.MonkeyPatch) -> None:
     """The pings before it wait for pongs that were lost, and with them synced()."""
 
-    def answer(self: Link, ping: int, head: int) -> None:
+    def answer(self: Conversation, ping: int, head: int) -> None:
         pending = self._rounds.pop(ping, None)
         if pending is not None:
             pending.head = head
             pending.answered.set()
 
-    patch.setattr(Link, "_answer", answer)
+    patch.setattr(Conversation, "_answer", answer)
 
 
 def nothing_offered_to_a_restored_relay(patch: pytest.MonkeyPatch) -> None:
@@ -182,12 +199,12 @@ def edits_of_a_rebuilt_document_forgotten(patch: pytest.MonkeyPatch) -> None:
 def rebuilt_before_the_answers(patch: pytest.MonkeyPatch) -> None:
     """A replica takes over a new history while it does not know which of its edits are in it."""
 
-    async def at_once(self: Link, _session: object, _entries: object) -> bool:
+    async def at_once(self: Conversation, _entries: object) -> bool:
         while not self._journal.saved:
             await self._journal.flushed()
         return True
 
-    patch.setattr(Link, "_can_take", at_once)
+    patch.setattr(Conversation, "_can_take", at_once)
 
 
 PLANTS: list[Plant] = [
@@ -196,6 +213,7 @@ PLANTS: list[Plant] = [
     another_authors_changes_skipped,
     cursor_written_ahead,
     outbox_emptied_at_send,
+    offered_before_commit,
 ]
 IN_RESTORED_WORLDS: list[Plant] = [
     nothing_offered_to_a_restored_relay,

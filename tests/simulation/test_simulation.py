@@ -8,8 +8,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
+
+from syncline.replica.local import workspace
+from syncline.replica.local.outbox import Outbox
 
 from .planted import IN_LOSSY_WORLDS, IN_REBUILT_WORLDS, IN_RESTORED_WORLDS, PLANTS, Plant
 from .planted_for_pages import ON_PAGES, ON_PAGES_IN_REBUILT_WORLDS
@@ -44,6 +48,13 @@ def _simulate(seed: int) -> str:
 @pytest.mark.parametrize("seeds", _chunks(), ids=_name)
 def test_nothing_acknowledged_is_lost_and_everyone_agrees(seeds: range) -> None:
     for seed in seeds:
+        _simulate(seed)
+
+
+def test_replicas_that_keep_one_batch_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is longer than their memory they read from their disks, while all goes wrong."""
+    monkeypatch.setattr(workspace, "Outbox", partial(Outbox, max_batches=1))
+    for seed in range(CHUNK):
         _simulate(seed)
 
 

@@ -40,8 +40,9 @@ _AGREED = "syncline.pipeline"
 class RecordsReplica(Replica):
     """A replica that takes and gives whole documents, whoever wrote them."""
 
-    def listen(self, on_change: Callable[[Address, Origin], None]) -> None:
-        self._workspace.on_change = on_change
+    def listen(self, listener: Callable[[Address, Origin], None]) -> None:
+        """Tell ``listener`` of every change of any document from now on."""
+        self._workspace.records.subscribe_to_documents(listener)
 
     def dump(self, address: Address) -> bytes:
         """The document as one update."""

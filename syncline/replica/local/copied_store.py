@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from syncline.engine.identity import Identity
 from syncline.engine.protocol.binary_frames import encode_binary
-from syncline.engine.protocol.codec import decode
 from syncline.engine.protocol.messages import Push
 from syncline.stores import OutboxBatch, Store, Write
-
-_BATCHES = 100  # read at once
+from syncline.stores.outbox import pending_pushes
 
 
 def renew_copied_store(store: Store, workspace: str, identity: Identity) -> list[Write]:
@@ -19,14 +17,8 @@ def renew_copied_store(store: Store, workspace: str, identity: Identity) -> list
     """
     writes: list[Write] = []
     outbox: list[OutboxBatch] = []
-    after = 0
-    while batches := store.outbox(workspace, after=after, limit=_BATCHES):
-        for batch in batches:
-            after = batch.number
-            writes.append(Write(workspace, acknowledged=batch.number))
-            push = decode(batch.payload)
-            if isinstance(push, Push):
-                number = len(outbox) + 1
-                outbox.append(OutboxBatch(number, encode_binary(Push(number, push.entries))))
+    for number, push in enumerate(pending_pushes(store, workspace), start=1):
+        writes.append(Write(workspace, acknowledged=push.batch))
+        outbox.append(OutboxBatch(number, encode_binary(Push(number, push.entries))))
     meta = {**identity.to_meta(), "last_batch": str(len(outbox))}
     return [*writes, Write(workspace, outbox=tuple(outbox), meta=meta)]

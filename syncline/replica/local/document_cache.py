@@ -6,8 +6,9 @@ from collections import OrderedDict
 
 from syncline.engine.document.document import Document
 from syncline.engine.names import Address
-from syncline.engine.updates.by_document import EpochUpdates
 from syncline.stores import Store
+
+from .unsaved import Unsaved
 
 MAX_DOCUMENTS = 4096
 """Documents kept in memory; a small record takes about 6 kB."""
@@ -17,22 +18,26 @@ _EVICTED = 2  # for one that comes in, so that the cache shrinks again after a l
 
 
 class DocumentCache:
-    """Documents by address.
+    """Documents by address, each made of the store's log and what is ``unsaved``.
 
-    ``unsaved`` holds the updates that are in no committed transaction yet: with the store's log
-    they make a document, so any document may be let go at any time, except the pinned ones.
+    So any may be let go at any time, except the pinned ones, which hold changes that neither has.
     """
 
     def __init__(
-        self, store: Store, workspace: str, client_id: int, capacity: int = MAX_DOCUMENTS
+        self,
+        store: Store,
+        workspace: str,
+        client_id: int,
+        unsaved: Unsaved,
+        capacity: int = MAX_DOCUMENTS,
     ) -> None:
         self._store = store
+        self._unsaved = unsaved
         self._workspace = workspace
         self._client_id = client_id
         self._capacity = capacity
         self._loaded: OrderedDict[Address, Document] = OrderedDict()
-        self.unsaved: dict[Address, EpochUpdates] = {}
-        self.pinned: set[Address] = set()
+        self._pinned: set[Address] = set()
 
     def get(self, address: Address) -> Document:
         """The document, loaded from the store if need be; an empty one if nobody has written it."""
@@ -49,7 +54,7 @@ class DocumentCache:
         stored = self._store.load(self._workspace, address)
         updates = list(stored.updates) if stored else []
         epoch = stored.epoch if stored else 0
-        unsaved = self.unsaved.get(address)
+        unsaved = self._unsaved.get(address)
         if unsaved is not None:
             # Of a later epoch: the store's log is that of a history that has ended.
             updates = (updates if unsaved.epoch == epoch else []) + unsaved.updates
@@ -69,11 +74,18 @@ class DocumentCache:
         if document is not None:
             document.close()
 
+    def pin(self, address: Address) -> None:
+        """Keep a document in memory until ``unpin_all``."""
+        self._pinned.add(address)
+
+    def unpin_all(self) -> None:
+        self._pinned.clear()
+
     def _evict(self, newest: Address) -> None:
         """Let go of what was used least recently, but not of ``newest`` and what is pinned."""
         for _ in range(min(len(self._loaded) - self._capacity, _EVICTED)):
             address = next(iter(self._loaded))
-            if address == newest or address in self.pinned:
+            if address == newest or address in self._pinned:
                 self._loaded.move_to_end(address)
             else:
                 self.discard(address)

@@ -15,17 +15,14 @@ from typing import TypeAlias
 from syncline.engine.document.document import Document
 from syncline.engine.history.fork import reapply
 from syncline.engine.names import Address
-from syncline.engine.protocol.codec import decode
-from syncline.engine.protocol.messages import Push
 from syncline.engine.updates.parse import StateVector, covers, parse_update
 from syncline.stores import Store
+from syncline.stores.outbox import pending_pushes
 
 Outdated: TypeAlias = Mapping[int, Collection[Address]]
 """Batches that the relay has answered, each with the documents of which it refused the changes
 because they had been rebuilt."""
 NONE_OUTDATED: Outdated = {}
-
-_BATCHES = 100  # of the outbox, read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +74,12 @@ def _pending(
     store: Store, workspace: str, address: Address, epoch: int, outdated: Outdated
 ) -> list[bytes]:
     found: list[bytes] = []
-    after = 0
-    while batches := store.outbox(workspace, after=after, limit=_BATCHES):
-        for batch in batches:
-            if address not in outdated.get(batch.number, (address,)):
-                continue  # answered, and not refused: the new history has it
-            push = decode(batch.payload)
-            if isinstance(push, Push):
-                found += [
-                    entry.update
-                    for entry in push.entries
-                    if entry.address == address and entry.epoch == epoch
-                ]
-        after = batches[-1].number
+    for push in pending_pushes(store, workspace):
+        if address not in outdated.get(push.batch, (address,)):
+            continue  # answered, and not refused: the new history has it
+        found += [
+            entry.update
+            for entry in push.entries
+            if entry.address == address and entry.epoch == epoch
+        ]
     return found

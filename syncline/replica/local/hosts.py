@@ -50,7 +50,7 @@ class RecordHost(DocumentHost):
             yield document
 
     def _check_exists(self) -> None:
-        if self._address.key not in self._workspace.keys(self._address.collection):
+        if self._address.key not in self._workspace.records.keys(self._address.collection):
             raise RecordNotFound(
                 f"There is no record {str(self._address)!r}.",
                 hint="It was never created here, or it has been deleted; `key in collection` "

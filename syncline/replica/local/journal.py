@@ -11,28 +11,49 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from syncline.engine.clock import HybridClock
 from syncline.engine.document.document import merge_updates
-from syncline.engine.errors import LimitExceeded, StoreError
+from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Entry
-from syncline.engine.protocol.outbox import merge_runs, pack
-from syncline.engine.updates.by_document import EpochUpdates
-from syncline.engine.updates.parse import encode_state_vector
+from syncline.engine.protocol.outbox import merge_runs
+from syncline.engine.updates.parse import StateVector, encode_state_vector
 from syncline.stores import DocumentWrite, OutboxBatch, RefusedUpdate, Store, StoreCalls, Write
 
-from .document_cache import DocumentCache
+from .outbox import Outbox
+from .unsaved import Unsaved
 
 logger = logging.getLogger("syncline.replica")
 
-MAX_UNSAVED_BYTES = 256 << 20
-"""Local changes that may wait for the disk; a program that writes without ever awaiting meets
-it."""
 RETRY_SECONDS = 1.0
+
+
+class Description(NamedTuple):
+    """What the store is to say of a document beside its log: see DocumentWrite."""
+
+    state_vector: StateVector
+    live: bool | None
+    row: Mapping[str, Any] | None
+
+
+class Describer(Protocol):
+    """Where the journal learns what has become of the documents that a commit changes."""
+
+    def describe(self, address: Address) -> Description:
+        """The document as it is now. Asked once for each document of a commit."""
+        ...
+
+
+class CommitListener(Protocol):
+    """Who is told of commits, in the event loop; it must not block."""
+
+    def committed(self, writes: Sequence[Write], /) -> None:
+        """All of ``writes`` are durable."""
+        ...
 
 
 @dataclass(slots=True)
@@ -47,10 +68,6 @@ class Changes:
     epoch: int
     remote: list[bytes] = field(default_factory=list[bytes])
     local: list[bytes] = field(default_factory=list[bytes])
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self.remote)) + sum(map(len, self.local))
 
     @property
     def count(self) -> int:
@@ -78,7 +95,7 @@ class Commit:
     writes: list[Write]
     documents: dict[Address, Changes]
     version: int
-    batches: int
+    outbox: tuple[OutboxBatch, ...]
     stored: bool = False
 
     def store(self, store: Store) -> None:
@@ -90,8 +107,7 @@ class Commit:
 class Journal:
     """The write side of a replica's store.
 
-    ``last_batch`` is the number of the newest batch in the store, ``acknowledged`` the number up to
-    which the relay has all batches, ``pending`` how many it has not.
+    What it has not committed stands in ``unsaved``, the batches that it makes in ``outbox``.
     """
 
     def __init__(
@@ -99,60 +115,46 @@ class Journal:
         store: Store,
         store_thread: StoreCalls,
         workspace: str,
-        documents: DocumentCache,
+        unsaved: Unsaved,
+        outbox: Outbox,
+        describer: Describer,
         clock: HybridClock,
-        live_of: Callable[[Address], bool | None],
-        row_of: Callable[[Address], Mapping[str, Any] | None],
     ) -> None:
         self._store = store
         self._store_thread = store_thread
         self._workspace = workspace
-        self._documents = documents
+        self._unsaved = unsaved
+        self._outbox = outbox
+        self._describer = describer
         self._clock = clock
-        self._live_of = live_of
-        self._row_of = row_of
         self._commit: Commit | None = None
         self._gathered = Gathered()
-        self._bytes = 0
         self._version = 0
         self._durable = 0
         self._wake = asyncio.Event()
         self._progress = asyncio.Condition()
+        self._listeners: list[CommitListener] = []
         self._closing = False
         self.error: StoreError | None = None
-        self.on_durable: Callable[[], None] = lambda: None
-        self.on_written: Callable[[list[Write]], None] = lambda _writes: None
-        meta = store.meta(workspace)
-        self.last_batch = int(meta.get("last_batch", "0"))
-        self.durable_batch = self.last_batch
-        """The number of the newest batch in a committed transaction."""
-        waiting = store.outbox(workspace, after=0, limit=1)
-        self.acknowledged = waiting[0].number - 1 if waiting else self.last_batch
-        self._outstanding = store.outbox_count(workspace)
+
+    def subscribe(self, listener: CommitListener) -> None:
+        """Tell ``listener`` of every commit from now on, until ``unsubscribe``."""
+        self._listeners.append(listener)
+
+    def unsubscribe(self, listener: CommitListener) -> None:
+        self._listeners.remove(listener)
 
     @property
     def pending(self) -> int:
+        """How many batches the relay does not have, one that is still gathering included."""
         gathered = self._gathered
         local = gathered.offered or any(each.local for each in gathered.documents.values())
-        return self._outstanding + bool(local)
-
-    @property
-    def unsaved_bytes(self) -> int:
-        """Size of the updates that are in no committed transaction yet."""
-        return self._bytes
+        return self._outbox.pending + bool(local)
 
     @property
     def saved(self) -> bool:
         """Whether the store holds everything."""
         return self._durable == self._version
-
-    def check_room(self) -> None:
-        """Raise LimitExceeded, before anything is changed, when too much waits for the disk."""
-        if self._bytes > MAX_UNSAVED_BYTES:
-            raise LimitExceeded(
-                f"{self._bytes >> 20} MiB of local changes wait to be written to the store.",
-                hint="Await replica.flushed() now and then in a loop that writes this much.",
-            )
 
     def add(self, address: Address, epoch: int, updates: list[bytes], *, local: bool) -> None:
         """Keep updates of one document, in causal order; local ones go to the relay too.
@@ -161,15 +163,9 @@ class Journal:
         """
         changes = self._gathered.documents.get(address)
         if changes is None or changes.epoch < epoch:
-            if changes is not None:
-                self._bytes -= changes.size
             changes = self._gathered.documents[address] = Changes(epoch)
         (changes.local if local else changes.remote).extend(updates)
-        unsaved = self._documents.unsaved.get(address)
-        if unsaved is None or unsaved.epoch < epoch:
-            unsaved = self._documents.unsaved[address] = EpochUpdates(epoch)
-        unsaved.updates.extend(updates)
-        self._bytes += sum(map(len, updates))
+        self._unsaved.add(address, epoch, updates)
         self._changed()
 
     def offer(self, address: Address, epoch: int, update: bytes) -> None:
@@ -183,22 +179,16 @@ class Journal:
 
     def acknowledge(self, batch: int, refused: list[RefusedUpdate]) -> None:
         """The relay holds ``batch``, but for what it refused. A repeated one is of no effect."""
-        if batch <= self.acknowledged:
+        if not self._outbox.acknowledge(batch):
             return
-        self.acknowledged = batch
         self._gathered.acknowledged.append(batch)
         self._gathered.refused.extend(refused)
-        self._outstanding -= 1
         self._changed()
 
     def quarantine(self, refused: RefusedUpdate) -> None:
         """Keep an update that could not be used, with the reason."""
         self._gathered.refused.append(refused)
         self._changed()
-
-    def outbox(self, after: int, limit: int) -> list[OutboxBatch]:
-        """Durable batches not yet acknowledged, numbered above ``after``."""
-        return self._store.outbox(self._workspace, after=after, limit=limit)
 
     def _changed(self) -> None:
         self._version += 1
@@ -283,9 +273,8 @@ class Journal:
         if self._commit is None:
             gathered, self._gathered = self._gathered, Gathered()
             version = self._version
-            writes, batches = self._prepare(gathered)
-            self._outstanding += batches  # already now: while they are written they are pending too
-            self._commit = Commit(writes, gathered.documents, version, batches)
+            writes = self._prepare(gathered)
+            self._commit = Commit(writes, gathered.documents, version, writes[0].outbox)
         return self._commit
 
     def _finish(self, commit: Commit) -> None:
@@ -295,26 +284,15 @@ class Journal:
         self._commit = None
         self.error = None
         self._durable = commit.version
-        self.durable_batch += commit.batches
+        self._outbox.committed(commit.outbox)
         for address, changes in commit.documents.items():
-            self._forget(address, changes)
+            self._unsaved.remove(address, changes.epoch, changes.count)
         if not self.saved:
             self._wake.set()
-        self.on_written(commit.writes)
-        self.on_durable()
+        for listener in self._listeners:
+            listener.committed(commit.writes)
 
-    def _forget(self, address: Address, changes: Changes) -> None:
-        self._bytes -= changes.size
-        unsaved = self._documents.unsaved[address]
-        if unsaved.epoch != changes.epoch:
-            return  # begun anew meanwhile
-        rest = unsaved.updates[changes.count :]
-        if rest:
-            self._documents.unsaved[address] = EpochUpdates(unsaved.epoch, rest)
-        else:
-            del self._documents.unsaved[address]
-
-    def _prepare(self, gathered: Gathered) -> tuple[list[Write], int]:
+    def _prepare(self, gathered: Gathered) -> list[Write]:
         local = {
             address: merge_runs(changes.local) for address, changes in gathered.documents.items()
         }
@@ -323,8 +301,7 @@ class Journal:
             for address, updates in local.items()
             for update in updates
         ]
-        batches = pack(entries + gathered.offered, self.last_batch + 1)
-        self.last_batch += len(batches)
+        batches = self._outbox.pack(entries + gathered.offered)
         writes = [
             Write(
                 self._workspace,
@@ -332,11 +309,11 @@ class Journal:
                     self._document_write(address, changes, local[address])
                     for address, changes in gathered.documents.items()
                 ),
-                outbox=tuple(OutboxBatch(batch.number, batch.payload) for batch in batches),
+                outbox=batches,
                 refused=tuple(gathered.refused),
                 meta={
                     **gathered.meta,
-                    "last_batch": str(self.last_batch),
+                    "last_batch": str(self._outbox.last),
                     "clock": str(self._clock.last),
                 },
             )
@@ -344,17 +321,18 @@ class Journal:
         writes.extend(
             Write(self._workspace, acknowledged=number) for number in gathered.acknowledged
         )
-        return writes, len(batches)
+        return writes
 
     def _document_write(
         self, address: Address, changes: Changes, local: list[bytes]
     ) -> DocumentWrite:
         remote = [merge_updates(changes.remote)] if changes.remote else []
+        state_vector, live, row = self._describer.describe(address)
         return DocumentWrite(
             address,
             updates=(*remote, *local),
-            state_vector=encode_state_vector(self._documents.get(address).state_vector()),
-            live=self._live_of(address),
+            state_vector=encode_state_vector(state_vector),
+            live=live,
             epoch=changes.epoch,
-            row=self._row_of(address),
+            row=row,
         )

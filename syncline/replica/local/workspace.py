@@ -6,13 +6,11 @@ durable; the link takes it from there to the relay.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -20,7 +18,6 @@ from syncline.engine.clock import HybridClock, Milliseconds
 from syncline.engine.document.document import Document
 from syncline.engine.errors import (
     DocumentBroken,
-    LimitExceeded,
     ReplicaClosed,
     TransactionConflict,
     WorkspaceMismatch,
@@ -29,10 +26,7 @@ from syncline.engine.history.rebuild import begins
 from syncline.engine.identity import Identity
 from syncline.engine.names import Address
 from syncline.engine.protocol.handshake import lineage
-from syncline.engine.protocol.messages import LIMITS, Entry
-from syncline.engine.records.changes import DocumentChange, Kind, Origin, fields_of
-from syncline.engine.records.liveness import is_live
-from syncline.engine.records.projection import Rows, projected
+from syncline.engine.protocol.messages import Entry
 from syncline.engine.records.schema import Schema
 from syncline.engine.updates.causal import HoldBack
 from syncline.engine.updates.parse import StateVector, UpdateInfo, covers, parse_update
@@ -41,6 +35,10 @@ from syncline.stores import RefusedUpdate, Store, StoreCalls
 from .document_cache import MAX_DOCUMENTS, DocumentCache
 from .forks import NONE_OUTDATED, Outdated, unacknowledged
 from .journal import Journal
+from .outbox import Outbox
+from .record_index import RecordIndex
+from .transaction import Transaction
+from .unsaved import Unsaved
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
@@ -48,27 +46,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("syncline.replica")
 
 
-class Listener(Protocol):
-    """A reader of one collection's changes."""
-
-    def add(self, change: DocumentChange) -> None: ...
-
-    def end(self) -> None: ...
-
-
-class Transaction:
-    """The changes of one ``with replica.transaction()`` block, by document."""
-
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.task = _current_task()
-        self.changes: dict[Address, list[bytes]] = {}
-        self.documents: dict[Address, Document] = {}
-        self.was_live: dict[Address, bool | None] = {}
-
-
 class Workspace:
-    """Documents, clock, identity and feeds of one replica."""
+    """What one replica knows and may change, each part below an object of its own:
+    ``documents``, ``records``, ``journal``, ``outbox``, ``clock``, ``identity``, ``hold_back``."""
 
     def __init__(
         self,
@@ -90,43 +70,35 @@ class Workspace:
         meta = store.meta(name)
         self.identity, _ = Identity.recall(meta, rng, meta["fingerprint"])
         self.clock = HybridClock(now, int(meta.get("clock", "0")))
-        self.documents = DocumentCache(store, name, self.identity.client_id, capacity)
+        new_kinds = self._check_schemas(meta)
+        self.unsaved = Unsaved()
+        self.outbox = Outbox(store, store_thread, name)
+        self.documents = DocumentCache(store, name, self.identity.client_id, self.unsaved, capacity)
+        self.records = RecordIndex(store, name, schemas, self.documents)
         self.journal = Journal(
-            store, store_thread, name, self.documents, self.clock, self._live_of, self._row_of
+            store, store_thread, name, self.unsaved, self.outbox, self.records, self.clock
         )
-        self._rows = {name: Rows(projected(schema)) for name, schema in schemas.items()}
         self.hold_back = HoldBack(int(meta.get("cursor", "0")))
         self.joined: str | None = meta.get("joined")
         """The workspace's name at the relay, once a relay has been named."""
         self.relay: str | None = meta.get("relay")
         """The identity of the relay first reached."""
-        self.on_change: Callable[[Address, Origin], None] | None = None
-        """Told of every change of any document."""
         self._transaction: Transaction | None = None
         self._closed = False
-        # Weak: a stream that its reader has dropped stops costing anything.
-        self._listeners: dict[str, WeakSet[Listener]] = {name: WeakSet() for name in schemas}
-        self._live: dict[str, set[str]] = {name: set() for name in schemas}
-        self._check_schemas(meta)
-        self._load_index()
+        for key, value in new_kinds.items():
+            self.journal.set_meta(key, value)
 
-    def _check_schemas(self, meta: Mapping[str, str]) -> None:
+    def _check_schemas(self, meta: Mapping[str, str]) -> dict[str, str]:
+        """Returns the meta that the store lacks. Raises SchemaMismatch."""
+        lacking: dict[str, str] = {}
         for name, schema in self.schemas.items():
             key = f"schema:{name}"
             stored: dict[str, str] = orjson.loads(meta.get(key, "{}"))
             schema.check_against(stored)
             kinds = {**stored, **schema.kinds}
             if kinds != stored:
-                self.journal.set_meta(key, orjson.dumps(kinds).decode())
-
-    def _load_index(self) -> None:
-        for collection, keys in self._live.items():
-            for key, known in self.store.liveness(self.name, collection):
-                live = known
-                if live is None:  # it came before this replica knew the collection as records
-                    live = is_live(self.documents.get(Address(collection, key)))
-                if live:
-                    keys.add(key)
+                lacking[key] = orjson.dumps(kinds).decode()
+        return lacking
 
     # Where it belongs
 
@@ -158,27 +130,10 @@ class Workspace:
 
     # Reading
 
-    def keys(self, collection: str) -> set[str]:
-        """The keys of the records that exist. Do not change it."""
-        return self._live[collection]
-
     def addresses(self) -> list[Address]:
         """Every document that holds anything, deleted records too, in order."""
         found = {info.address for info in self.store.documents(self.name)}
-        return sorted(found | set(self.documents.unsaved))
-
-    def _live_of(self, address: Address) -> bool | None:
-        return address.key in self._live[address.collection] if self._has(address) else None
-
-    def _row_of(self, address: Address) -> dict[str, Any] | None:
-        """What the table of its collection shows of the record; None if it shows nothing."""
-        if not self._live_of(address):
-            return None
-        try:
-            return self._rows[address.collection].row(self.documents.get(address))
-        except DocumentBroken as error:
-            logger.error("the table of %s does not follow it: %s", address, error)
-            return None
+        return sorted(found | self.unsaved.addresses())
 
     def select(self, statement: Select[*tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """What ``statement`` finds in the tables, every local change so far included.
@@ -199,23 +154,20 @@ class Workspace:
         self.journal.save()
         return self.store.select(statement)
 
-    def _has(self, address: Address) -> bool:
-        return address.collection in self.schemas
-
     # Local changes
 
     @contextmanager
     def transaction(self, label: str = "") -> Generator[None]:
         """Make all local changes inside one change: all are kept, or with an exception none."""
         if self._transaction is not None:
-            self._check_task(self._transaction)
+            self._transaction.check_task()
             yield  # a transaction inside another is part of it
             return
-        self.journal.check_room()
+        self.unsaved.check_space()
         transaction = self._transaction = Transaction(label)
         try:
             yield
-            self._check_sizes(transaction)
+            transaction.check_sizes()
         except BaseException:
             self._undo(transaction)
             raise
@@ -223,35 +175,14 @@ class Workspace:
             self._keep(transaction)
         finally:
             self._transaction = None
-            self.documents.pinned.clear()
-
-    @staticmethod
-    def _check_sizes(transaction: Transaction) -> None:
-        for address, updates in transaction.changes.items():
-            largest = max(map(len, updates), default=0)
-            if largest > LIMITS.max_update:
-                raise LimitExceeded(
-                    f"One change of {address} makes {largest:,} bytes, and a relay takes at most "
-                    f"{LIMITS.max_update:,} in one.",
-                    hint="Make it in several smaller steps; nothing of it was kept.",
-                )
+            self.documents.unpin_all()
 
     def _undo(self, transaction: Transaction) -> None:
         # pycrdt cannot roll back: the documents in memory are dropped, and the log brings them
         # back.
         for address in transaction.documents:
             self.documents.discard(address)
-            if transaction.was_live[address]:
-                self._live[address.collection].add(address.key)
-            elif self._has(address):
-                self._live[address.collection].discard(address.key)
-
-    def _check_task(self, transaction: Transaction) -> None:
-        if transaction.task is not _current_task():
-            raise TransactionConflict(
-                f"The transaction {transaction.label!r} of another task is open.",
-                hint="Do not await inside `with replica.transaction()`.",
-            )
+            self.records.restore(address, transaction.existed[address])
 
     @contextmanager
     def writing(self, address: Address) -> Generator[Document]:
@@ -262,21 +193,20 @@ class Workspace:
                 raise AssertionError("transaction() has just opened one")
             document = self.documents.get(address)
             if address not in transaction.documents:
-                self.documents.pinned.add(address)
-                transaction.was_live[address] = self._before_change(address, document)
+                self.documents.pin(address)
+                transaction.existed[address] = self.records.before_change(address, document)
             transaction.documents[address] = document
             with document.transaction():
                 yield document
             transaction.changes.setdefault(address, []).extend(document.take_captured())
-            if self._has(address):
-                self._index(address, document)
+            self.records.update(address, document)
 
     def _keep(self, transaction: Transaction) -> None:
         for address, updates in transaction.changes.items():
             if updates:
                 document = transaction.documents[address]
                 self.journal.add(address, document.epoch, updates, local=True)
-                self._announce(address, document, transaction.was_live[address], "local")
+                self.records.announce(address, document, transaction.existed[address], "local")
 
     def seed(self, address: Address, update: bytes, info: UpdateInfo) -> None:
         """Put in content that other replicas may put in too, byte for byte the same."""
@@ -286,14 +216,14 @@ class Workspace:
         state = document.state_vector()
         if all(state.get(client, 0) >= end for client, end in info.ends().items()):
             return
-        self.journal.check_room()
-        was_live = self._before_change(address, document)
+        self.unsaved.check_space()
+        existed = self.records.before_change(address, document)
         document.apply(update)
         # Not as a local change, which nobody builds on before it is pushed: others may have the
         # same seed.
         self.journal.add(address, document.epoch, [update], local=False)
         self.journal.offer(address, document.epoch, update)
-        self._announce(address, document, was_live, "local")
+        self.records.announce(address, document, existed, "local")
 
     # Changes from the relay
 
@@ -349,7 +279,7 @@ class Workspace:
 
     def _apply(self, address: Address, update: bytes) -> None:
         document = self.documents.get(address)
-        was_live = self._before_change(address, document)
+        existed = self.records.before_change(address, document)
         try:
             changed = document.apply(update)
         except DocumentBroken as error:
@@ -361,7 +291,7 @@ class Workspace:
         if not changed:
             return  # our own change coming back, or one that came before
         self.journal.add(address, document.epoch, [update], local=False)
-        self._announce(address, document, was_live, "remote")
+        self.records.announce(address, document, existed, "remote")
 
     def begins_anew(self, entries: Iterable[tuple[Address, int]]) -> bool:
         """Whether any of these (address, epoch) is of a later epoch than the one here: then
@@ -375,7 +305,7 @@ class Workspace:
         edits = unacknowledged(self.store, self.name, address, before, outdated, authors)
         document = self.documents.begin(address, epoch)
         self.hold_back.abandon(address)
-        was_live = self._before_change(address, document)
+        existed = self.records.before_change(address, document)
         try:
             document.apply(update)
             if edits is not None:
@@ -390,65 +320,10 @@ class Workspace:
         again = document.take_captured()
         if again:
             self.journal.add(address, epoch, again, local=True)
-        self._announce(address, document, was_live, "remote")
-
-    # Who hears of it
-
-    def subscribe(self, collection: str, listener: Listener) -> None:
-        self._listeners[collection].add(listener)
+        self.records.announce(address, document, existed, "remote")
 
     def close(self) -> None:
         """End the change streams and let go of the documents."""
-        for listeners in self._listeners.values():
-            for listener in list(listeners):
-                listener.end()
+        self.records.close()
         self._closed = True
         self.documents.close()
-
-    def _before_change(self, address: Address, document: Document) -> bool | None:
-        """Begin to note what a change touches; returns whether the record exists."""
-        document.touched.clear()
-        if self._has(address) and self._listeners[address.collection]:
-            self.schemas[address.collection].watch(document)
-        return self._live_of(address)
-
-    def _announce(
-        self, address: Address, document: Document, was_live: bool | None, origin: Origin
-    ) -> None:
-        if self.on_change is not None:
-            self.on_change(address, origin)
-        if not self._has(address):
-            return
-        lives = self._index(address, document)
-        attributes = self.schemas[address.collection].attributes
-        touched = fields_of(document.touched)
-        fields = frozenset(attributes[name] for name in touched if name in attributes)
-        kind = _kind_of_change(bool(was_live), lives)
-        if kind is None or (kind == "updated" and not fields):
-            return
-        for listener in list(self._listeners[address.collection]):
-            listener.add(DocumentChange(address, kind, fields, origin))
-
-    def _index(self, address: Address, document: Document) -> bool:
-        lives = is_live(document)
-        keys = self._live[address.collection]
-        if lives:
-            keys.add(address.key)
-        else:
-            keys.discard(address.key)
-        return lives
-
-
-def _kind_of_change(was_live: bool, lives: bool) -> Kind | None:
-    if was_live and lives:
-        return "updated"
-    if lives:
-        return "created"
-    return "deleted" if was_live else None
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # no event loop runs: a plain program between two asyncio.run()
-        return None

@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from syncline.engine.names import Address
-from syncline.engine.protocol.codec import decode
-from syncline.engine.protocol.messages import EPOCH_CHANGED, Entry, Push, Refusal
+from syncline.engine.protocol.messages import EPOCH_CHANGED, Entry, Refusal
 from syncline.engine.protocol.replica_session import Acknowledged
 from syncline.engine.updates.parse import decode_state_vector
 from syncline.replica.local.workspace import Workspace
@@ -28,6 +27,7 @@ class Acknowledgements:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._journal = workspace.journal
+        self._outbox = workspace.outbox
         self._waiting: deque[Acknowledged] = deque()
 
     def add(self, answer: Acknowledged) -> None:
@@ -44,12 +44,12 @@ class Acknowledgements:
             for answer in self._waiting
         }
 
-    def settle(self) -> Address | None:
+    async def settle(self) -> Address | None:
         """Make use of the answers in order; returns the document whose new history the next one
-        waits for, if one does."""
+        waits for, if one does. Raises StoreError."""
         while self._waiting:
             batch, refusals = self._waiting[0].batch, self._waiting[0].refusals
-            pushed = self._pushed(batch) if refusals else {}
+            pushed = await self._pushed(batch) if refusals else {}
             for refusal in refusals:
                 entry = pushed.get(refusal.address)
                 epoch = self._workspace.documents.get(refusal.address).epoch
@@ -62,10 +62,9 @@ class Acknowledgements:
             self._journal.acknowledge(batch, refused)
         return None
 
-    def _pushed(self, batch: int) -> dict[Address, Entry]:
-        rows = self._journal.outbox(after=batch - 1, limit=1)
-        push = decode(rows[0].payload) if rows else None
-        return {entry.address: entry for entry in push.entries} if isinstance(push, Push) else {}
+    async def _pushed(self, batch: int) -> dict[Address, Entry]:
+        push = await self._outbox.find(batch)
+        return {entry.address: entry for entry in push.entries} if push is not None else {}
 
     def _mend(
         self, batch: int, refusal: Refusal, pushed: Mapping[Address, Entry]
