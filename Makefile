@@ -31,16 +31,26 @@ unexport PYTHONDONTWRITEBYTECODE
 RUNTIME := $(VENV)/.runtime-synced
 DEV := $(VENV)/.dev-synced
 
-.PHONY: help serve test check lint types mypy pyright imports packaging docs site hooks coverage simulate kill9 format lock clean
+.PHONY: help serve quick test test-all rest check lint types mypy pyright imports packaging docs site hooks coverage simulate kill9 format lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 serve: $(RUNTIME) ## start a relay
 	$(BIN)/syncline serve $(ARGS)
 
-test: $(DEV) ## run the whole test suite
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+# tests/profiles.py says what each of these runs. None but the last two needs more than Python.
+quick: $(DEV) ## the tests for every save: under a minute
+	SYNCLINE_TESTS=quick $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+test: $(DEV) ## the tests for every commit: some minutes, with fewer seeds and examples
+	SYNCLINE_TESTS=test $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+test-all: $(DEV) ## all tests in full: with PostgreSQL, MariaDB, Node, Chromium, or skipped
+	SYNCLINE_TESTS=all $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+rest: $(DEV) ## what `make test` and `make check` leave of test-all
+	SYNCLINE_TESTS=rest $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: lint types imports packaging site ## format, lint, types, layers, the wheel, and the documentation
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
+pytestmark = pytest.mark.packaging
+
 ROOT = Path(__file__).parents[1]
 LAYERS = ("engine", "stores", "transports")
 

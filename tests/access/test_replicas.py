@@ -133,6 +133,7 @@ async def test_a_token_is_in_no_log(
     assert "s3cret" not in caplog.text
 
 
+@pytest.mark.slow
 async def test_an_authenticator_that_fails_is_logged_and_the_replica_tries_again(
     tmp_path: Path, rules: Rules, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -209,6 +210,7 @@ async def test_what_may_not_be_read_is_never_sent(tmp_path: Path, rules: Rules) 
             assert cleo.status.cursor == ada.status.cursor
 
 
+@pytest.mark.slow
 async def test_a_comparison_shows_only_what_may_be_read(tmp_path: Path, rules: Rules) -> None:
     relay_db, copy = tmp_path / "relay.db", tmp_path / "copy.db"
     names = ["pages/a", "notes/a", "secret/a"]

@@ -261,6 +261,7 @@ async def test_who_may_read_all_gets_the_frame_of_all(tmp_path: Path, relay: Rel
         assert len((await client.hear(Updates)).entries) == 2
 
 
+@pytest.mark.slow
 async def test_questions_are_answered_as_if_the_rest_were_not_there(
     tmp_path: Path, relay: Relay
 ) -> None:
@@ -292,6 +293,7 @@ async def test_questions_are_answered_as_if_the_rest_were_not_there(
         assert (await client.hear(DocumentUpdate)).update != EMPTY_UPDATE
 
 
+@pytest.mark.slow
 async def test_the_ends_of_ranges_are_documents_that_may_be_read(
     tmp_path: Path, relay: Relay
 ) -> None:
@@ -308,6 +310,7 @@ async def test_the_ends_of_ranges_are_documents_that_may_be_read(
         assert ends == [Address("pages", "499"), None]
 
 
+@pytest.mark.slow
 async def test_a_restored_relay_is_filled_by_each_with_what_it_may(
     tmp_path: Path, clock: Clock
 ) -> None:
@@ -389,6 +392,7 @@ async def test_a_batch_that_comes_after_the_token_was_taken_back_is_not_lost(
         assert (await client.hear(Ack)).refused == ()
 
 
+@pytest.mark.slow
 async def test_a_replica_whose_token_is_taken_back_gives_up(
     tmp_path: Path, clock: Clock, relay: Relay
 ) -> None:
@@ -400,6 +404,7 @@ async def test_a_replica_whose_token_is_taken_back_gives_up(
             await synced(reader)
 
 
+@pytest.mark.slow
 async def test_what_may_be_read_from_now_on_comes_whole(
     tmp_path: Path, clock: Clock, relay: Relay
 ) -> None:
@@ -426,6 +431,7 @@ async def test_what_may_be_read_from_now_on_comes_whole(
         assert read(note, WELCOME) == "long ago"
 
 
+@pytest.mark.slow
 async def test_what_may_no_longer_be_read_stays_as_it_was(
     tmp_path: Path, clock: Clock, relay: Relay
 ) -> None:

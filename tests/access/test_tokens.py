@@ -168,6 +168,7 @@ def test_a_file_that_is_not_there_or_far_too_large(tmp_path: Path) -> None:
         TokenFile(large)
 
 
+@pytest.mark.slow
 def test_a_large_file_tells_the_line_of_a_problem(tmp_path: Path) -> None:
     path = tmp_path / "t.toml"
     table = '[[token]]\nname = "a"\naccess = "read"\ntoken = "t{}"\n' + "#" * 270 + "\n"

@@ -96,6 +96,7 @@ def test_a_backup_restored_has_everything_and_another_identity(tmp_path: Path) -
     store.close()
 
 
+@pytest.mark.slow
 def test_rows_of_any_size_are_copied_in_chunks(tmp_path: Path) -> None:
     path = filled(tmp_path / "relay.db", rows=600, size=9000)
     backup(path, tmp_path / "backup.db")
@@ -103,6 +104,7 @@ def test_rows_of_any_size_are_copied_in_chunks(tmp_path: Path) -> None:
     assert content(tmp_path / "new.db") == content(path)
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     first, second = filled(tmp_path / "one.db"), filled(tmp_path / "two.db", rows=5)
     backup(first, tmp_path / "backup.db")
@@ -187,6 +189,7 @@ def _meta(path: Path) -> dict[str, str]:
         store.close()
 
 
+@pytest.mark.slow
 async def test_a_backup_of_a_running_relay_has_what_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "relay.db"
     async with serving(path) as relay, asyncio.timeout(PATIENCE):
@@ -240,6 +243,7 @@ def _keys(path: Path) -> set[str]:
         store.close()
 
 
+@pytest.mark.slow
 async def test_the_commands_say_what_is_wrong(tmp_path: Path) -> None:
     path = filled(tmp_path / "relay.db")
     code, out, _ = await run("backup", str(path), str(tmp_path / "backup.db"))

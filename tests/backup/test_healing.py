@@ -33,6 +33,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str
         yield one.url, other.url
 
 
+@pytest.mark.slow
 async def test_edits_after_the_backup_survive_the_loss_of_the_relay(
     tmp_path: Path, stores: tuple[str, str]
 ) -> None:
@@ -70,6 +71,7 @@ async def test_edits_after_the_backup_survive_the_loss_of_the_relay(
             await replica.__aexit__(None, None, None)
 
 
+@pytest.mark.slow
 async def test_a_relay_that_lost_everything_but_its_identity_is_filled_again(
     tmp_path: Path,
 ) -> None:

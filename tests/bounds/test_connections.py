@@ -90,6 +90,7 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_the_relay_drops_a_peer_that_is_gone_without_a_word() -> None:
     core = RelayCore(MemoryStore(), Environment())
     dropped = asyncio.Event()
@@ -116,6 +117,7 @@ async def test_the_relay_drops_a_peer_that_is_gone_without_a_word() -> None:
         await core.close()
 
 
+@pytest.mark.slow
 async def test_a_replica_leaves_a_relay_that_is_gone_without_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

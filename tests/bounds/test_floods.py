@@ -101,6 +101,7 @@ async def taken(transport: MemoryTransport, message: Callable[[int], Message]) -
     return sent
 
 
+@pytest.mark.slow
 async def test_pings_without_end() -> None:
     async with relay(MemoryStore()) as core, greeted(core, "a" * 32) as peer:
         assert (
@@ -109,6 +110,7 @@ async def test_pings_without_end() -> None:
         )
 
 
+@pytest.mark.slow
 async def test_fetches_without_end() -> None:
     """A fetch costs some bytes and its answer may have megabytes: each is made when it is sent."""
     store = CountingStore()
@@ -122,12 +124,14 @@ async def test_fetches_without_end() -> None:
         assert store.loads - before <= 4 * CAPACITY
 
 
+@pytest.mark.slow
 async def test_one_batch_pushed_without_end() -> None:
     async with relay(MemoryStore()) as core, greeted(core, "a" * 32) as peer:
         push = Push(1, (Entry(NOTE, Author().type("x")),))
         assert await taken(peer, lambda _number: push) <= 2 * MAX_PENDING_REPLIES + 4 * CAPACITY
 
 
+@pytest.mark.slow
 async def test_a_flood_holds_up_nobody_else() -> None:
     async with (
         relay(MemoryStore()) as core,
@@ -142,6 +146,7 @@ async def test_a_flood_holds_up_nobody_else() -> None:
         assert decode(await flooding.receive()).name in ("caught-up", "pong")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "most"), [(8 << 20, MAX_QUEUED_BYTES // (8 << 20)), (1, MAX_QUEUED)]
 )

@@ -102,6 +102,7 @@ def bounds_in_code() -> Iterator[str]:
                         yield f"{module}.{name}"
 
 
+@pytest.mark.slow
 def test_the_page_leaves_nothing_out() -> None:
     listed = {row.where for row in rows()}
     numbers = {

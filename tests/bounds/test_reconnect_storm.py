@@ -15,6 +15,7 @@ REPLICAS = 200
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
 
 
+@pytest.mark.slow
 async def test_all_come_back_and_get_up_to_date(tmp_path: Path) -> None:
     port = free_port()
     store = f"sqlite:///{tmp_path / 'relay.db'}"

@@ -52,6 +52,7 @@ async def say_hello(raw: socket.socket, replica: str) -> None:
     await asyncio.get_running_loop().sock_sendall(raw, text_frame(hello))
 
 
+@pytest.mark.slow
 async def test_readers_that_never_read_cost_no_memory_and_lose_nothing(tmp_path: Path) -> None:
     port = free_port()
     url = f"ws://127.0.0.1:{port}"

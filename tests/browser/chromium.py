@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.browser.node import install, program
+from tests.npm import install, program
 
 HERE = Path(__file__).parent
 ANSWER_SECONDS = 60.0

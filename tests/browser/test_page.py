@@ -14,8 +14,10 @@ from syncline.access.access import Access, Credentials, Principal
 from syncline.engine.errors import NotAuthenticated
 from syncline.engine.names import Address
 from tests.browser.chromium import Chromium, Page, chromium
-from tests.browser.node import EXAMPLE, build
 from tests.cli.processes import PATIENCE
+from tests.npm import EXAMPLE, build
+
+pytestmark = [pytest.mark.npm, pytest.mark.browser]
 
 PAGE = "#page"
 SCRIPT = "#script"

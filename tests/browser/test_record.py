@@ -14,8 +14,10 @@ import pytest
 from syncline import Counter, Record, SetOf, Text
 from syncline.engine.names import Address
 from syncline.engine.records.liveness import is_live, write_live
-from tests.browser.node import EXAMPLE, install, program, run
 from tests.engine.devices import Device
+from tests.npm import EXAMPLE, install, program, run
+
+pytestmark = pytest.mark.npm
 
 HERE = Path(__file__).parent
 NOW = 1_700_000_000_000

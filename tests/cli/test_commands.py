@@ -16,6 +16,7 @@ from tests.replica.models import Contact
 CHINOOK = Path(__file__).parents[3] / "shared" / "data" / "chinook.sqlite"
 
 
+@pytest.mark.slow
 async def test_demo_merges_and_proves_it() -> None:
     code, out, err = await run("demo")
     assert (code, err) == (0, "")
@@ -25,6 +26,7 @@ async def test_demo_merges_and_proves_it() -> None:
     assert "Dr. Leonie Köhler" in out.replace("\n", "") or "Dr." in out
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CHINOOK.exists(), reason="the Chinook database is not beside the project")
 async def test_demo_of_chinook() -> None:
     code, out, _ = await run("demo", "--data", str(CHINOOK))
@@ -33,12 +35,14 @@ async def test_demo_of_chinook() -> None:
     assert "All three are equal." in out
 
 
+@pytest.mark.slow
 async def test_demo_refuses_what_is_no_chinook(tmp_path: Path) -> None:
     code, _, err = await run("demo", "--data", str(tmp_path / "missing.sqlite"))
     assert code == 1
     assert "No customers can be read from" in err.replace("\n", " ")
 
 
+@pytest.mark.slow
 async def test_inspect_tells_what_is_inside(tmp_path: Path) -> None:
     async with Relay(tmp_path / "relay.db", port=0) as relay:
         url = f"{relay.url}/crm"
@@ -68,6 +72,7 @@ async def test_inspect_tells_what_is_inside(tmp_path: Path) -> None:
         assert "contacts" in out
 
 
+@pytest.mark.slow
 async def test_version_and_help() -> None:
     code, out, _ = await run("--version")
     assert (code, out) == (0, f"syncline {syncline.__version__}\n")
@@ -80,6 +85,7 @@ async def test_version_and_help() -> None:
     assert "--port" in err
 
 
+@pytest.mark.slow
 async def test_verify_tells_what_does_not_agree(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     async with Replica.open(path, models=[Contact]) as replica:

@@ -25,6 +25,7 @@ def syncline(
     return Commands(monkeypatch, capsys)
 
 
+@pytest.mark.slow
 def test_records_that_may_be_the_same_twice(syncline: Commands) -> None:
     make_contacts()
     Path("c.toml").write_text(TWO_WAY.replace("ACCOUNTING", "sqlite:///accounting.db"))

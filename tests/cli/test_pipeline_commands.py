@@ -46,6 +46,7 @@ def edit_both_names() -> None:
 # sync
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_the_pass_then_does(syncline: Commands) -> None:
     before = contents(*BOTH)
     assert syncline.done("sync", FILE, "--dry-run") == f"{FIRST}Nothing was written.\n"
@@ -60,6 +61,7 @@ def test_a_dry_run_says_what_the_pass_then_does(syncline: Commands) -> None:
     assert syncline.done("sync", FILE, "--dry-run") == "Nothing to do.\n"
 
 
+@pytest.mark.slow
 def test_changes_of_one_record_are_merged_by_field(syncline: Commands) -> None:
     syncline.done("sync", FILE)
     execute("crm.db", "UPDATE contacts SET email = 'jane@y.org' WHERE id = 1")
@@ -104,6 +106,7 @@ def test_a_report_as_json(syncline: Commands) -> None:
     assert all(re.fullmatch(r"20\d\d-.*T.*Z", at) for at in conflict["at"].values())
 
 
+@pytest.mark.slow
 def test_more_deletions_than_the_limit_end_with_4(syncline: Commands) -> None:
     syncline.done("sync", FILE)
     execute("crm.db", "DELETE FROM contacts")
@@ -132,6 +135,7 @@ def test_what_rows_hold_is_no_command_to_the_terminal(syncline: Commands) -> Non
 # A system that is away
 
 
+@pytest.mark.slow
 def test_a_system_that_is_away_ends_with_5(syncline: Commands) -> None:
     syncline.done("sync", FILE)
     execute("crm.db", "UPDATE contacts SET first_name = 'June' WHERE id = 1")
@@ -226,6 +230,7 @@ def test_status_before_and_after_the_first_pass(syncline: Commands) -> None:
 # conflicts
 
 
+@pytest.mark.slow
 def test_a_conflict_is_listed_and_decided(syncline: Commands) -> None:
     code, _, err = syncline("conflicts", FILE)
     assert code == 1
@@ -256,6 +261,7 @@ def test_a_conflict_is_listed_and_decided(syncline: Commands) -> None:
     assert ("Lee Wei",) in execute("accounting.db", "SELECT full_name FROM customers")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -278,6 +284,7 @@ def test_a_decision_that_is_none(
     assert len(syncline("conflicts", FILE, "--json").json["conflicts"]) == 1
 
 
+@pytest.mark.slow
 def test_a_beginning_that_two_records_have_is_not_enough(syncline: Commands) -> None:
     syncline.done("sync", FILE)
     for table, database in (("contacts", "crm.db"), ("customers", "accounting.db")):
@@ -299,6 +306,7 @@ def test_a_beginning_that_two_records_have_is_not_enough(syncline: Commands) -> 
 # verify and resync
 
 
+@pytest.mark.slow
 def test_verify_says_what_differs(syncline: Commands) -> None:
     code, _, err = syncline("verify", FILE)
     assert code == 1
@@ -337,6 +345,7 @@ def test_verify_says_what_differs(syncline: Commands) -> None:
     assert "There is no file missing.toml." in err
 
 
+@pytest.mark.slow
 def test_resync_compares_what_went_by_unseen(syncline: Commands) -> None:
     syncline.done("sync", FILE)
     execute(
@@ -366,6 +375,7 @@ def without_a_variable() -> None:
     write("${SYNCLINE_TEST_UNSET}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_a_variable")
 async def test_an_error_ends_the_process() -> None:
     code, out, err = await run("sync", FILE)
@@ -373,6 +383,7 @@ async def test_an_error_ends_the_process() -> None:
     assert "system.accounting.url" in err
 
 
+@pytest.mark.slow
 async def test_the_process() -> None:
     assert await run("sync", FILE) == (0, f"{FIRST}Wrote 4 rows.\n", "")
     code, out, _ = await run("--help")

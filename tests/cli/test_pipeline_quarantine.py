@@ -49,6 +49,7 @@ def test_a_copy_and_what_is_held(syncline: Commands) -> None:
     assert f"quarantine    1 row   (syncline quarantine {FILE})" in status
 
 
+@pytest.mark.slow
 def test_a_row_goes_on_after_its_correction(syncline: Commands) -> None:
     assert syncline.done("quarantine", FILE) == "Nothing is in quarantine.\n"
     syncline.done("sync", FILE)
@@ -95,6 +96,7 @@ def test_too_many_refused_rows_end_with_4(syncline: Commands) -> None:
     assert contents("reporting.db") == before
 
 
+@pytest.mark.slow
 def test_verify_names_rows_and_what_sets_them_right(syncline: Commands) -> None:
     syncline.done("sync", FILE)
     execute("reporting.db", "UPDATE customers SET Name = 'Joan' WHERE Id = 1")

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import orjson
+import pytest
 
 from tests.connectors.two_sides import Side, empty
 from tests.connectors.webhooks import webhook
@@ -79,6 +80,7 @@ def insert(source: str, number: int) -> None:
     side.close()
 
 
+@pytest.mark.slow
 async def test_changes_go_on_until_it_is_told_to_end(tmp_path: Path) -> None:
     file = tmp_path / "notes.toml"
     with (
@@ -112,6 +114,7 @@ async def test_changes_go_on_until_it_is_told_to_end(tmp_path: Path) -> None:
         assert (code, rest) == (0, "")
 
 
+@pytest.mark.slow
 async def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
     file = tmp_path / "notes.toml"
     file.write_text(FILE)

@@ -20,7 +20,9 @@ from tests.replica.models import Contact
 from tests.transports.raw_client import handshake, http
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 async def test_serve_says_what_it_does_and_stops_cleanly(
     tmp_path: Path, how: signal.Signals
 ) -> None:
@@ -48,6 +50,7 @@ async def test_serve_says_what_it_does_and_stops_cleanly(
         assert replica.collection(Contact)["x"].name == "kept"
 
 
+@pytest.mark.slow
 async def test_pages(tmp_path: Path) -> None:
     def get(url: str) -> tuple[int, str]:
         with urllib.request.urlopen(url) as response:  # noqa: S310  # the relay just started
@@ -62,6 +65,7 @@ async def test_pages(tmp_path: Path) -> None:
         assert f"{relay.url}/crm" in page
 
 
+@pytest.mark.slow
 async def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path: Path) -> None:
     """Two replicas of a thousand records each, the relay killed in the middle and started again."""
     store = tmp_path / "relay.db"
@@ -100,6 +104,7 @@ async def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path: Path) -> None:
             assert ada.status.refused == bob.status.refused == 0
 
 
+@pytest.mark.slow
 async def test_errors_are_sentences(tmp_path: Path) -> None:
     async with serving(tmp_path / "relay.db") as relay:
         code, out, err = await run("serve", "--store", str(tmp_path / "relay.db"), "--port", "0")
@@ -127,6 +132,7 @@ async def test_errors_are_sentences(tmp_path: Path) -> None:
         assert "Traceback" not in text
 
 
+@pytest.mark.slow
 async def test_serve_with_tokens(tmp_path: Path) -> None:
     options = ("--token-file", str(token_file(tmp_path)), "--host", "0.0.0.0")  # noqa: S104
     async with serving(tmp_path / "relay.db", 0, *options) as relay:
@@ -145,6 +151,7 @@ async def test_serve_with_tokens(tmp_path: Path) -> None:
         assert ADMIN not in rest
 
 
+@pytest.mark.slow
 async def test_the_snippets_run(tmp_path: Path) -> None:
     options = ("--token-file", str(token_file(tmp_path)))
     for more, token in (((), False), (options, True)):
@@ -161,6 +168,7 @@ async def test_the_snippets_run(tmp_path: Path) -> None:
         (tmp_path / "phone.db").unlink()
 
 
+@pytest.mark.slow
 async def test_serve_refuses_to_be_reached_by_others_without_tokens(tmp_path: Path) -> None:
     store = tmp_path / "relay.db"
     for host in ("0.0.0.0", "::", "192.0.2.7"):  # noqa: S104
@@ -178,6 +186,7 @@ async def test_serve_refuses_to_be_reached_by_others_without_tokens(tmp_path: Pa
                 await replica.synced()
 
 
+@pytest.mark.slow
 async def test_serve_tells_what_is_wrong_with_its_options(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text('[[token]]\ntoken = "s3cret"\naccess = "all"\n')
@@ -196,6 +205,7 @@ async def test_serve_tells_what_is_wrong_with_its_options(tmp_path: Path) -> Non
         assert "Traceback" not in err
 
 
+@pytest.mark.slow
 async def test_serve_with_pages_and_origins(tmp_path: Path) -> None:
     site = tmp_path / "dist"
     site.mkdir()

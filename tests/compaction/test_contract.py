@@ -23,6 +23,7 @@ class TestMemoryStore(CompactionContract):
         return self.disks.setdefault(place, MemoryStore())
 
 
+@pytest.mark.slow
 class TestSqlStore(CompactionContract):
     def make_store(self, place: Path) -> Store:
         return SqlStore(place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from syncline.engine.history.snapshot import make_snapshot
 from syncline.engine.names import Address
 from syncline.engine.updates.parse import covers, encode_state_vector, parse_update
 from syncline.stores import DocumentWrite, MemoryStore, SqlStore, Write
+from tests.profiles import scaled
 from tests.replay.recordings import load, turns_of
 
 PAGE = Address("pages", "one")
@@ -51,7 +53,7 @@ class Reader:
         return self.document.take_captured()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(60), deadline=None)
 @given(seed=st.integers(0, 2**32), steps=st.integers(20, 80))
 def test_all_readers_end_with_what_a_log_without_compaction_says(seed: int, steps: int) -> None:
     rng = random.Random(seed)
@@ -92,6 +94,7 @@ def compact(store: MemoryStore | SqlStore) -> bool:
     return snapshot is not None and store.compact("w", stored, snapshot)
 
 
+@pytest.mark.slow
 def test_a_recorded_session_ends_the_same_when_compacted() -> None:
     recording = load("friendsforever")
     store = MemoryStore()

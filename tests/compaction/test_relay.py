@@ -44,6 +44,7 @@ async def edit(replica: Replica, rng: random.Random, times: int) -> None:
         await replica.flushed()
 
 
+@pytest.mark.slow
 async def test_it_happens_while_replicas_edit_and_all_stay_equal(tmp_path: Path) -> None:
     relay_path = tmp_path / "relay.db"
     paths = [tmp_path / f"{name}.db" for name in "abc"]
@@ -82,6 +83,7 @@ async def test_it_happens_while_replicas_edit_and_all_stay_equal(tmp_path: Path)
         assert {str(fresh.document(str(PAD)).text("body"))} == contents
 
 
+@pytest.mark.slow
 async def test_a_replica_keeps_what_the_relay_has_not_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     async with Replica.open(path, compaction=SMALL) as replica:
@@ -118,6 +120,7 @@ async def planted(tmp_path: Path) -> tuple[Path, str]:
     return path, "pages/two"
 
 
+@pytest.mark.slow
 async def test_the_command_compacts_what_is_sound(tmp_path: Path) -> None:
     path, broken = await planted(tmp_path)
     code, out, _ = await run("compact", str(path), "--dry-run")
@@ -138,6 +141,7 @@ async def test_the_command_compacts_what_is_sound(tmp_path: Path) -> None:
     assert code == 1
 
 
+@pytest.mark.slow
 async def test_the_command_leaves_a_running_relay_alone(tmp_path: Path) -> None:
     async with Relay(tmp_path / "relay.db", port=0):
         code, _, err = await run("compact", str(tmp_path / "relay.db"))
@@ -145,6 +149,7 @@ async def test_the_command_leaves_a_running_relay_alone(tmp_path: Path) -> None:
         assert "compacts by itself" in err.replace("\n", " ")
 
 
+@pytest.mark.slow
 async def test_a_relay_lives_on_when_a_log_cannot_be_compacted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -117,6 +117,7 @@ async def test_a_process_makes_the_same() -> None:
 DEADLY = bytes.fromhex("010107002801016d016b01") + b"\x75\x01" * 200_000 + b"\x7e\x00"
 
 
+@pytest.mark.slow
 async def test_a_document_that_kills_its_reader_kills_nobody_else() -> None:
     document = typed(300)
     updates = tuple(document.take_captured())

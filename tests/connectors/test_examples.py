@@ -106,6 +106,7 @@ def reporting(
         made.close()
 
 
+@pytest.mark.slow
 def test_reports_follow_the_shop(reporting: Reporting) -> None:
     shop, file = reporting.shop, reporting.file
     assert command("check", file) == {"ok": True, "findings": []}
@@ -167,6 +168,7 @@ def test_reports_follow_the_shop(reporting: Reporting) -> None:
     assert command("sync", file)["changed"] == 0
 
 
+@pytest.mark.slow
 def test_reports_after_kill_9(reporting: Reporting) -> None:
     """A copy that is killed wherever it is goes on, and doubles nothing."""
     kills = 0
@@ -239,6 +241,7 @@ def office(
             side.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "office", [(crm, books) for crm in KINDS for books in KINDS], indirect=True, ids="-".join
 )

@@ -42,6 +42,7 @@ def watched(tmp_path: Path) -> Generator[tuple[Path, dict[str, str], Side]]:
         side.close()
 
 
+@pytest.mark.slow
 async def test_changes_come_as_they_are_made(watched: tuple[Path, dict[str, str], Side]) -> None:
     file, environ, side = watched
     found: list[Change] = []
@@ -76,6 +77,7 @@ async def copied(url: str) -> None:
     target.close()
 
 
+@pytest.mark.slow
 async def test_a_reader_that_is_slow_misses_nothing(
     watched: tuple[Path, dict[str, str], Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +96,7 @@ async def test_a_reader_that_is_slow_misses_nothing(
     await changes.aclose()
 
 
+@pytest.mark.slow
 async def test_a_reader_that_goes_stops_a_pipeline_that_waits_for_it(
     watched: tuple[Path, dict[str, str], Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:

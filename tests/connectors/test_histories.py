@@ -20,6 +20,7 @@ from syncline.connectors.bookkeeping.state import Note, State
 from syncline.connectors.database.system import System
 from syncline.connectors.two_way.mapping import TableMapping
 from syncline.connectors.two_way.replica import SystemReplica
+from tests.profiles import scaled
 
 from .histories import FIELDS, MAX_STATEMENTS, History
 from .two_sides import CONTACTS, CUSTOMERS, Side, two_sides
@@ -111,11 +112,13 @@ def run(examples: int, kinds: tuple[str, str] = ("sqlite", "sqlite"), **given: A
         )
 
 
+@pytest.mark.scaled
 @pytest.mark.parametrize("part", range(PARTS))
 def test_two_databases_stay_in_step(part: int) -> None:
-    run(EXAMPLES // PARTS)
+    run(scaled(EXAMPLES // PARTS))
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("kinds", [("postgresql", "mariadb"), ("mariadb", "postgresql")])
 def test_servers_stay_in_step(kinds: tuple[str, str]) -> None:
     run(SERVERS // 2, kinds, phases=[Phase.generate])
@@ -143,6 +146,7 @@ def applied_before_capture() -> Generator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_without_capture_before_apply_edits_are_lost() -> None:
     with applied_before_capture(), pytest.raises(AssertionError):
         run(200, phases=[Phase.generate])

@@ -26,6 +26,7 @@ def enter_twenty(crm: Side) -> None:
         enter_contact(crm, f"{number}@x.org", f"Name{number}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("by_triggers", [True, False])
 def test_it_is_counted_before_anything_is_written(
@@ -46,6 +47,7 @@ def test_it_is_counted_before_anything_is_written(
             assert [email for _, _, email in customers(accounting)] == ["0@x.org"]
 
 
+@pytest.mark.slow
 def test_rows_that_came_again_are_not_counted(tmp_path: Path) -> None:
     """Some programs replace all rows of a table by deleting them first."""
     with (

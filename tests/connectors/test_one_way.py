@@ -73,6 +73,8 @@ def test_any_database_goes_to_any_other(source: str, destination: str, tmp_path:
         shop.settled()
 
 
+@pytest.mark.services
+@pytest.mark.slow
 def test_a_row_that_is_written_while_a_sync_runs_is_not_missed(tmp_path: Path) -> None:
     with pair(("postgresql", "sqlite"), tmp_path, "", ITEMS, items(3)) as shop:
         with shop.source.engine.connect() as early, early.begin():
@@ -87,6 +89,7 @@ def test_a_row_that_is_written_while_a_sync_runs_is_not_missed(tmp_path: Path) -
         shop.settled()
 
 
+@pytest.mark.slow
 def test_a_dropped_trigger_is_made_again_and_what_went_by_is_found(local: Pair) -> None:
     local.sync()
     before = everything(local.source)["triggers"]
@@ -102,6 +105,7 @@ def test_a_dropped_trigger_is_made_again_and_what_went_by_is_found(local: Pair) 
     local.settled()
 
 
+@pytest.mark.slow
 def test_a_row_that_sqlite_replaced_goes(tmp_path: Path) -> None:
     table = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT UNIQUE)"
     entered = "INSERT INTO items VALUES (1, 'a'), (2, 'b'), (3, NULL)"
@@ -114,6 +118,7 @@ def test_a_row_that_sqlite_replaced_goes(tmp_path: Path) -> None:
         shop.settled()
 
 
+@pytest.mark.slow
 def test_a_row_that_sqlite_replaced_goes_although_others_are_in_quarantine(tmp_path: Path) -> None:
     table = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT UNIQUE, age INTEGER)"
     entered = "INSERT INTO items VALUES (1, 'a', 1), (2, 'b', 'no'), (3, NULL, 'no'), (4, 'd', 4)"
@@ -131,6 +136,8 @@ def test_a_row_that_sqlite_replaced_goes_although_others_are_in_quarantine(tmp_p
         assert shop.held() == {"3": "type"}
 
 
+@pytest.mark.services
+@pytest.mark.slow
 def test_rows_that_mariadb_changes_along_with_others_follow(tmp_path: Path) -> None:
     parent = "id INTEGER PRIMARY KEY, parent INTEGER, FOREIGN KEY (parent) REFERENCES parents (id)"
     setup = (
@@ -154,6 +161,7 @@ def test_rows_that_mariadb_changes_along_with_others_follow(tmp_path: Path) -> N
         shop.settled()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [1, 2])
 @pytest.mark.parametrize("restored", ["src", "dst"])
 def test_a_database_restored_from_an_older_copy_is_noticed(
@@ -183,6 +191,7 @@ def test_a_table_that_was_dropped_at_the_destination_is_copied_again(local: Pair
     local.settled()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", ["source", "destination"])
 def test_a_database_that_others_hold_is_named_and_nothing_is_lost(
     busy: str, local: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -241,6 +250,8 @@ def test_a_connection_that_ends_in_a_sync_is_named_and_nothing_is_lost(
         shop.settled()
 
 
+@pytest.mark.services
+@pytest.mark.slow
 @pytest.mark.parametrize("destination", KINDS)
 def test_a_dry_run_says_what_the_sync_then_does_and_writes_nothing(
     destination: str, tmp_path: Path
@@ -311,6 +322,7 @@ def test_a_one_way_pipeline_has_no_conflicts(local: Pair) -> None:
         local.run.resync("itemz")
 
 
+@pytest.mark.slow
 def test_verify_names_what_differs(local: Pair) -> None:
     local.sync()
     local.destination.execute("UPDATE items SET name = 'ours' WHERE id = 1")

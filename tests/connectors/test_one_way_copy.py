@@ -71,6 +71,7 @@ def _enter(side: Side, kind: str) -> None:
         side.execute("UPDATE things SET number = '12345678-1234-5678-1234-567812345678' WHERE id=2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("destination", KINDS)
 @pytest.mark.parametrize("source", KINDS)
 def test_values_of_every_type_arrive(source: str, destination: str, tmp_path: Path) -> None:
@@ -95,6 +96,7 @@ def test_values_of_every_type_arrive(source: str, destination: str, tmp_path: Pa
 _KEYS = ["a", "A", "a ", " a", "\u00e9", "e\u0301", "\N{GRINNING FACE}", "", "a/b", '"', "x" * 200]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("destination", KINDS)
 def test_text_keys_that_differ_a_little_are_several(destination: str, tmp_path: Path) -> None:
     """MariaDB takes keys that differ in spaces at their end for one: the second is held."""
@@ -120,6 +122,8 @@ def test_text_keys_that_differ_a_little_are_several(destination: str, tmp_path: 
         assert found == {(word, at) for word, _, at in rows(shop.source, "words", "at")}
 
 
+@pytest.mark.services
+@pytest.mark.slow
 @pytest.mark.parametrize("capture", ["triggers", "compare"])
 def test_a_key_with_nul_waits_alone_where_the_database_has_no_such_text(
     capture: str, tmp_path: Path
@@ -162,6 +166,7 @@ def test_rows_that_sqlite_lets_be_of_other_types_wait(tmp_path: Path) -> None:
         shop.settled()
 
 
+@pytest.mark.slow
 def test_many_rows_without_a_readable_key_end_no_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +214,7 @@ def test_pages_of_large_rows_are_small() -> None:
     assert table_copy.page_size([]) == table_copy.PAGE
 
 
+@pytest.mark.slow
 def test_a_table_with_rows_of_its_own_is_not_touched_by_a_first_copy(tmp_path: Path) -> None:
     there = (ITEMS, "INSERT INTO items VALUES (1, 'ours', 1), (77, 'ours', 1), (78, 'ours', 1)")
     with pair(("sqlite", "sqlite"), tmp_path, "", ITEMS, items(3), there=there) as shop:
@@ -254,6 +260,7 @@ def test_a_music_shop_is_copied_and_followed(kind: str, tmp_path: Path) -> None:
 # What the destination's database does not take
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_that_the_destination_refuses_wait_until_their_cause_is_gone(
     kind: str, tmp_path: Path
@@ -298,6 +305,8 @@ def test_rows_that_the_destination_refuses_wait_until_their_cause_is_gone(
         shop.settled()
 
 
+@pytest.mark.services
+@pytest.mark.slow
 def test_a_deadlock_at_the_destination_is_no_refused_row(tmp_path: Path) -> None:
     table = "CREATE TABLE items (id INTEGER PRIMARY KEY, name VARCHAR(40))"
     with pair(("sqlite", "mariadb"), tmp_path, "", table) as shop:
@@ -322,6 +331,8 @@ def test_a_deadlock_at_the_destination_is_no_refused_row(tmp_path: Path) -> None
         shop.settled()
 
 
+@pytest.mark.services
+@pytest.mark.slow
 def test_a_right_that_is_missing_stops_and_is_no_row_s(tmp_path: Path) -> None:
     with pair(("sqlite", "postgresql"), tmp_path, "", ITEMS, items(3)) as shop:
         shop.sync()
@@ -347,6 +358,7 @@ def test_a_right_that_is_missing_stops_and_is_no_row_s(tmp_path: Path) -> None:
             shop.destination.execute(f"DROP ROLE {role}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "entered", "there", "held"),
     [
@@ -380,6 +392,8 @@ def test_a_destination_with_another_key_is_refused(tmp_path: Path) -> None:
         shop.sync()
 
 
+@pytest.mark.services
+@pytest.mark.slow
 def test_numbers_that_the_destination_would_round_wait(tmp_path: Path) -> None:
     table = "CREATE TABLE t (id INTEGER PRIMARY KEY, amount NUMERIC)"
     entered = (

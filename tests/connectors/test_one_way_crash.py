@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from syncline.connectors.one_way import copying as table_copy
+from tests.profiles import scaled
 
 from .one_way_cases import ITEMS, Crash, Pair, items, pair, rows
 
@@ -76,6 +77,7 @@ def _is_right(shop: Pair, *, proven: bool) -> None:
     assert not set(old) & set(found), "a present version is in the history"
 
 
+@pytest.mark.slow
 def test_a_first_copy_may_die_at_any_statement(tmp_path: Path) -> None:
     for statements in range(5, 500, 19):
         folder = tmp_path / str(statements)
@@ -89,10 +91,12 @@ def test_a_first_copy_may_die_at_any_statement(tmp_path: Path) -> None:
     raise AssertionError("a sync has no end")
 
 
+@pytest.mark.slow
+@pytest.mark.scaled
 def test_a_sync_may_die_at_any_statement(tmp_path: Path) -> None:
     with pair(("sqlite", "sqlite"), tmp_path, TEXT, ITEMS, ORDERS, items(5)) as shop:
         shop.sync()
-        for statements in range(400):
+        for statements in range(0, 400, 400 // scaled(400)):
             _change(shop, statements)
             died = shop.crashes(statements)
             if statements % 3 == 0:  # others change something before the next process
@@ -103,6 +107,7 @@ def test_a_sync_may_die_at_any_statement(tmp_path: Path) -> None:
     raise AssertionError("a sync has no end")
 
 
+@pytest.mark.slow
 def test_a_batch_that_went_before_a_crash_is_not_counted_twice(tmp_path: Path) -> None:
     with pair(("sqlite", "sqlite"), tmp_path, "", ITEMS, items(30)) as shop:
         shop.sync()
@@ -122,6 +127,7 @@ def test_a_batch_that_went_before_a_crash_is_not_counted_twice(tmp_path: Path) -
             assert shop.sync().looked_at == 1
 
 
+@pytest.mark.slow
 def test_a_copy_whose_rules_change_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

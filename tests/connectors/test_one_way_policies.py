@@ -37,6 +37,7 @@ def test_compare_finds_all_changes_without_touching_the_source(tmp_path: Path) -
         shop.settled()
 
 
+@pytest.mark.slow
 def test_a_cursor_finds_late_rows_by_its_overlap_and_deletions_now_and_then(
     tmp_path: Path,
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_cursor_may_be_of_any_type_that_grows(type_: str, tmp_path: Path) -> N
 # Tables and columns
 
 
+@pytest.mark.slow
 def test_what_is_excluded_stays_and_names_change(tmp_path: Path) -> None:
     text = table('to = "goods"\nexclude = ["secret"]\nrename = { name = "title", id = "number" }')
     setup = (
@@ -124,6 +126,7 @@ def test_what_is_excluded_stays_and_names_change(tmp_path: Path) -> None:
         assert shop.rows("other") == []
 
 
+@pytest.mark.slow
 def test_a_table_that_is_left_out_later_is_no_longer_noted(tmp_path: Path) -> None:
     other = "CREATE TABLE other (id INTEGER PRIMARY KEY)"
     with pair(LOCAL, tmp_path, "", ITEMS, items(2), other) as shop:
@@ -141,6 +144,7 @@ def test_a_table_that_is_left_out_later_is_no_longer_noted(tmp_path: Path) -> No
         shop.settled()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["add", "ignore", "stop"])
 def test_new_columns(policy: str, tmp_path: Path) -> None:
     text = table(f'new_columns = "{policy}"')
@@ -160,6 +164,7 @@ def test_new_columns(policy: str, tmp_path: Path) -> None:
         shop.settled()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["keep", "stop"])
 def test_removed_columns(policy: str, tmp_path: Path) -> None:
     text = table(f'removed_columns = "{policy}"')
@@ -181,6 +186,7 @@ def test_removed_columns(policy: str, tmp_path: Path) -> None:
 # Deletions
 
 
+@pytest.mark.slow
 def test_a_deletion_may_be_marked_and_taken_back(tmp_path: Path) -> None:
     text = table('on_delete = "mark"')
     with pair(LOCAL, tmp_path, text, ITEMS, items(5)) as shop:
@@ -199,6 +205,7 @@ def test_a_deletion_may_be_marked_and_taken_back(tmp_path: Path) -> None:
         shop.settled()
 
 
+@pytest.mark.slow
 def test_a_deletion_may_be_ignored_and_made_up_for(tmp_path: Path) -> None:
     with pair(LOCAL, tmp_path, table('on_delete = "ignore"'), ITEMS, items(5)) as shop:
         shop.sync()
@@ -211,6 +218,7 @@ def test_a_deletion_may_be_ignored_and_made_up_for(tmp_path: Path) -> None:
         shop.settled()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keys", ["", COMPARE])
 def test_too_many_deletions_stop(keys: str, tmp_path: Path) -> None:
     text = table("max_deletes = 2")
@@ -229,6 +237,7 @@ def test_too_many_deletions_stop(keys: str, tmp_path: Path) -> None:
         shop.settled()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("destination", ["sqlite", "postgresql", "mariadb"])
 @pytest.mark.parametrize("on_delete", ["apply", "mark"])
 def test_a_history_has_every_old_version_once(
@@ -278,6 +287,7 @@ def _phones(on_invalid: str) -> str:
 GOOD, E164 = "(650) 253-0000", "+16502530000"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "new", "changed"),
     [
@@ -323,6 +333,7 @@ def test_a_value_may_stop_the_pipeline(tmp_path: Path) -> None:
         shop.settled()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keys", ["", COMPARE, 'capture = { cursor = "id" }'])
 def test_retry_looks_again_at_rows_in_quarantine(keys: str, tmp_path: Path) -> None:
     setup = _people((1, GOOD, 1), (2, "n/a", 2))
@@ -342,6 +353,7 @@ def test_retry_looks_again_at_rows_in_quarantine(keys: str, tmp_path: Path) -> N
         assert shop.held() == {}
 
 
+@pytest.mark.slow
 def test_changed_rules_go_over_all_rows(tmp_path: Path) -> None:
     setup = _people((1, GOOD, 1), (2, "n/a", 2))
     with pair(LOCAL, tmp_path, _phones("quarantine"), *setup) as shop:
@@ -353,6 +365,7 @@ def test_changed_rules_go_over_all_rows(tmp_path: Path) -> None:
         shop.settled()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["3", '"20%"'])
 def test_too_many_refused_rows_stop_and_few_that_wait_do_not(limit: str, tmp_path: Path) -> None:
     bad: list[tuple[int, str | None, int | None]] = [(n, "n/a", n) for n in range(1, 13)]
@@ -368,6 +381,7 @@ def test_too_many_refused_rows_stop_and_few_that_wait_do_not(limit: str, tmp_pat
         assert len(shop.rows("people")) == 9
 
 
+@pytest.mark.slow
 def test_rows_that_wait_for_others_never_stop_a_pipeline(tmp_path: Path) -> None:
     made = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT CHECK (name <> 'bad'))"
     setup = ("CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT)",)

@@ -111,6 +111,7 @@ EVERYWHERE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stated", ["${SECRET}", "a ${SECRET}:!", ["${SECRET}"], {"x": "${SECRET}"}], ids=repr
 )

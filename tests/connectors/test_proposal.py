@@ -83,6 +83,7 @@ def columns_of(pipeline: TwoWay, record: str) -> dict[str, Mapping[str, tuple[st
 
 
 @needs_chinook
+@pytest.mark.services
 def test_customers_in_a_crm_and_an_accounting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,6 +383,8 @@ def test_at_most_200_rows_are_read(make: Make) -> None:
     assert (len(sample.tables["many"].rows), sample.tables["many"].complete) == (200, False)
 
 
+@pytest.mark.slow
+@pytest.mark.services
 def test_a_table_that_may_not_be_read_is_left_out() -> None:
     with database("postgresql") as crm:
         role = sa.make_url(crm.url).database

@@ -125,6 +125,7 @@ async def test_records_pass_through_a_relay(sides: tuple[Side, Side], tmp_path: 
         assert contacts(crm) == customers(accounting) == expected
 
 
+@pytest.mark.slow
 async def test_customers_that_both_had_are_one_record(
     sides: tuple[Side, Side], tmp_path: Path
 ) -> None:
@@ -141,6 +142,7 @@ async def test_customers_that_both_had_are_one_record(
     assert contacts(crm) == customers(accounting) == [("Jane Doe", "+16502530000", "jane@x.org")]
 
 
+@pytest.mark.slow
 async def test_changes_wait_for_a_relay_that_is_down(
     sides: tuple[Side, Side], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +160,7 @@ async def test_changes_wait_for_a_relay_that_is_down(
     assert customers(accounting) == [("Jane Doe", "+16502530000", "jane@x.org")]
 
 
+@pytest.mark.slow
 async def test_a_relay_that_lost_everything_is_filled_again(
     sides: tuple[Side, Side], tmp_path: Path
 ) -> None:
@@ -172,6 +175,7 @@ async def test_a_relay_that_lost_everything_is_filled_again(
     assert contacts(crm) == customers(accounting) == [("Joan Doe", "+16502530000", "jane@x.org")]
 
 
+@pytest.mark.slow
 async def test_a_database_from_a_backup_loses_no_edit_of_another_machine(
     sides: tuple[Side, Side], tmp_path: Path
 ) -> None:
@@ -192,6 +196,7 @@ async def test_a_database_from_a_backup_loses_no_edit_of_another_machine(
     assert contacts(crm) == customers(accounting) == [("Joan Doe", "+16502530001", "jane@x.org")]
 
 
+@pytest.mark.slow
 async def test_machines_agree_on_the_kinds_of_fields(
     sides: tuple[Side, Side], tmp_path: Path
 ) -> None:
@@ -216,6 +221,7 @@ async def test_machines_agree_on_the_kinds_of_fields(
     assert crm.execute("SELECT stars FROM contacts") == [(4,)]
 
 
+@pytest.mark.slow
 async def test_a_dry_run_tells_the_relay_nothing(sides: tuple[Side, Side], tmp_path: Path) -> None:
     crm, accounting = sides
     add_jane(crm)
@@ -234,6 +240,7 @@ async def test_a_dry_run_tells_the_relay_nothing(sides: tuple[Side, Side], tmp_p
     assert customers(accounting) == [("Jane Doe", "+16502530000", "jane@x.org")]
 
 
+@pytest.mark.slow
 async def test_a_process_that_goes_on_takes_what_comes(
     sides: tuple[Side, Side], tmp_path: Path
 ) -> None:
@@ -261,6 +268,7 @@ class Contact(Record, collection="contact"):
     email: str | None = None
 
 
+@pytest.mark.slow
 async def test_an_app_has_the_same_records(sides: tuple[Side, Side], tmp_path: Path) -> None:
     """What is a row in the CRM is a record in an app that knows nothing of pipelines."""
     crm, accounting = sides

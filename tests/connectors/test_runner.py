@@ -83,6 +83,7 @@ def names(accounting: Side) -> list[str]:
     return [row[0] for row in accounting.execute("SELECT full_name FROM customers")]
 
 
+@pytest.mark.slow
 def test_a_change_goes_on_before_its_time_comes(sides: tuple[Side, Side]) -> None:
     crm, accounting = sides
     jane(crm)
@@ -128,6 +129,7 @@ def one_way(source: str, target: str, capture: str = "", notify: str = "") -> On
     return pipeline
 
 
+@pytest.mark.slow
 def test_a_system_that_is_down_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_system_that_is_down_is_waited_for(
             assert names(accounting) == ["Joan Doe"]
 
 
+@pytest.mark.slow
 def test_what_stops_a_pass_is_told_and_the_next_one_comes(
     sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +174,7 @@ def notified(pipeline: TwoWay, hook: Webhook, **wanted: Any) -> TwoWay:
     return replace(pipeline, notify=(Notify(hook.url, **wanted),), every=AN_HOUR)
 
 
+@pytest.mark.slow
 def test_a_webhook_is_told_of_what_a_user_changed(sides: tuple[Side, Side]) -> None:
     crm, accounting = sides
     jane(crm)
@@ -195,6 +199,7 @@ def test_a_webhook_is_told_of_what_a_user_changed(sides: tuple[Side, Side]) -> N
     assert hook.requests.empty()
 
 
+@pytest.mark.slow
 def test_what_a_webhook_did_not_take_is_told_again(
     sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +219,7 @@ def test_what_a_webhook_did_not_take_is_told_again(
             assert hook.told() == first
 
 
+@pytest.mark.slow
 def test_changes_wait_in_the_database_for_a_webhook(sides: tuple[Side, Side]) -> None:
     """The process dies after a pass: another one tells of what it did."""
     crm, accounting = sides
@@ -234,6 +240,7 @@ def test_changes_wait_in_the_database_for_a_webhook(sides: tuple[Side, Side]) ->
         run.close()
 
 
+@pytest.mark.slow
 def test_many_changes_are_told_in_order_and_in_parts(tmp_path: Path) -> None:
     with (
         webhook() as hook,

@@ -95,6 +95,7 @@ def test_any_two_databases_share_customers(
         assert_settled(run)
 
 
+@pytest.mark.slow
 def test_phone_numbers_are_in_one_form_or_in_quarantine_with_the_reason(
     sides: tuple[Side, Side],
 ) -> None:
@@ -120,6 +121,7 @@ def test_phone_numbers_are_in_one_form_or_in_quarantine_with_the_reason(
         assert_settled(run)
 
 
+@pytest.mark.slow
 def test_a_name_of_two_columns_merges_with_one_of_a_single_column(
     sides: tuple[Side, Side],
 ) -> None:
@@ -275,6 +277,8 @@ AS_ENTERED: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.services
+@pytest.mark.slow
 def test_every_type_goes_round_through_three_databases(tmp_path: Path) -> None:
     systems = dict(zip(("crm", "accounting", "support"), KINDS, strict=True))
     with ExitStack() as stack:
@@ -323,6 +327,7 @@ def test_every_type_goes_round_through_three_databases(tmp_path: Path) -> None:
         assert_settled(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_keys_of_text_and_of_several_columns(kind: str, tmp_path: Path) -> None:
     with two_sides("sqlite", kind, tmp_path) as (crm, accounting):
@@ -361,6 +366,7 @@ def test_keys_of_text_and_of_several_columns(kind: str, tmp_path: Path) -> None:
             assert_settled(run)
 
 
+@pytest.mark.slow
 def test_a_column_that_is_added_at_one_side(sides: tuple[Side, Side]) -> None:
     crm, accounting = sides
     with running(shared_contacts(crm, accounting)) as run:

@@ -107,6 +107,7 @@ def _without_triggers(side: Side, sql: str) -> None:
             raise NotImplementedError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_verify_names_what_differs_and_resync_mends_it(kind: str, tmp_path: Path) -> None:
     with (
@@ -171,6 +172,7 @@ def _drop_a_trigger(side: Side) -> None:
             side.execute(f"DROP TRIGGER {name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_dropped_trigger_is_made_again_and_nothing_is_missed(kind: str, tmp_path: Path) -> None:
     with (

@@ -66,6 +66,7 @@ def _names(sides: Sides) -> tuple[str, str]:
     return first, full
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "name", "chosen", "shown"),
     [
@@ -86,6 +87,7 @@ def test_policies_of_a_conflict(
         assert len(run.conflicts()) == 1, "it is listed until somebody decides"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "take"),
     [("newest", "crm"), ("surface", "accounting"), (Prefer(("crm",)), "accounting")],
@@ -103,6 +105,7 @@ def test_a_person_resolves_a_conflict(policy: Conflict, take: str, sides: Sides)
             run.resolve(conflict.rid, "name", take=take)
 
 
+@pytest.mark.slow
 def test_only_what_is_in_conflict_can_be_resolved(sides: Sides) -> None:
     with running(_pipeline(sides)) as run:
         conflict = _both_name(run, sides)
@@ -116,6 +119,7 @@ def test_only_what_is_in_conflict_can_be_resolved(sides: Sides) -> None:
         assert len(run.conflicts()) == 1
 
 
+@pytest.mark.slow
 def test_a_later_edit_ends_a_conflict(sides: Sides) -> None:
     crm, _ = sides
     with running(_pipeline(sides, Prefer(("accounting",)))) as run:
@@ -158,6 +162,7 @@ def test_the_first_system_of_the_file_wins_what_was_there_before(sides: Sides) -
         assert_settled(run)
 
 
+@pytest.mark.slow
 def test_a_field_with_an_owner_changes_there_only(sides: Sides) -> None:
     crm, accounting = sides
     owned = {"name": replace(NAME, owner="accounting")}
@@ -193,6 +198,7 @@ def test_several_rows_that_match_are_not_guessed_at(sides: Sides) -> None:
         assert_settled(run)
 
 
+@pytest.mark.slow
 def test_both_enter_the_same_customer_before_they_hear_of_each_other(sides: Sides) -> None:
     crm, accounting = sides
     with running(_pipeline(sides)) as run:
@@ -211,6 +217,7 @@ def test_both_enter_the_same_customer_before_they_hear_of_each_other(sides: Side
         assert_settled(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("on_delete", "left"),
     [("apply", []), ("mark", ["Ann"]), ("ignore", ["Ann"])],
@@ -240,6 +247,7 @@ def test_what_a_deleted_row_means_elsewhere(
         assert_settled(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_delete", ["apply", "ignore"])
 def test_a_deleted_customer_who_comes_back_is_the_same_one(
     on_delete: OnDelete, sides: Sides
@@ -257,6 +265,7 @@ def test_a_deleted_customer_who_comes_back_is_the_same_one(
         assert_settled(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deletes", ["crm", "accounting"])
 @pytest.mark.parametrize(("policy", "survives"), [("keep-edit", True), ("delete-wins", False)])
 def test_one_deletes_what_the_other_edits(
@@ -283,6 +292,7 @@ def test_one_deletes_what_the_other_edits(
         assert_settled(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_delete", ["apply", "mark", "ignore"])
 def test_the_key_of_a_deleted_row_is_given_to_another(on_delete: OnDelete, sides: Sides) -> None:
     crm, accounting = sides
@@ -301,6 +311,7 @@ def test_the_key_of_a_deleted_row_is_given_to_another(on_delete: OnDelete, sides
         assert_settled(run)
 
 
+@pytest.mark.slow
 def test_what_is_replaced_whole_keeps_its_identity(sides: Sides) -> None:
     crm, accounting = sides
     with running(_pipeline(sides)) as run:

@@ -50,6 +50,7 @@ def sides(tmp_path: Path) -> Generator[Sides]:
         yield both
 
 
+@pytest.mark.slow
 def test_more_deletions_than_expected_stop_everything(sides: Sides) -> None:
     crm, accounting = sides
     with running(shared_contacts(crm, accounting, max_deletes=Limit(count=1))) as run:
@@ -72,6 +73,7 @@ def test_more_deletions_than_expected_stop_everything(sides: Sides) -> None:
         assert customers(accounting) == [("Cyd Ann", OTHER_PHONE, "cyd@x.org")]
 
 
+@pytest.mark.slow
 def test_a_table_that_was_emptied_stops_everything(sides: Sides) -> None:
     crm, accounting = sides
     with running(shared_contacts(crm, accounting)) as run:
@@ -90,6 +92,7 @@ def _on_invalid(sides: Sides, on_invalid: OnInvalid) -> TwoWay:
     return shared_contacts(*sides, fields={"phone": strict})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("on_invalid", "theirs", "ours"),
     [
@@ -129,6 +132,7 @@ def test_what_becomes_of_a_value_that_the_rules_refuse(
         assert_settled(run)
 
 
+@pytest.mark.slow
 def test_a_value_may_stop_the_pipeline(sides: Sides) -> None:
     crm, accounting = sides
     with running(_on_invalid(sides, "stop")) as run:
@@ -148,6 +152,7 @@ def test_a_value_may_stop_the_pipeline(sides: Sides) -> None:
         assert_settled(run)
 
 
+@pytest.mark.slow
 def test_more_refused_rows_than_expected_stop_the_pipeline(sides: Sides) -> None:
     crm, accounting = sides
     pipeline = replace(shared_contacts(crm, accounting), stop_if_over=Limit(count=1))
@@ -167,6 +172,7 @@ def test_more_refused_rows_than_expected_stop_the_pipeline(sides: Sides) -> None
         assert len(customers(accounting)) == 3
 
 
+@pytest.mark.slow
 def test_quarantine_is_left_by_repair_by_retry_and_by_deletion(sides: Sides) -> None:
     crm, accounting = sides
     with running(shared_contacts(crm, accounting)) as run:
@@ -194,6 +200,7 @@ def test_quarantine_is_left_by_repair_by_retry_and_by_deletion(sides: Sides) -> 
         assert run.quarantine() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_that_clashes_there_keeps_no_other_from_going(kind: str, tmp_path: Path) -> None:
     with two_sides("sqlite", kind, tmp_path) as (crm, accounting):
@@ -230,6 +237,7 @@ def test_a_row_that_clashes_there_keeps_no_other_from_going(kind: str, tmp_path:
             assert_settled(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restored", ["crm", "accounting"])
 def test_a_database_that_was_restored_catches_up(
     restored: str, sides: Sides, tmp_path: Path
@@ -297,6 +305,7 @@ def away(run: TwoWayRun, name: str) -> Generator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_a_database_that_is_restored_while_the_other_is_away(sides: Sides, tmp_path: Path) -> None:
     crm, accounting = sides
     with running(shared_contacts(crm, accounting)) as run:
@@ -337,6 +346,8 @@ def down(side: Side) -> Generator[None]:
         server.dispose()
 
 
+@pytest.mark.services
+@pytest.mark.slow
 def test_a_system_that_is_down_holds_up_nobody(tmp_path: Path) -> None:
     with ExitStack() as stack:
         sides = _three(stack, tmp_path, "postgresql", "sqlite", "sqlite")

@@ -74,6 +74,7 @@ def test_every_rule_has_a_row() -> None:
     assert len(ROWS) == len(re.findall(r"^\| `.* → ", PAGE, re.MULTILINE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "output"), PROGRAMS)
 async def test_a_program(program: str, output: str, tmp_path: Path) -> None:
     assert await output_of(program, tmp_path) == output

@@ -126,6 +126,7 @@ def timeless(text: str) -> str:
     return RECORD.sub("<record>", TIME.sub("<time>", text))
 
 
+@pytest.mark.slow
 async def test_the_tour(tmp_path: Path) -> None:
     tour = Tour(tmp_path)
     await tour.read()
@@ -196,6 +197,7 @@ def test_the_webhook(tmp_path: Path) -> None:
         assert support.execute("SELECT count(*) FROM _syncline_outbox").fetchone() == (1,)
 
 
+@pytest.mark.slow
 async def test_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, url in accounts(tmp_path, hook=False).items():
         monkeypatch.setenv(name, url)
@@ -211,6 +213,7 @@ async def test_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (process.returncode, out, err) == (0, b"lock account 7\n", b"")
 
 
+@pytest.mark.slow
 async def test_the_relay(tmp_path: Path) -> None:
     file = tmp_path / "crm.db"
     with closing(sqlite3.connect(file)) as crm:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.profiles import missing
 
 ROOT = Path(__file__).parents[2]
 MERMAID = ROOT / "docs/site/node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js"
@@ -24,13 +25,11 @@ def test_the_architecture_has_its_drawings() -> None:
     assert [name for name, _ in DIAGRAMS].count("architecture.md") == 4
 
 
+@pytest.mark.browser
 def test_every_diagram_is_drawn(tmp_path: Path) -> None:
     chromium = shutil.which("chromium")
     if chromium is None or not MERMAID.exists():
-        missing = "Chromium, or mermaid, which `make site` installs"
-        if os.environ.get("SYNCLINE_REQUIRE_SERVICES") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        missing("There is no Chromium, or no mermaid, which `make site` installs.")
     drawn = "".join(f'<pre class="mermaid">{html.escape(text)}</pre>' for _, text in DIAGRAMS)
     page = tmp_path / "page.html"
     page.write_text(

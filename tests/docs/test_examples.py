@@ -63,6 +63,7 @@ async def output_of(code: str, folder: Path) -> str:
     return out.decode()
 
 
+@pytest.mark.slow
 async def test_the_readme_runs(tmp_path: Path) -> None:
     (first,) = SNIPPETS
     assert first.count(ADDRESS) == 1
@@ -74,6 +75,7 @@ async def test_the_readme_runs(tmp_path: Path) -> None:
         assert "2 contacts" in await output_of(first, tmp_path / "two")
 
 
+@pytest.mark.slow
 async def test_contacts_offline_then_online_in_two_processes(tmp_path: Path) -> None:
     code = (ROOT / "examples" / "contacts.py").read_text()
     assert code.count(ADDRESS) == 1

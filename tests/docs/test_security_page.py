@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from syncline.access.access import Access, Credentials
 from syncline.access.token_file import TokenFile
 from syncline.engine.names import Address
@@ -37,6 +39,7 @@ async def test_the_token_file(tmp_path: Path) -> None:
     assert tokens.access(ada, "hr", Address("contacts", "bob")) is Access.WRITE
 
 
+@pytest.mark.slow
 async def test_the_program(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,

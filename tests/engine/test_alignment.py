@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncline.engine.history.alignment import Alignment, align
+from tests.profiles import scaled
 
 TEXTS = st.text("ab \n", max_size=30)
 
@@ -38,7 +39,7 @@ def _checked(old: Sequence[str], new: Sequence[str]) -> Alignment:
     return common
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(300), deadline=None)
 @given(old=TEXTS, new=TEXTS)
 def test_small_texts_align_as_well_as_can_be(old: str, new: str) -> None:
     common = _checked(old, new)
@@ -46,7 +47,7 @@ def test_small_texts_align_as_well_as_can_be(old: str, new: str) -> None:
     assert align(list(old), list(new)).blocks == common.blocks
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scaled(100), deadline=None)
 @given(old=TEXTS, new=TEXTS)
 def test_places_rise_and_keep_to_their_neighbours(old: str, new: str) -> None:
     common = align(old, new)
@@ -83,6 +84,7 @@ def _prose(random: Random, words: int) -> str:
     return " ".join(random.choices(vocabulary, k=words))
 
 
+@pytest.mark.slow
 def test_what_costs_too_much_is_cut_at_lines_and_words() -> None:
     random = Random(1)
     text = _prose(random, 20_000)

@@ -17,6 +17,7 @@ from syncline.engine.updates.causal import HoldBack, Ready
 from syncline.engine.updates.parse import StateVector, UpdateInfo, encode_state_vector, parse_update
 from tests.engine.update_bytes import gc, section, update
 from tests.engine.writers import CLIENT_IDS, Writer, merge
+from tests.profiles import scaled
 
 A, B = Address("notes", "a"), Address("notes", "b")
 Entry = tuple[Address, bytes, UpdateInfo]
@@ -413,7 +414,7 @@ BOUNDS: list[dict[str, int]] = [{}, {"max_updates": 4, "max_bytes": 300, "max_in
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(BOUNDS))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=scaled(200))
 def test_a_lossy_stream_that_is_resumed_converges(seed: int, bounds: dict[str, int]) -> None:
     random = Random(seed)
     log = Log(random, edits=40)
@@ -430,7 +431,7 @@ def test_a_lossy_stream_that_is_resumed_converges(seed: int, bounds: dict[str, i
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(BOUNDS))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=scaled(200))
 def test_what_the_stream_never_brings_is_fetched(seed: int, bounds: dict[str, int]) -> None:
     """A replica that lost its own changes is not sent them: only fetching heals it."""
     random = Random(seed)

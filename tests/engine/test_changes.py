@@ -103,6 +103,7 @@ def test_a_reader_that_is_too_slow_is_told_once_and_goes_on() -> None:
     assert feed.take() == _change("created", "e")
 
 
+@pytest.mark.slow
 def test_the_bound_is_documented() -> None:
     feed = ChangeFeed()
     for number in range(MAX_WAITING + 1):

@@ -39,6 +39,7 @@ from tests.engine.wire import (
     messages,
     text_messages,
 )
+from tests.profiles import scaled
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 
@@ -334,6 +335,7 @@ def test_binary_frames_are_exact(frame: str, message: str, field: str, problem: 
     assert problem in refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "most"), [("0101", MAX_PUSH_ENTRIES), ("020001", MAX_UPDATES_ENTRIES)]
 )
@@ -361,7 +363,7 @@ def test_a_frame_has_a_size() -> None:
 # Damage
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=scaled(500), deadline=None)
 @given(damaged(messages.map(encode)) | st.binary(max_size=60) | st.text(max_size=60))
 def test_damage_is_either_malformed_or_another_message(frame: Frame) -> None:
     try:
@@ -372,7 +374,7 @@ def test_damage_is_either_malformed_or_another_message(frame: Frame) -> None:
     assert decode(encode(message)) == message
 
 
-@settings(max_examples=300)
+@settings(max_examples=scaled(300))
 @given(binary_messages, st.data())
 def test_there_is_one_encoding_of_a_binary_message(
     message: BinaryMessage, data: st.DataObject
@@ -385,7 +387,7 @@ def test_there_is_one_encoding_of_a_binary_message(
     assert encode(other) == frame
 
 
-@settings(max_examples=300)
+@settings(max_examples=scaled(300))
 @given(text_messages, st.data())
 def test_a_text_frame_cut_short_is_malformed(message: TextMessage, data: st.DataObject) -> None:
     frame = encode(message)
@@ -393,7 +395,7 @@ def test_a_text_frame_cut_short_is_malformed(message: TextMessage, data: st.Data
     sentence(frame[:cut])
 
 
-@settings(max_examples=300)
+@settings(max_examples=scaled(300))
 @given(binary_messages, st.data())
 def test_a_binary_frame_cut_short_is_malformed(message: BinaryMessage, data: st.DataObject) -> None:
     frame = encode(message)

@@ -15,6 +15,7 @@ from syncline.engine.document.document import merge_updates
 from syncline.engine.document.types import ValueType
 from syncline.engine.document.values import encode_value
 from tests.engine.devices import Device, exchange
+from tests.profiles import scaled
 
 Operation = Callable[[Device, int, int], None]
 
@@ -86,7 +87,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scaled(150), deadline=None)
 @given(steps=STEPS, ids=st.permutations([2**33 + 1, 2**40 + 2, 2**52 + 3]), data=st.data())
 def test_every_field_converges(
     steps: list[tuple[int, Operation | None, int, int]], ids: list[int], data: st.DataObject
@@ -114,7 +115,7 @@ def test_every_field_converges(
     assert reader.document().to_dict() == devices[0].document().to_dict()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(60), deadline=None)
 @given(
     times=st.lists(st.integers(1, 1_000_000), min_size=2, max_size=5, unique=True),
     order=st.randoms(use_true_random=False),
@@ -154,7 +155,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(300), deadline=None)
 @given(value=VALUES)
 def test_values_come_back_as_they_went_in(value: Any) -> None:
     writer, reader = Device(2**40 + 1), Device(2**40 + 2)

@@ -169,6 +169,7 @@ def _break(document: Document) -> None:
     assert not isinstance(broken.value.__cause__, Exception)
 
 
+@pytest.mark.slow
 def test_a_panic_becomes_document_broken_and_the_document_refuses_further_use(
     document: Document,
 ) -> None:
@@ -261,6 +262,7 @@ def _used() -> Document:
     return document
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [False, True], ids=["well", "broken"])
 def test_a_closed_document_is_freed(*, broken: bool) -> None:
     document = _used()

@@ -21,6 +21,7 @@ from tests.engine.devices import Device
 from tests.engine.records import delete_record, set_live
 from tests.engine.test_convergence import STEPS, Operation
 from tests.engine.writers import Writer, history
+from tests.profiles import scaled
 
 FRESH = 2**40 + 7
 CLIENTS = [77, 2**45]  # who writes on the new history: below and above the one who rebuilt it
@@ -87,7 +88,7 @@ def fork() -> _Fork:
     return fork
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scaled(150), deadline=None)
 @given(before=STEPS, after=STEPS, keeps_id=st.booleans())
 def test_cells_end_as_in_one_history(before: Steps, after: Steps, keeps_id: bool) -> None:
     fork = _Fork()
@@ -127,7 +128,7 @@ def test_cells_end_as_in_one_history(before: Steps, after: Steps, keeps_id: bool
         assert twice.get(root) == again_content.get(root)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scaled(150), deadline=None)
 @given(before=STEPS, after=STEPS)
 def test_edits_alone_end_as_they_were(before: Steps, after: Steps) -> None:
     fork = _Fork()
@@ -151,7 +152,7 @@ EDITS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=scaled(200), deadline=None)
 @given(edits=EDITS, client_id=st.sampled_from(CLIENTS))
 def test_texts_keep_what_both_have_typed(
     edits: list[tuple[bool, bool, int, int]], client_id: int
@@ -179,7 +180,7 @@ def _only(text: str, letters: str) -> str:
     return "".join(letter for letter in text if letter in letters)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scaled(150), deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_documents_of_editors_end_as_they_were_edited(seed: int) -> None:
     random = Random(seed)
@@ -189,7 +190,7 @@ def test_documents_of_editors_end_as_they_were_edited(seed: int) -> None:
     assert _shown(onto) == _shown(edited)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=scaled(150), deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_documents_of_editors_keep_what_both_have_typed(seed: int) -> None:
     random = Random(seed)
@@ -391,6 +392,7 @@ def test_a_deleted_record_stays_deleted(fork: _Fork) -> None:
     assert rebuilt.text == "unseen"
 
 
+@pytest.mark.slow
 def test_a_long_text_with_edits_everywhere(fork: _Fork) -> None:
     fork.relay.text.append("".join(f"line {number} 😀\n" for number in range(17_000)))
     fork.acknowledge()

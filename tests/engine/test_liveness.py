@@ -15,6 +15,7 @@ from syncline.engine.document.document import Document
 from syncline.engine.records.liveness import is_live, write_live
 from syncline.engine.records.schema import LIVE, REGISTERS, DeleteVsEdit
 from tests.engine.devices import Device, exchange
+from tests.profiles import scaled
 
 POLICIES: tuple[DeleteVsEdit, ...] = get_args(DeleteVsEdit)
 Edit = Callable[[Device], object]
@@ -264,7 +265,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(300), deadline=None)
 @given(
     steps=STEPS, policy=st.sampled_from(POLICIES), ids=st.permutations([2**33, 2**40 + 2, 2**52])
 )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine.lossy import World
+from tests.profiles import scaled
 
 seeds = st.integers(0, 2**64 - 1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(300), deadline=None)
 @given(seeds)
 def test_every_batch_arrives_once_and_in_order_whatever_is_lost(seed: int) -> None:
     world = World(seed, loses=True)
@@ -20,7 +22,7 @@ def test_every_batch_arrives_once_and_in_order_whatever_is_lost(seed: int) -> No
     world.check()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scaled(300), deadline=None)
 @given(seeds)
 def test_where_nothing_is_lost_nothing_is_sent_twice(seed: int) -> None:
     world = World(seed, loses=False)
@@ -30,6 +32,7 @@ def test_where_nothing_is_lost_nothing_is_sent_twice(seed: int) -> None:
     assert world.alarms == []
 
 
+@pytest.mark.slow
 def test_the_lossy_line_loses() -> None:
     """The proof that the first test tests something."""
     worlds = [World(seed, loses=True) for seed in range(50)]

@@ -7,6 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from syncline.engine.fields.order import DIGITS, MAX_LENGTH, is_position, position_between
+from tests.profiles import scaled
 
 LARGEST_CLIENT = 2**53 - 1
 WRITERS = st.sampled_from([0, 1, 2**40, 2**40 + 1, LARGEST_CLIENT])
@@ -36,7 +37,7 @@ def test_the_generator_makes_positions(position: str) -> None:
     assert is_position(position)
 
 
-@settings(max_examples=500)
+@settings(max_examples=scaled(500))
 @given(pair=st.tuples(positions(), positions()), writer=WRITERS, tail=st.text(DIGITS, max_size=5))
 def test_there_is_always_a_place_between_two(pair: tuple[str, str], writer: int, tail: str) -> None:
     lower, upper = sorted(pair)
@@ -57,7 +58,7 @@ def test_there_is_always_a_place_at_an_end(position: str, writer: int) -> None:
     assert is_position(after)
 
 
-@settings(max_examples=200)
+@settings(max_examples=scaled(200))
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["first", "last", "same", "any"]), st.integers(0, 1000), WRITERS),
@@ -117,6 +118,7 @@ def test_positions_at_an_end_stay_short() -> None:
     assert len(last) <= 14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [True, False])
 def test_thousands_of_insertions_at_one_place_are_well(*, after: bool) -> None:
     # Digits that cannot grow gather in such a position: they were once stepped over by recursion.

@@ -109,6 +109,7 @@ def test_one_larger_update_stands_alone() -> None:
     assert _text(entries, SECOND) == "x" * (large + 11)
 
 
+@pytest.mark.slow
 def test_updates_of_one_document_are_merged_up_to_a_batch() -> None:
     # 40 x 64 kB of one document: not one update of 2.5 MB, and not 40 entries.
     pushes = _pushed(_packed([(FIRST, _updates(*[1 << 16] * 40))], 1))

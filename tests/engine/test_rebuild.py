@@ -21,6 +21,7 @@ from tests.engine.devices import Device, exchange
 from tests.engine.records import delete_record, seen_by_deletions, set_live
 from tests.engine.test_convergence import STEPS, Operation
 from tests.engine.writers import Writer, history
+from tests.profiles import scaled
 
 FRESH = 2**40 + 7
 
@@ -34,7 +35,7 @@ def _rebuilt(document: Document) -> Document:
     return Document(1, [update])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scaled(100), deadline=None)
 @given(steps=STEPS)
 def test_a_rebuilt_record_has_the_same_cells_and_content(
     steps: list[tuple[int, Operation | None, int, int]],
@@ -60,7 +61,7 @@ def test_a_rebuilt_record_has_the_same_cells_and_content(
     assert device.document().diff({}) == before
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scaled(100), deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_a_rebuilt_document_shows_the_same_in_an_editor(seed: int) -> None:
     group = history(Random(seed), writers=4, edits=60)
@@ -188,6 +189,7 @@ def test_a_character_cut_in_two_is_refused(cut: bytes) -> None:
     assert document.to_dict() == before
 
 
+@pytest.mark.slow
 def test_a_long_text_is_rebuilt_as_one_piece() -> None:
     device, other = Device(2), Device(3)
     device.text.append("héllo 😀 " * 25_000)

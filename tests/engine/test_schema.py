@@ -58,7 +58,7 @@ def test_the_schema_is_that_of_its_version() -> None:
 
 def test_every_version_has_its_line_of_history() -> None:
     assert list(HASHES) == list(range(1, messages.PROTOCOL_VERSION + 1))
-    source = (ROOT / "engine" / "messages.py").read_text()
+    source = (ROOT / "engine" / "protocol" / "messages.py").read_text()
     page = (ROOT / "docs" / "protocol.md").read_text()
     for version in HASHES:
         assert re.search(rf"^#  {version}  20\d\d-\d\d: ", source, re.MULTILINE)

@@ -33,6 +33,7 @@ from tests.engine.update_bytes import (
     values,
 )
 from tests.engine.writers import Made, Writer, history, merge
+from tests.profiles import scaled
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -207,6 +208,7 @@ def test_what_is_known_already_does_not_wait() -> None:
     assert parse_update(update(known, later)).needs == {1: 2, 2: 5}
 
 
+@pytest.mark.slow
 def test_a_long_chain_of_waits_is_checked_in_passing() -> None:
     turns = 20_000
     first = [after(2, clock, 4, b"\x01a") for clock in range(turns)]
@@ -251,7 +253,7 @@ def test_all_that_pycrdt_writes_is_valid_and_understood(seed: int) -> None:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=scaled(20))
 def test_a_valid_update_is_refused_when_cut_anywhere_or_continued(seed: int) -> None:
     random = Random(seed)
     data = merge([writer.update_since() for writer in history(random, edits=15)])
@@ -298,7 +300,7 @@ def deliver(updates: list[bytes], into: Writer) -> list[bytes]:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scaled(300))
 def test_updates_in_any_order_converge_when_held_until_covered(seed: int) -> None:
     random = Random(seed)
     writers = history(random, writers=random.randint(2, 4), edits=40)
@@ -324,7 +326,7 @@ def test_updates_in_any_order_converge_when_held_until_covered(seed: int) -> Non
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scaled(300))
 def test_a_replica_may_be_stored_and_loaded_at_any_time(seed: int) -> None:
     """pycrdt drops what is pending when a document is stored, so nothing may ever be."""
     random = Random(seed)
@@ -344,7 +346,7 @@ def test_a_replica_may_be_stored_and_loaded_at_any_time(seed: int) -> None:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=scaled(300))
 def test_single_updates_always_find_an_order(seed: int) -> None:
     random = Random(seed)
     writers = history(random, writers=3, edits=40)
@@ -366,7 +368,7 @@ def test_an_update_needs_no_more_than_its_writer_knew(seed: int) -> None:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=scaled(60))
 def test_every_need_is_real(seed: int) -> None:
     """With one operation less than is needed, an update does not integrate completely."""
     writers = history(Random(seed), edits=15)

@@ -25,6 +25,7 @@ from tests.engine.update_bytes import (
     update,
     values,
 )
+from tests.profiles import scaled
 
 BIG = 2**53
 
@@ -218,7 +219,7 @@ def test_values_may_nest_up_to_the_limit() -> None:
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=500)
+@settings(max_examples=scaled(500))
 def test_any_bytes_are_parsed_or_refused(data: bytes) -> None:
     with suppress(InvalidUpdate):
         parse_update(data)

@@ -16,6 +16,7 @@ import pytest
 
 from syncline import Replica
 from syncline.stores import MemoryStore
+from tests.profiles import scaled
 
 from .databases import KINDS, database
 from .models import MODELS, Note
@@ -32,7 +33,7 @@ from .world import WORKSPACE, world
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
 
-ROUNDS = int(os.environ.get("SYNCLINE_KILL9_ROUNDS", "50"))
+ROUNDS = int(os.environ.get("SYNCLINE_KILL9_ROUNDS", scaled(50)))
 SHARES = {"sqlite": 0.4, "postgresql": 0.3, "mariadb": 0.3}
 A_WORLD = 25
 """Rounds in one world; what was written before is looked at in each of them."""
@@ -66,6 +67,8 @@ async def play(
         raise
 
 
+@pytest.mark.slow
+@pytest.mark.scaled
 @pytest.mark.timeout(240 + 4 * ROUNDS)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_relay_killed_at_any_moment_keeps_its_promises(kind: str, tmp_path: Path) -> None:
@@ -79,12 +82,14 @@ async def test_a_relay_killed_at_any_moment_keeps_its_promises(kind: str, tmp_pa
                 assert await play(seed, rounds, store, relay, port, folder) >= rounds
 
 
+@pytest.mark.slow
 async def test_syncline_serve_is_killed(tmp_path: Path) -> None:
     with database("sqlite", tmp_path) as store:
         port = free_port()
         await play(7, 1, store, ServedRelay(store, port), port, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "plant", ["acknowledged_before_commit", "no_receipts", "shown_before_commit"]
 )
@@ -97,6 +102,7 @@ async def test_a_planted_bug_is_found(plant: str, tmp_path: Path) -> None:
                 await play(1, PLANTED_ROUNDS, store, relay, port, tmp_path)
 
 
+@pytest.mark.slow
 async def test_a_client_killed_at_any_moment_keeps_what_it_confirmed(tmp_path: Path) -> None:
     rng = random.Random(1)
     file = tmp_path / "client.db"

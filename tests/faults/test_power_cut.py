@@ -18,17 +18,20 @@ import pytest
 
 from syncline.engine.errors import StoreError
 from syncline.stores import SqlStore
+from tests.profiles import scaled
 
 from .disk_log import Operation, after_power_cut, read_log
 from .numbered_writes import check
 from .processes import ROOT
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-CUTS = int(os.environ.get("SYNCLINE_POWER_CUTS", "250"))
+CUTS = int(os.environ.get("SYNCLINE_POWER_CUTS", scaled(250)))
 WRITES = 30
 """In each of two lives of the store."""
 
 pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.scaled,
     pytest.mark.skipif(sys.platform != "linux", reason="system calls are caught as on Linux"),
     pytest.mark.skipif(COMPILER is None, reason="there is no C compiler"),
 ]

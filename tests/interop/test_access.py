@@ -12,6 +12,8 @@ from syncline.access.access import Access
 from tests.access.rules import Rules
 from tests.interop.editors import HOCUSPOCUS, Y_WEBSOCKET, Editor, Node
 
+pytestmark = pytest.mark.npm
+
 
 @pytest.fixture
 def rules() -> Rules:

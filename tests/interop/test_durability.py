@@ -10,6 +10,8 @@ from syncline import Relay
 from tests.faults.processes import ServedRelay, free_port
 from tests.interop.editors import HOCUSPOCUS, Y_WEBSOCKET, Editor, Node
 
+pytestmark = pytest.mark.npm
+
 
 @pytest.fixture
 async def served(location: str) -> AsyncGenerator[tuple[ServedRelay, str]]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from syncline import Record, Relay, Replica, Text
 from tests.interop.editors import HOCUSPOCUS, KINDS, PATIENCE, Y_WEBSOCKET, Node
 from tests.relay.editors import frame_about, hocuspocus_at, y_websocket_at
+
+pytestmark = pytest.mark.npm
 
 MEGABYTE = 1 << 20
 

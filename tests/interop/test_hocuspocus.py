@@ -10,6 +10,8 @@ from syncline import Relay
 from syncline.relay.editors.stateless import StatelessMessage
 from tests.interop.editors import HOCUSPOCUS, Node
 
+pytestmark = pytest.mark.npm
+
 
 @pytest.fixture(params=HOCUSPOCUS)
 def kind(request: pytest.FixtureRequest) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from syncline import Relay
 from tests.faults.processes import free_port
 from tests.interop.editors import KINDS, Editor, Node
+
+pytestmark = pytest.mark.npm
 
 ADA, BOB = {"user": {"name": "Ada"}}, {"user": {"name": "Bob", "color": "#f0f"}, "cursor": None}
 

@@ -17,6 +17,8 @@ from syncline.relay.editors import connection as editor
 from tests.access.rules import Rules
 from tests.interop.editors import HOCUSPOCUS, KINDS, Y_WEBSOCKET, Editor, Node
 
+pytestmark = pytest.mark.npm
+
 ABOUT = b"\x07pages/a"
 STORED, NOT_STORED = ABOUT + b"\x08\x01", ABOUT + b"\x08\x00"
 PING, PONG = b"\x09", b"\x0a"

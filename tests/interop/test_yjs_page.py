@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from syncline import Relay, Replica
 from tests.interop.editors import HERE, PATIENCE
 
@@ -47,6 +49,7 @@ def in_node(relay: Relay, source: str) -> tuple[str, ...]:
     return ("node", "--input-type=module", "-e", IN_NODE + source)
 
 
+@pytest.mark.npm
 async def test_three_clients_in_one_document(packages: None, tmp_path: Path) -> None:
     async with (
         Relay(tmp_path / "relay.db", port=0) as relay,
@@ -78,6 +81,7 @@ async def test_three_clients_in_one_document(packages: None, tmp_path: Path) -> 
         assert said.decode().strip() == str(body)
 
 
+@pytest.mark.slow
 async def test_the_relay_that_answers_stateless_messages(tmp_path: Path) -> None:
     source = blocks("python", holding="on_stateless")
     async with running(sys.executable, "-W", "error", "-c", source, cwd=tmp_path) as process:

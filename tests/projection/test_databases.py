@@ -1,11 +1,8 @@
-"""The tables on every database: their types hold what goes in, exactly, and compare as they should.
-
-PostgreSQL and MariaDB are asked at SYNCLINE_POSTGRES_URL and SYNCLINE_MARIADB_URL.
-"""
+"""The tables on every database: their types hold what goes in, exactly, and compare as they
+should."""
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -15,35 +12,22 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, insert, inspect, select, text
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from syncline.engine.names import Address
 from syncline.engine.records.projection import ProjectedColumn, ProjectedTable
 from syncline.stores import DocumentWrite, Write
 from syncline.stores.sql import projection_keeper as keeper
 from syncline.stores.tables.projection import sql_table
+from tests.stores.servers import SERVERS, database
 
-SERVERS = {
-    "postgresql": os.environ.get(
-        "SYNCLINE_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
-    ),
-    "mariadb": os.environ.get(
-        "SYNCLINE_MARIADB_URL", "mariadb+pymysql://root@127.0.0.1:3306/?charset=utf8mb4"
-    ),
-}
 KINDS = (
     *("text", "integer", "float", "boolean", "decimal"),
     *("datetime", "date", "bytes", "uuid", "json"),
 )
 
 
-def _missing(name: str, error: Exception) -> None:
-    if os.environ.get("SYNCLINE_REQUIRE_SERVICES") == "1":
-        raise error
-    pytest.skip(f"{name} is not reachable: {error}")
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(params=["sqlite", *SERVERS])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     kind: str = request.param
     if kind == "sqlite":
@@ -51,24 +35,10 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         yield engine
         engine.dispose()
         return
-    try:
-        server = create_engine(SERVERS[kind], isolation_level="AUTOCOMMIT")
-        with server.connect():
-            pass
-    except (OperationalError, NoSuchModuleError, ImportError) as error:
-        _missing(kind, error)
-        return
-    name = f"syncline_test_{uuid.uuid4().hex}"
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine = create_engine(server.url.set(database=name))
-    try:
+    with database(kind) as made:
+        engine = create_engine(made.engine.url)
         yield engine
-    finally:
         engine.dispose()
-        with server.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name}"))
-        server.dispose()
 
 
 TABLE = ProjectedTable(

@@ -56,6 +56,7 @@ MODELS: list[type[Record]] = [Contact, Draft]
 NAMES = "SELECT workspace, key, name, visits, tags FROM contacts ORDER BY workspace, key"
 
 
+@pytest.mark.slow
 async def test_tables_of_a_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_rows, "MAX_DOCUMENTS", 2)
     store = WatchedStore(tmp_path / "relay.db")
@@ -101,6 +102,7 @@ async def test_tables_of_a_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert rows(tmp_path / "relay.db", NAMES) == expected
 
 
+@pytest.mark.slow
 async def test_a_hot_document_is_opened_once(tmp_path: Path) -> None:
     store = WatchedStore(tmp_path / "relay.db")
     async with Relay(store, port=0, models=[Contact]) as relay:
@@ -116,6 +118,7 @@ async def test_a_hot_document_is_opened_once(tmp_path: Path) -> None:
     assert rows(tmp_path / "relay.db", NAMES) == [("crm", "ada", "Ada", 20, "[]")]
 
 
+@pytest.mark.slow
 async def test_models_declared_later_get_their_rows(tmp_path: Path) -> None:
     async with Relay(tmp_path / "relay.db", port=0) as relay:
         url = f"{relay.url}/crm"
@@ -127,6 +130,7 @@ async def test_models_declared_later_get_their_rows(tmp_path: Path) -> None:
     assert rows(tmp_path / "relay.db", NAMES) == [("crm", "ada", "Ada", 0, "[]")]
 
 
+@pytest.mark.slow
 async def test_serve_takes_models(tmp_path: Path) -> None:
     code, _, err = await run("serve", "--port", "0", "--models", "nowhere:Contact", cwd=tmp_path)
     assert code == 1

@@ -444,6 +444,7 @@ async def test_a_quiet_editor_gets_a_sign_of_life(
             pass
 
 
+@pytest.mark.slow
 async def test_who_is_let_into_nothing_holds_no_connection(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ async def _synced(*replicas: Replica) -> None:
                 await replica.synced()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reopened", [False, True])
 async def test_edits_that_the_relay_did_not_have_are_made_again(
     tmp_path: Path, *, reopened: bool
@@ -67,6 +68,7 @@ async def test_edits_that_the_relay_did_not_have_are_made_again(
             await replica.__aexit__(None, None, None)
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_rebuilt_is_told(tmp_path: Path) -> None:
     async with Relay(tmp_path / "relay.db", port=0):
         pass

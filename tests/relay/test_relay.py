@@ -186,6 +186,7 @@ async def test_a_silent_connection_is_closed(relay: Relay, monkeypatch: pytest.M
         assert await client.ended() == 1008
 
 
+@pytest.mark.slow
 async def test_a_reader_that_does_not_read_holds_nobody_up(relay: Relay) -> None:
     author = Author()
     async with connected(relay.url, "a" * 32) as ada, connected(relay.url, "b" * 32) as stuck:

@@ -134,6 +134,7 @@ async def test_a_changed_model_rebuilds_its_table_once(tmp_path: Path) -> None:
     assert table(path)[1] == [("ada", "Ada", "1", None, "n")]
 
 
+@pytest.mark.slow
 async def test_a_table_whose_model_was_left_out_is_made_anew_if_it_fell_behind(
     tmp_path: Path,
 ) -> None:

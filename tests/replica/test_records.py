@@ -171,6 +171,7 @@ def test_record_classes_are_checked_when_defined() -> None:
             name: str
 
 
+@pytest.mark.slow
 async def test_a_transaction_that_raises_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "phone.db"
     async with Replica.open(path, models=MODELS) as replica:
@@ -358,6 +359,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_what_was_flushed_survives_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "phone.db"
     crasher = await asyncio.create_subprocess_exec(

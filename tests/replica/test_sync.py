@@ -138,6 +138,7 @@ async def test_changes_arrive_live(tmp_path: Path, relay: Relay) -> None:
             assert (change.kind, change.record.key) == ("deleted", "x")
 
 
+@pytest.mark.slow
 async def test_a_thousand_records_each(tmp_path: Path, relay: Relay) -> None:
     async with phone(tmp_path, "ada") as ada, phone(tmp_path, "bob") as bob:
         for replica, name in ((ada, "a"), (bob, "b")):
@@ -164,6 +165,7 @@ async def test_a_thousand_records_each(tmp_path: Path, relay: Relay) -> None:
         assert ada.pending == bob.pending == 0
 
 
+@pytest.mark.slow
 async def test_shared_documents_and_seeds(tmp_path: Path, relay: Relay) -> None:
     def page(document: Any) -> None:
         document.text("body").append("Welcome")
@@ -204,6 +206,7 @@ async def test_nothing_is_lost_when_the_relay_is_down(tmp_path: Path) -> None:
             assert bob.to_dict() == ada.to_dict()
 
 
+@pytest.mark.slow
 async def test_a_copied_store_becomes_another_replica(tmp_path: Path, relay: Relay) -> None:
     async with phone(tmp_path, "ada", relay) as ada:
         ada.collection(Contact).create(key="x", name="X", notes="-")
@@ -226,6 +229,7 @@ async def test_a_copied_store_becomes_another_replica(tmp_path: Path, relay: Rel
         ]
 
 
+@pytest.mark.slow
 async def test_a_replica_stays_with_its_workspace_and_relay(tmp_path: Path, relay: Relay) -> None:
     async with phone(tmp_path, "ada", relay) as ada:
         await settle(ada)

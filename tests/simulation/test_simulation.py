@@ -14,12 +14,14 @@ import pytest
 
 from syncline.replica.local import workspace
 from syncline.replica.local.outbox import Outbox
+from tests.profiles import scaled
 
 from .planted import IN_LOSSY_WORLDS, IN_REBUILT_WORLDS, IN_RESTORED_WORLDS, PLANTS, Plant
 from .planted_for_pages import ON_PAGES, ON_PAGES_IN_REBUILT_WORLDS
 from .simulate import simulate
 from .world import Calamity
 
+SEEDS = 300
 CHUNK = 25
 PLANTED_SEEDS = 100
 """How many worlds a planted bug may survive."""
@@ -29,8 +31,10 @@ def _chunks() -> list[range]:
     if "SYNCLINE_SEED" in os.environ:
         seed = int(os.environ["SYNCLINE_SEED"])
         return [range(seed, seed + 1)]
-    seeds = range(int(os.environ.get("SYNCLINE_SEEDS", "300")))
-    return [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+    if "SYNCLINE_SEEDS" in os.environ:
+        seeds = range(int(os.environ["SYNCLINE_SEEDS"]))
+        return [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+    return [range(start, start + scaled(CHUNK)) for start in range(0, SEEDS, CHUNK)]
 
 
 def _name(seeds: range) -> str:
@@ -45,6 +49,7 @@ def _simulate(seed: int) -> str:
         raise
 
 
+@pytest.mark.scaled
 @pytest.mark.parametrize("seeds", _chunks(), ids=_name)
 def test_nothing_acknowledged_is_lost_and_everyone_agrees(seeds: range) -> None:
     for seed in seeds:
@@ -58,10 +63,12 @@ def test_replicas_that_keep_one_batch_in_memory(monkeypatch: pytest.MonkeyPatch)
         _simulate(seed)
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_run() -> None:
     assert simulate(1, pages=True) == simulate(1, pages=True) != simulate(2, pages=True)
 
 
+@pytest.mark.slow
 def test_another_process_with_another_hash_seed_makes_the_same_run() -> None:
     code = "from tests.simulation.simulate import simulate; print(simulate(45, pages=True))"
     traces: set[str] = set()
@@ -76,6 +83,7 @@ def test_another_process_with_another_hash_seed_makes_the_same_run() -> None:
 ALL = [*PLANTS, *IN_LOSSY_WORLDS, *IN_RESTORED_WORLDS, *IN_REBUILT_WORLDS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plant", [*ALL, *ON_PAGES, *ON_PAGES_IN_REBUILT_WORLDS])
 def test_a_planted_bug_is_found(plant: Plant) -> None:
     lossy = True if plant in IN_LOSSY_WORLDS else None

@@ -8,11 +8,12 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
+
+from tests.profiles import missing, uses
 
 SERVERS = {
     "postgresql": os.environ.get(
@@ -71,16 +72,15 @@ class TestDatabase:
 
 @contextmanager
 def database(kind: str) -> Generator[TestDatabase]:
-    """A new, empty database that is dropped at the end."""
+    """A new, empty database that is dropped at the end. Skips the test where there is no server."""
+    uses(kind)
     server = _engine(SERVERS[kind])
     name = f"syncline_test_{uuid.uuid4().hex}"
     try:
         with server.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
     except OperationalError as error:
-        if os.environ.get("SYNCLINE_REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(f"no {kind} server: {str(error.orig).splitlines()[0]}")
+        missing(f"no {kind} server: {str(error.orig).splitlines()[0]}")
     url = make_url(SERVERS[kind]).set(database=name)
     try:
         yield TestDatabase(kind, url.render_as_string(hide_password=False))

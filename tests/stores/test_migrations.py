@@ -165,6 +165,7 @@ def test_tables_that_were_only_begun_are_completed(server: TestDatabase) -> None
         assert_holds(store, 1)
 
 
+@pytest.mark.slow
 def test_opening_an_existing_store_imports_no_alembic(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
     opened(str(path)).close()

@@ -145,6 +145,7 @@ def _line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["close", "kill"])
 def test_a_store_open_in_another_process(tmp_path: Path, end: str) -> None:
     path = tmp_path / "app.db"
@@ -167,6 +168,7 @@ def test_a_store_open_in_another_process(tmp_path: Path, end: str) -> None:
         store.close()
 
 
+@pytest.mark.slow
 def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
     acknowledged = 0

@@ -129,6 +129,7 @@ def test_rows_that_belong_to_nothing(place: str) -> None:
     assert {problem.address for problem in problems} == {None, B}
 
 
+@pytest.mark.slow
 def test_a_damaged_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "app.db"
     store = SqlStore(path)

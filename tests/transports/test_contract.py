@@ -9,6 +9,8 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from syncline.testing.network import Faults, MemoryNetwork, memory_pair
 from syncline.testing.transport_contract import TransportContract
 from syncline.transports import Request, Timeouts, Transport, WebSocketServer, connect_websocket
@@ -55,6 +57,7 @@ class TestWebSocket(TransportContract):
             done.set()
 
 
+@pytest.mark.slow
 def test_the_contract_needs_no_network_library() -> None:
     program = "import sys, syncline.testing.transport_contract; print('websockets' in sys.modules)"
     done = subprocess.run(

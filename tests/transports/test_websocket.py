@@ -315,6 +315,7 @@ def test_a_peer_that_takes_a_little_is_not_given_up() -> None:
     run_virtually(main())
 
 
+@pytest.mark.slow
 async def test_a_reader_that_is_stuck_ends_what_waits_for_it() -> None:
     ends: asyncio.Queue[TransportClosed] = asyncio.Queue()
 

@@ -230,6 +230,7 @@ async def test_a_socket_that_asks_for_nothing_is_closed_in_time() -> None:
         assert await hung_up(reader)
 
 
+@pytest.mark.slow
 async def test_a_flood_of_pings_from_who_reads_nothing_is_ended() -> None:
     async def flood(raw: socket.socket) -> None:
         pings = frame(PING, bytes(125)) * 8000

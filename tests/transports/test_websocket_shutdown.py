@@ -82,6 +82,7 @@ async def test_a_handler_that_goes_on_is_cancelled(
     assert "1 handlers went on after their connections ended." in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_handler_that_cannot_be_cancelled_does_not_hold_up_the_shutdown(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,55 +1,50 @@
-"""Node, its packages, and the example's build: once for each lock file and each state of the
-sources."""
+"""Node, packages of npm, and the build of the web example: installed and built once for each state
+of the lock file and the sources."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import pytest
+from filelock import FileLock
 
-ROOT = Path(__file__).parents[2]
+from tests.profiles import missing, uses
+
+ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "web"
 NPM_SECONDS = 180.0
+_AT_ONCE = FileLock(ROOT / ".npm.lock")
+"""Held by the one process of a test run that installs or builds."""
 
 
 def program(name: str, *places: str) -> str:
     """The path of a program; skips the test without it, or fails it where services are required."""
+    uses(name)
     found = shutil.which(name) or next((place for place in places if Path(place).exists()), None)
     if found is None:
-        missing = f"no {name}"
-        if os.environ.get("SYNCLINE_REQUIRE_SERVICES") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        missing(f"no {name}")
     return found
 
 
 def run(*command: str, folder: Path, given: str = "") -> str:
     """Run a command to its end; returns its output."""
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=NPM_SECONDS,
-        check=False,
-    )
+    done = _done(command, folder, given)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
 def install(folder: Path) -> None:
-    """``npm ci``, unless what the lock file says is there."""
+    """``npm ci``, unless what the lock file says is there. Skips the test where that fails."""
     npm = program("npm")
     lock = [folder / "package.json", folder / "package-lock.json"]
-    with _Stamp(folder / "node_modules" / ".installed", lock) as stamp:
+    with _AT_ONCE, _Stamp(folder / "node_modules" / ".installed", lock) as stamp:
         if stamp.is_old:
-            run(npm, "ci", "--no-audit", "--no-fund", folder=folder)
+            done = _done([npm, "ci", "--no-audit", "--no-fund"], folder)
+            if done.returncode != 0:
+                missing(f"npm ci failed: {(done.stderr or done.stdout)[-400:]}")
 
 
 def build() -> Path:
@@ -62,10 +57,24 @@ def build() -> Path:
         for path in sorted(EXAMPLE.rglob("*"))
         if path.is_file() and path.relative_to(EXAMPLE).parts[0] not in ours
     ]
-    with _Stamp(EXAMPLE / "node_modules" / ".built", sources) as stamp:
+    with _AT_ONCE, _Stamp(EXAMPLE / "node_modules" / ".built", sources) as stamp:
         if stamp.is_old or not (built / "index.html").exists():
             run(program("npm"), "run", "build", folder=EXAMPLE)
     return built
+
+
+def _done(
+    command: Sequence[str], folder: Path, given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=folder,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=NPM_SECONDS,
+        check=False,
+    )
 
 
 class _Stamp:
