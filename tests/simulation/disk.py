@@ -70,8 +70,8 @@ class _Call:
 
 
 class SlowRun:
-    """StoreCalls as StoreThread makes them, in virtual time: one after the other, each of which
-    takes a while before and after its effect, and begins or not, but is never interrupted."""
+    """StoreCalls as StoreThread makes them, in virtual time: one after the other. Each takes a
+    while before and after its effect, and begins or not, but is never interrupted."""
 
     def __init__(self, disk: Disk, die: Callable[[Process], None]) -> None:
         self._disk = disk
@@ -91,10 +91,10 @@ class SlowRun:
         assert not self._closed, "a store call after the store thread was closed"
         return function(*args, **kwargs)  # no virtual time passes for who blocks
 
-    async def close(self) -> None:
+    async def close(self, last: Callable[[], object] | None = None) -> None:
         if not self._closed:
             self._closed = True
-            await self._submit(lambda: None)
+            await asyncio.shield(self._submit(last or (lambda: None)))
 
     def _submit(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
         call = _Call(function, asyncio.get_running_loop().create_future())
