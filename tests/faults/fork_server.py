@@ -23,7 +23,7 @@ import uvloop
 
 from syncline import Record, Relay, Replica
 from syncline.relay.log.committer import Committer
-from syncline.relay.log.submission import Settled, Submission
+from syncline.relay.log.submission import Settled, Submission, nobody
 from syncline.relay.log.transaction import Draft, Place
 from syncline.stores import Write
 from tests.faults.models import Note
@@ -68,7 +68,7 @@ def acknowledged_before_commit() -> None:
 
     async def acknowledge_and_submit(self: Committer, submission: Submission) -> None:
         submission.settle(Settled(1))
-        await submit(self, replace(submission, settle=lambda _outcome: None))
+        await submit(self, replace(submission, settle=nobody))
 
     Committer.submit = acknowledge_and_submit  # type: ignore[method-assign]
 

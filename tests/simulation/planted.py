@@ -23,7 +23,7 @@ from syncline.engine.updates.parse import encode_state_vector
 from syncline.relay.log import transaction
 from syncline.relay.log.committed import Committed
 from syncline.relay.log.committer import Committer
-from syncline.relay.log.submission import Settled, Submission
+from syncline.relay.log.submission import Settled, Submission, nobody
 from syncline.relay.log.transaction import Draft
 from syncline.replica.local import workspace
 from syncline.replica.local.journal import Journal
@@ -41,7 +41,7 @@ def acknowledged_before_commit(patch: pytest.MonkeyPatch) -> None:
 
     async def acknowledge_and_submit(self: Committer, submission: Submission) -> None:
         submission.settle(Settled(1))
-        await submit(self, replace(submission, settle=lambda _outcome: None))
+        await submit(self, replace(submission, settle=nobody))
 
     patch.setattr(Committer, "submit", acknowledge_and_submit)
 

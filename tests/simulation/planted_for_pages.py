@@ -23,7 +23,7 @@ from syncline.relay.editors.hocuspocus import HocuspocusConnection
 from syncline.relay.editors.y_websocket import YWebsocketConnection
 from syncline.relay.log.committer import Committer
 from syncline.relay.log.open_document import Follower, OpenDocument
-from syncline.relay.log.submission import PushedBatch, Settled, Submission
+from syncline.relay.log.submission import PushedBatch, Settled, Submission, nobody
 
 from .planted import Plant
 
@@ -44,7 +44,7 @@ def acknowledged_to_editors_before_commit(patch: pytest.MonkeyPatch) -> None:
     async def acknowledge_and_submit(self: Committer, submission: Submission) -> None:
         if not isinstance(submission, PushedBatch):
             submission.settle(Settled(1))
-            submission = replace(submission, settle=lambda _outcome: None)
+            submission = replace(submission, settle=nobody)
         await submit(self, submission)
 
     patch.setattr(Committer, "submit", acknowledge_and_submit)

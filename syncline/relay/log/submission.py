@@ -22,8 +22,8 @@ Outcome: TypeAlias = Settled | SynclineError
 """What comes of a submission; an error if nothing of it was committed."""
 
 
-def _nobody(_outcome: Outcome) -> None:
-    """For a submission after whose outcome nobody asks."""
+def nobody(_outcome: Outcome) -> None:
+    """The ``settle`` of a submission after whose outcome nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Submission:
     entries: tuple[Entry, ...]
     refused: tuple[Refusal, ...] = field(default=(), kw_only=True)
     settle: Callable[[Outcome], None] = field(
-        default=_nobody, kw_only=True, repr=False, compare=False
+        default=nobody, kw_only=True, repr=False, compare=False
     )
     size: int = field(init=False, repr=False, compare=False)
 
