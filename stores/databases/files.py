@@ -24,7 +24,7 @@ PRIVATE = 0o600
 NONE_LEFT = (errno.EMFILE, errno.ENFILE)
 """What the system says when a program, or all of them, have too many files open."""
 
-_HEADER_BYTES = 100  # SQLite takes a file of one byte for an empty one
+_HEADER = 100  # bytes; SQLite takes a file of one byte for an empty one
 
 NO_DATABASE = "it does not begin as a SQLite database does"
 
@@ -98,7 +98,7 @@ def examine_start(path: Path) -> None:
         size = path.stat().st_size
     except FileNotFoundError:
         return
-    refused = has_log if size == 0 else size < _HEADER_BYTES or not _is_database(path)
+    refused = has_log if size == 0 else size < _HEADER or not _is_database(path)
     if refused and not (was_begun or has_beside(path, "-journal")):
         raise damaged(f"The store {path}", NO_DATABASE)
 

@@ -129,6 +129,18 @@ def test_one_object_opened_by_two_threads_at_once(location: str) -> None:
         assert_holds(again, 3)
 
 
+def test_a_database_is_taken_before_it_is_connected_to(location: str) -> None:
+    """So that the second of two threads is refused at any moment of the first one's opening."""
+    taken = database_of(location)
+    taken.acquire()
+    with pytest.raises(StoreBusy):
+        taken.acquire()
+    taken.close()
+    taken.acquire()
+    taken.close()
+    taken.close()
+
+
 # SQLite's locks belong to the process
 
 
@@ -439,10 +451,11 @@ def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
         assert modes(tmp_path) == dict.fromkeys(
             ("app.db", "app.db-shm", "app.db-wal", "app.db.lock"), 0o600
         )
-    saved = tmp_path / "saved"
-    saved.mkdir()
+        saved = tmp_path / "saved"
+        saved.mkdir()
+        store.save_copy(saved / "copy.db")
     backup(tmp_path / "app.db", saved / "backup.db")
-    assert modes(saved) == {"backup.db": 0o600}
+    assert modes(saved) == {"backup.db": 0o600, "copy.db": 0o600}
 
 
 @posix
