@@ -13,7 +13,7 @@ import orjson
 
 from syncline.engine.errors import SchemaError, WrongType
 
-from .values import encode_value, unpack
+from .values import encode_value, same_value, unpack
 
 _SCALARS: tuple[type, ...] = (
     bool,
@@ -142,7 +142,7 @@ def _admit_generic(value: object, origin: Any, arguments: tuple[Any, ...]) -> An
         admitted = (_admit(value, argument) for argument in exact_first)
         return next((item for item in admitted if item is not _NOTHING), _NOTHING)
     if origin is Literal:
-        same = (item for item in arguments if type(item) is type(value) and item == value)
+        same = (item for item in arguments if same_value(item, value))
         return next(same, _NOTHING)
     if origin is list and type(value) is list:
         items = [_admit(item, arguments[0]) for item in cast("list[Any]", value)]
@@ -180,7 +180,7 @@ def _fits(stored: Any, annotation: Any) -> bool:
             value = annotation(stored).value
         except ValueError:
             return False
-        return type(value) is type(stored) and value == stored
+        return same_value(value, stored)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is list and type(stored) is list:
         return all(_fits(item, arguments[0]) for item in cast("list[Any]", stored))

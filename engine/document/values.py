@@ -65,6 +65,11 @@ def decode_value(encoded: bytes | str) -> Any:
     return unpack(orjson.loads(encoded))
 
 
+def same_value(value: object, other: object) -> bool:
+    """Whether two values are one. 1, 1.0 and True are equal, and are three values."""
+    return type(value) is type(other) and value == other
+
+
 def unpack(value: Any, depth: int = 0) -> Any:
     """Turn parsed JSON back into the value that was encoded, ``depth`` levels down in another.
 

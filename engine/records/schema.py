@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -12,6 +11,7 @@ from syncline.engine.document.document import Document
 from syncline.engine.document.types import ValueType
 from syncline.engine.errors import InvalidValue, SchemaMismatch, UnknownField, ValueRefused
 from syncline.engine.fields import FieldView, Text
+from syncline.engine.suggestions import did_you_mean
 
 Cleaner: TypeAlias = Callable[[Any, Mapping[str, Any]], Any]
 """Gives the form of a value that is stored, by the other fields of its record. Raises
@@ -128,9 +128,7 @@ class Schema:
 
 def unknown_field(owner: str, name: str, known: Iterable[str]) -> UnknownField:
     """The error for a field that ``owner`` does not declare, with the likeliest one meant."""
-    names = list(known)
-    close = difflib.get_close_matches(name, names, 1)
     return UnknownField(
         f"{owner} has no field {name!r}.",
-        hint=f"Did you mean {close[0]!r}?" if close else f"Its fields are {', '.join(names)}.",
+        hint=did_you_mean(name, known, "Its fields are"),
     )

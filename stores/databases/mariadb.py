@@ -11,6 +11,8 @@ from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 from syncline.engine.errors import StoreError
 from syncline.stores.faults import already_stored
 
+from . import error_codes
+from .backends import MARIADB
 from .database import cannot_hold
 from .server import CONNECT_SECONDS, LOCK_SECONDS, ROW_LOCK_SECONDS, SILENCE_SECONDS, Server
 
@@ -36,14 +38,8 @@ _FINGERPRINT = text(
 
 
 class MariaDb(Server):
-    kind = "mariadb"
-    extra = "mysql"
+    backend = MARIADB
     paramstyle = "format"  # which every driver knows
-    drivers = (
-        ("pymysql", "pymysql"),
-        ("mysqldb", "MySQLdb"),
-        ("mariadbconnector", "mariadb"),
-    )
 
     def __init__(self, url: URL) -> None:
         super().__init__(url)
@@ -78,40 +74,37 @@ class MariaDb(Server):
         return "mariadb:" + ":".join(map(str, found))
 
     def gave_way(self, error: DBAPIError) -> bool:
-        return _number(error) in (1213, 1020)
+        return error_codes.gave_way(error)
 
     def is_the_drivers(self, error: DBAPIError) -> bool:
-        return _number(error) is None and isinstance(error, ProgrammingError)
+        return error_codes.number_of(error) is None and isinstance(error, ProgrammingError)
 
     def translate(self, error: DBAPIError) -> StoreError:
         too_large = self._too_large(error)
         if too_large is not None:
             return too_large
-        match _number(error):
-            case 1062:
-                return already_stored(self.name)
-            case 1205:
-                return self.locked()
-            case 3 | 28 | 1021 | 1026 | 1114:
-                return self.full(error)
-            case 1044 | 1045 | 1049 | 1142 | 1290 | 1698 | 1792:
-                return self.refused(error)
-            case 1264 | 1366 | 1406:
-                return cannot_hold(self.name, error.orig)
-            case 145 | 1034 | 1054 | 1146 | 1194 | 1195 | 1364 | 1451 | 1452 | 1877 | 1932:
-                # Our statements are fixed and tested: the tables are not what they were.
-                return self.broken(error)
-            case _:
-                if isinstance(error, DataError):
-                    return cannot_hold(self.name, error.orig)
-                return self.failed(error)
+        number = error_codes.number_of(error)
+        if number in error_codes.DUPLICATE_KEY:
+            return already_stored(self.name)
+        if number in error_codes.LOCK_TIMEOUT:
+            return self.locked()
+        if number in error_codes.DISK_FULL:
+            return self.full(error)
+        if number in error_codes.NO_RIGHT:
+            return self.refused(error)
+        if number in error_codes.OTHER_TABLES | error_codes.FOREIGN_KEY:
+            # Our statements are fixed and tested: the tables are not what they were.
+            return self.broken(error)
+        if number in error_codes.DOES_NOT_FIT or isinstance(error, DataError):
+            return cannot_hold(self.name, error.orig)
+        return self.failed(error)
 
     def _too_large(self, error: DBAPIError) -> StoreError | None:
         """The server ends a connection that sends more than max_allowed_packet, often before it
         says why: whether that was it shows in what was sent."""
         for failed in _chain(error):
             largest = max(map(_sent_size, _rows(failed.params)), default=0)
-            if _number(failed) in (1153, 1301) or (
+            if error_codes.number_of(failed) in error_codes.PACKET_TOO_LARGE or (
                 failed.connection_invalidated and largest > self._max_packet > 0
             ):
                 return StoreError(
@@ -130,14 +123,6 @@ def _chain(error: BaseException) -> Iterator[DBAPIError]:
         if isinstance(found, DBAPIError):
             yield found
         found = found.__context__
-
-
-def _number(error: DBAPIError) -> int | None:
-    said = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    if isinstance(said, int):
-        return said
-    number = getattr(error.orig, "errno", None)  # of the MariaDB connector
-    return number if isinstance(number, int) else None
 
 
 def _rows(params: Any) -> Iterator[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
@@ -11,7 +10,9 @@ from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 from syncline.engine.errors import StoreError
 from syncline.stores.faults import already_stored
 
+from .backends import POSTGRESQL
 from .database import cannot_hold
+from .error_codes import STATE_LOCK_TIMEOUT, gave_way, state_of
 from .server import CONNECT_SECONDS, LOCK_SECONDS, ROW_LOCK_SECONDS, SILENCE_SECONDS, Server
 
 # One store for each schema of each database: the keys of advisory locks are a database's own.
@@ -34,9 +35,7 @@ _FINGERPRINT = text(
 
 
 class PostgreSql(Server):
-    kind = "postgresql"
-    extra = "postgres"
-    drivers = (("psycopg", "psycopg"), ("psycopg2", "psycopg2"), ("pg8000", "pg8000"))
+    backend = POSTGRESQL
 
     def arguments(self) -> Mapping[str, object]:
         if self._url.get_driver_name() == "pg8000":
@@ -56,7 +55,7 @@ class PostgreSql(Server):
             with connection.begin_nested():
                 connection.execute(_TAKE)
         except DBAPIError as error:
-            if _state(error) != "55P03":
+            if state_of(error) != STATE_LOCK_TIMEOUT:
                 raise
             holder = connection.execute(_HOLDER).scalar()
             raise self.busy(f"another program (server process {holder})") from None
@@ -82,13 +81,13 @@ class PostgreSql(Server):
         return f"postgresql:{system}:{database}:{table}"
 
     def gave_way(self, error: DBAPIError) -> bool:
-        return _state(error) in ("40001", "40P01")
+        return gave_way(error)
 
     def is_the_drivers(self, error: DBAPIError) -> bool:
-        return _state(error) is None and isinstance(error, ProgrammingError)
+        return state_of(error) is None and isinstance(error, ProgrammingError)
 
     def translate(self, error: DBAPIError) -> StoreError:
-        state = _state(error)
+        state = state_of(error)
         if state is None:  # the driver's own: it found no server, or a value that it cannot send
             if isinstance(error, DataError | ProgrammingError):
                 return cannot_hold(self.name, error.orig)
@@ -96,7 +95,7 @@ class PostgreSql(Server):
         match state:
             case "23505":
                 return already_stored(self.name)
-            case "55P03":
+            case _ if state == STATE_LOCK_TIMEOUT:
                 return self.locked()
             case "53100":
                 return self.full(error)
@@ -114,16 +113,3 @@ class PostgreSql(Server):
                 return self.broken(error)
             case _:
                 return self.refused(error)
-
-
-def _state(error: DBAPIError) -> str | None:
-    """The SQLSTATE, where each driver keeps it."""
-    for name in ("sqlstate", "pgcode"):
-        code = getattr(error.orig, name, None)
-        if isinstance(code, str):
-            return code
-    said = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    if isinstance(said, dict):  # pg8000's
-        code = cast("dict[str, Any]", said).get("C")
-        return code if isinstance(code, str) else None
-    return None

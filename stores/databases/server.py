@@ -24,6 +24,7 @@ from syncline.stores.faults import damaged
 from syncline.stores.tables import schema
 
 from . import database
+from .backends import Backend
 from .database import RETRY_SECONDS, check_layout, translated
 from .url_secrets import UrlSecrets
 
@@ -46,21 +47,19 @@ _logger = logging.getLogger(__name__)
 class Server(ABC):
     """A Database on a server; a subclass knows one kind."""
 
-    kind: str
-    extra: str
+    backend: Backend
     path = None
-    drivers: tuple[tuple[str, str], ...]
-    """(SQLAlchemy's name, module to import), the preferred one first."""
     paramstyle: str | None = None
 
     def __init__(self, url: URL) -> None:
+        kind = self.backend.kind
         if not url.database:
             raise InvalidUrl(
-                f"The {self.kind} URL names no database.",
-                hint=f'Write "{self.kind}://user@host/database"; the database has to exist.',
+                f"The {kind} URL names no database.",
+                hint=f'Write "{kind}://user@host/database"; the database has to exist.',
             )
         self._url = self._with_driver(url)
-        where = URL.create(self.kind, host=url.host, port=url.port, database=url.database)
+        where = URL.create(kind, host=url.host, port=url.port, database=url.database)
         # Neither user nor password nor parameters, of which one may be a password.
         self.name = f"The store {where.render_as_string()}"
         self._secrets = UrlSecrets(url)
@@ -70,20 +69,20 @@ class Server(ABC):
         self._opened = ""
 
     def _with_driver(self, url: URL) -> URL:
+        kind, extra, drivers = self.backend
         asked = url.drivername.partition("+")[2]
-        for driver, module in self.drivers:
+        for driver, module in drivers:
             if asked in ("", driver) and importlib.util.find_spec(module) is not None:
-                return url.set(drivername=f"{self.kind}+{driver}")
-        if asked and asked not in dict(self.drivers):
-            known = ", ".join(driver for driver, _ in self.drivers)
+                return url.set(drivername=f"{kind}+{driver}")
+        if asked and asked not in dict(drivers):
+            known = ", ".join(driver for driver, _ in drivers)
             raise InvalidUrl(
-                f"Syncline does not use the {self.kind} driver {asked}.",
-                hint=f'Write "{self.kind}://" for the one that is installed, or one of {known}.',
+                f"Syncline does not use the {kind} driver {asked}.",
+                hint=f'Write "{kind}://" for the one that is installed, or one of {known}.',
             )
         raise StoreError(
-            f"No driver for {self.kind} is installed"
-            + (f" under the name {asked}." if asked else "."),
-            hint=f'pip install "syncline[{self.extra}]"',
+            f"No driver for {kind} is installed" + (f" under the name {asked}." if asked else "."),
+            hint=f'pip install "syncline[{extra}]"',
         )
 
     # Opening and closing

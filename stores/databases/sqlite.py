@@ -24,6 +24,7 @@ from syncline.stores.tables import schema
 
 from . import database, files
 from .database import RETRY_SECONDS, cannot_hold, check_layout, translated
+from .error_codes import extended_result_of, result_of
 from .lock import StoreLock
 
 _T = TypeVar("_T")
@@ -183,7 +184,7 @@ def _onlooker_engine(path: Path) -> Engine:
             connection.exec_driver_sql("PRAGMA schema_version")
     except DBAPIError as error:
         engine.dispose()
-        if _code(error) not in (
+        if result_of(error) not in (
             sqlite3.SQLITE_READONLY,
             sqlite3.SQLITE_CANTOPEN,
         ) or files.has_beside(path, "-wal"):
@@ -247,7 +248,7 @@ def _check_pages(connection: Connection, path: Path) -> None:
 def _translate(error: DBAPIError, path: Path) -> StoreError:
     if isinstance(error, (DataError, InterfaceError, ProgrammingError)):
         return cannot_hold(f"The store {path}", error.orig)
-    match _code(error):
+    match result_of(error):
         case sqlite3.SQLITE_CONSTRAINT if _is_duplicate(error):
             return already_stored(f"The store {path}")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
@@ -283,19 +284,8 @@ def _translate(error: DBAPIError, path: Path) -> StoreError:
             return damaged(f"The store {path}", str(error.orig))
 
 
-def _code(error: DBAPIError) -> int | None:
-    """SQLite's primary result code; None when Python's driver failed, as on broken UTF-8."""
-    extended = _extended_code(error)
-    return None if extended is None else extended & 0xFF
-
-
-def _extended_code(error: DBAPIError) -> int | None:
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    return code if isinstance(code, int) else None
-
-
 def _is_duplicate(error: DBAPIError) -> bool:
-    return _extended_code(error) in (
+    return extended_result_of(error) in (
         sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
         sqlite3.SQLITE_CONSTRAINT_UNIQUE,
     )

@@ -10,12 +10,13 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, TypeVar, cast
 
 from syncline.engine.errors import InvalidName, UsageError
 from syncline.engine.names import Address, check_collection, check_workspace
+from syncline.engine.problems import Problems, TomlMistake, count_of
 from syncline.engine.protocol.messages import MAX_TOKEN
+from syncline.engine.suggestions import closest
 
 from .access import Access
 
@@ -27,7 +28,6 @@ _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*token[ \t]*\]\]", re.MULTILINE)
 _TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN}}}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{1,100}")
-_PLACE = re.compile(r"\(at (line \d+, column \d+|end of document)\)")
 _HINT = (
     "Write it as docs/security.md shows. A good token: "
     "python -c 'import secrets; print(secrets.token_urlsafe())'"
@@ -69,19 +69,9 @@ def _scope(
     return "\n".join(parts)
 
 
-class _Problems:
-    """What is wrong, each with its place."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    def add(self, place: str, problem: str) -> None:
-        self.found.append(f"{place}: {problem}.")
-
-
 def read_grants(where: str, data: bytes) -> Mapping[str, Grant]:
     """The grants in a token file, by the digest of their token. Raises UsageError."""
-    problems = _Problems()
+    problems = Problems()
     grants: dict[str, Grant] = {}
     text, entries = _parse(data, problems)
     lines = list(_header_lines(text))
@@ -94,13 +84,12 @@ def read_grants(where: str, data: bytes) -> Mapping[str, Grant]:
             problems.add(place, "its token stands in the file twice; give each its own")
         elif grant is not None:
             grants[grant.digest] = grant
-    if not problems.found and not grants:
+    if not problems and not grants:
         problems.add("the file", "it has no tokens; begin each with a line [[token]]")
-    if problems.found:
-        count = len(problems.found)
-        what = "1 problem" if count == 1 else f"{count} problems"
+    if problems:
+        said = "\n".join(f"{each.key}: {each.message}." for each in problems.found)
         raise UsageError(
-            f"The token file {where} has {what}.\n" + "\n".join(problems.found), hint=_HINT
+            f"The token file {where} has {count_of(len(problems))}.\n{said}", hint=_HINT
         )
     return grants
 
@@ -114,18 +103,21 @@ def _header_lines(text: str) -> Iterator[int]:
         yield line
 
 
-def _parse(data: bytes, problems: _Problems) -> tuple[str, list[object]]:
+def _parse(data: bytes, problems: Problems) -> tuple[str, list[object]]:
     try:
         text = data.decode()
         table = tomllib.loads(text)
     except UnicodeDecodeError:
         problems.add("the file", "it is no UTF-8 text")
         return "", []
-    except (ValueError, RecursionError) as error:
-        # Beside its own error the parser lets out those of numbers too long and lists too deep.
+    except tomllib.TOMLDecodeError as error:
         # Not in its words: they may quote what stands there.
-        place = _PLACE.search(str(error))
-        problems.add(place.group(1) if place else "the file", "this is no TOML")
+        at = TomlMistake.of(error)
+        place = f"line {at.line}, column {at.column}" if at.line else "end of document"
+        problems.add(place, "this is no TOML")
+        return "", []
+    except (ValueError, RecursionError):  # of numbers that are too long, and lists too deep
+        problems.add("the file", "this is no TOML")
         return "", []
     for key in table:
         if key != "token":
@@ -137,12 +129,12 @@ def _parse(data: bytes, problems: _Problems) -> tuple[str, list[object]]:
     return text, cast("list[object]", tokens)
 
 
-def _grant(place: str, entry: object, problems: _Problems) -> Grant | None:
+def _grant(place: str, entry: object, problems: Problems) -> Grant | None:
     if not isinstance(entry, dict):
         problems.add(place, "it is no table; begin it with a line [[token]]")
         return None
     values = cast("dict[str, Any]", entry)
-    before = len(problems.found)
+    before = len(problems)
     for key in values:
         if key not in _KEYS:
             problems.add(place, f"it has an unknown key{_meant(key, _KEYS)}")
@@ -158,14 +150,14 @@ def _grant(place: str, entry: object, problems: _Problems) -> Grant | None:
     workspaces = _names(place, values, "workspaces", check_workspace, problems)
     collections = _names(place, values, "collections", check_collection, problems)
     documents = _names(place, values, "documents", Address.parse, problems)
-    if len(problems.found) > before or digest is None:
+    if len(problems) > before or digest is None:
         return None
     allowed = _ACCESS[str(access)]
     scope = _scope(allowed, collections, documents)
     return Grant(digest, str(name), allowed, workspaces, collections, documents, scope)
 
 
-def _digest(place: str, values: Mapping[str, Any], problems: _Problems) -> str | None:
+def _digest(place: str, values: Mapping[str, Any], problems: Problems) -> str | None:
     if ("token" in values) == ("sha256" in values):
         problems.add(place, "write either token or sha256")
         return None
@@ -190,7 +182,7 @@ def _names(
     values: Mapping[str, Any],
     key: str,
     check: Callable[[str], N],
-    problems: _Problems,
+    problems: Problems,
 ) -> frozenset[N] | None:
     if key not in values:
         return None
@@ -209,5 +201,5 @@ def _names(
 
 def _meant(key: str, known: Sequence[str]) -> str:
     """What to write instead of an unknown key, which is not quoted."""
-    close = get_close_matches(key, known, 1)
-    return f", perhaps meant as {close[0]}" if close else f"; known are {', '.join(known)}"
+    close = closest(key, known)
+    return f", perhaps meant as {close}" if close else f"; known are {', '.join(known)}"

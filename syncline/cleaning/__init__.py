@@ -5,12 +5,13 @@ missing raises MissingLibrary when it is made.
 """
 
 from syncline.engine.errors import InvalidRule, InvalidValue, MissingLibrary
+from syncline.engine.problems import Problem
 
 from .accounts import Iban, Vat
 from .checks import MaxLength, OneOf, Pattern, Required
 from .field import Clean, FieldCleaner, OnInvalid
 from .numbers import Boolean, Integer, Number
-from .parse import InvalidRules, Problem, parse_rules
+from .parse import InvalidRules, parse_rules
 from .phone import Phone
 from .places import Country, Currency, Language
 from .rule import Row, Rule

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
+
+from syncline.engine.document.values import same_value
+from syncline.engine.suggestions import closest
 
 from .rule import Row, Rule, Stage, check_option
 
@@ -101,16 +103,16 @@ class OneOf(Check):
         folded = value.strip().casefold() if isinstance(value, str) else None
         if folded in self._folded:
             return self._folded[folded]
-        close = difflib.get_close_matches(folded or "", self._folded, 1)
+        close = closest(folded or "", self._folded)
         raise self.refusal(
             value,
             f"is none of {self._spelled()}",
             hint="Correct it, or add a synonym.",
-            suggestion=self._folded[close[0]] if close else None,
+            suggestion=self._folded[close] if close else None,
         )
 
     def _knows(self, value: object) -> bool:
-        return any(type(value) is type(each) and value == each for each in self.values)
+        return any(same_value(value, each) for each in self.values)
 
     def _spelled(self) -> str:
         return ", ".join(str(value) for value in self.values)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
 from syncline.engine.errors import InvalidRule
+from syncline.engine.suggestions import did_you_mean
 
 from .checks import MaxLength, OneOf, Pattern, Required
 from .rule import STAGES, Row, Rule, settle
@@ -63,17 +64,8 @@ def text_rule(name: str) -> Rule:
     """The rule of text called ``name``. Raises InvalidRule, MissingLibrary."""
     known = {rule.name: rule for rule in TEXT_RULES}
     if name not in known:
-        raise InvalidRule(f"There is no rule {name!r}.", hint=meant(name, known))
+        raise InvalidRule(f"There is no rule {name!r}.", hint=did_you_mean(name, known))
     return known[name]()
-
-
-def meant(name: str, known: Iterable[str]) -> str:
-    """A hint: which of ``known`` may have been meant by ``name``, or all of them."""
-    import difflib
-
-    folded = {each.casefold(): each for each in known}
-    close = difflib.get_close_matches(name.casefold(), folded, 1)
-    return f"Did you mean {folded[close[0]]!r}?" if close else f"Use {', '.join(folded.values())}."
 
 
 def contradictions(

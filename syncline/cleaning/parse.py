@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from syncline.engine.errors import InvalidRule, MissingLibrary
+from syncline.engine.problems import Problem, Problems
+from syncline.engine.suggestions import did_you_mean
 
 from .accounts import Iban, Vat
 from .checks import MaxLength, OneOf, Pattern, Required
-from .field import ON_INVALID, FieldCleaner, OnInvalid, contradictions, meant, text_rule
+from .field import ON_INVALID, FieldCleaner, OnInvalid, contradictions, text_rule
 from .numbers import Boolean, Integer, Number
 from .phone import Phone
 from .places import Country, Currency, Language
@@ -22,14 +24,6 @@ from .web import Email, Url
 
 FIELD_KEYS = ("type", "clean", "required", "on_invalid")
 """The keys of a field's table that are about its values."""
-
-
-class Problem(NamedTuple):
-    """Something in the file that cannot stand: where, what, and what to do."""
-
-    key: str
-    message: str
-    hint: str
 
 
 class InvalidRules(InvalidRule):
@@ -49,10 +43,10 @@ def parse_rules(
 
     ``other_keys`` are the keys that others read. Raises InvalidRules.
     """
-    problems: list[Problem] = []
+    problems = Problems()
     for key in spec.keys() - {*FIELD_KEYS, *other_keys}:
-        hint = meant(key, [*FIELD_KEYS, *other_keys])
-        problems.append(Problem(f"{where}.{key}", f"There is no key {key!r}.", hint))
+        hint = did_you_mean(key, [*FIELD_KEYS, *other_keys])
+        problems.add(f"{where}.{key}", f"There is no key {key!r}.", hint)
     rules = [
         *_clean(spec.get("clean", []), f"{where}.clean", problems),
         *_type(spec.get("type"), f"{where}.type", problems),
@@ -62,15 +56,15 @@ def parse_rules(
         rules.append(Required())
     elif required is not False:
         message = f"It takes true or false, not {required!r}."
-        problems.append(Problem(f"{where}.required", message, "Write required = true."))
+        problems.add(f"{where}.required", message, "Write required = true.")
     on_invalid: OnInvalid = spec.get("on_invalid", "quarantine")
     if on_invalid not in ON_INVALID:
         message = f"There is no policy {on_invalid!r}."
-        problems.append(Problem(f"{where}.on_invalid", message, meant(str(on_invalid), ON_INVALID)))
+        problems.add(f"{where}.on_invalid", message, did_you_mean(str(on_invalid), ON_INVALID))
     for message, hint in contradictions(rules, on_invalid):
-        problems.append(Problem(where, message, hint))
+        problems.add(where, message, hint)
     if problems:
-        raise InvalidRules(sorted(problems))
+        raise InvalidRules(sorted(problems.found))
     return FieldCleaner(rules, on_invalid)
 
 
@@ -186,10 +180,10 @@ _CLEAN_TABLES = {
 }
 
 
-def _clean(entries: Any, where: str, problems: list[Problem]) -> list[Rule]:
+def _clean(entries: Any, where: str, problems: Problems) -> list[Rule]:
     if not isinstance(entries, list):
         message = f"It takes a list of rules, not {entries!r:.60}."
-        problems.append(Problem(where, message, 'Write clean = ["fix-text", "collapse-space"].'))
+        problems.add(where, message, 'Write clean = ["fix-text", "collapse-space"].')
         return []
     rules: list[Rule] = []
     for place, entry in enumerate(cast("list[Any]", entries)):
@@ -199,20 +193,20 @@ def _clean(entries: Any, where: str, problems: list[Problem]) -> list[Rule]:
             rules += _from_table(cast("dict[str, Any]", entry), at, _CLEAN_TABLES, known, problems)
         elif str(entry) in _CLEAN_TABLES.keys() - {rule.name for rule in TEXT_RULES}:
             message = f"The rule {entry!r} needs an option."
-            problems.append(Problem(at, message, f"Write {{ {entry} = … }}."))
+            problems.add(at, message, f"Write {{ {entry} = … }}.")
         else:
             rules += _make(partial(text_rule, str(entry)), at, problems)
     return rules
 
 
-def _type(spec: Any, where: str, problems: list[Problem]) -> list[Rule]:
+def _type(spec: Any, where: str, problems: Problems) -> list[Rule]:
     if spec is None:
         return []
     if isinstance(spec, dict):
         return _from_table(cast("dict[str, Any]", spec), where, _TYPE_TABLES, (), problems)
     if not isinstance(spec, str) or spec not in _TYPES:
-        hint = meant(str(spec), _TYPES)
-        problems.append(Problem(where, f"There is no type {spec!r}.", hint))
+        hint = did_you_mean(str(spec), _TYPES)
+        problems.add(where, f"There is no type {spec!r}.", hint)
         return []
     return _make(_TYPES[spec], where, problems)
 
@@ -222,15 +216,15 @@ def _from_table(
     where: str,
     tables: Mapping[str, _Table],
     plain: Collection[str],
-    problems: list[Problem],
+    problems: Problems,
 ) -> list[Rule]:
     """The rule that ``table`` makes, or none and a problem. ``plain`` are rules without options."""
     head = next((key for key in table if key in tables), None)
     if head is None:
         name = next(iter(table), "")
         message = f"{name!r} is not the name of a rule with options."
-        hint = f'Write "{name}" alone.' if name in plain else meant(name, tables)
-        problems.append(Problem(where, message, hint))
+        hint = f'Write "{name}" alone.' if name in plain else did_you_mean(name, tables)
+        problems.add(where, message, hint)
         return []
     kind = tables[head]
     before = len(problems)
@@ -239,22 +233,22 @@ def _from_table(
         reader = kind.head if key == head else kind.options.get(key)
         if reader is None:
             message = f"{head} has no option {key!r}."
-            hint = meant(key, kind.options) if kind.options else "It has none: leave it out."
-            problems.append(Problem(f"{where}.{key}", message, hint))
+            hint = did_you_mean(key, kind.options) if kind.options else "It has none: leave it out."
+            problems.add(f"{where}.{key}", message, hint)
             continue
         try:
             read[key] = reader(value)
         except InvalidRule as error:
-            problems.append(Problem(f"{where}.{key}", error.message, error.hint))
+            problems.add(f"{where}.{key}", error.message, error.hint)
     if len(problems) > before:
         return []
     first = read.pop(head)
     return _make(lambda: kind.make(*(first if kind.spread else [first]), **read), where, problems)
 
 
-def _make(make: Callable[[], Rule], where: str, problems: list[Problem]) -> list[Rule]:
+def _make(make: Callable[[], Rule], where: str, problems: Problems) -> list[Rule]:
     try:
         return [make()]
     except (InvalidRule, MissingLibrary) as error:
-        problems.append(Problem(where, error.message, error.hint))
+        problems.add(where, error.message, error.hint)
         return []

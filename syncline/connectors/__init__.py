@@ -9,6 +9,7 @@
 from .file.load import load_pipeline
 from .report import Change, PassReport
 from .running.feed import watch
-from .running.open import PipelineRun, open_run
+from .running.open import open_run
+from .running.run import PipelineRun
 
 __all__ = ["Change", "PassReport", "PipelineRun", "load_pipeline", "open_run", "watch"]

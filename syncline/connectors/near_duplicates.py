@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from syncline.cleaning.field import meant
 from syncline.cleaning.similar import similar
 from syncline.engine.errors import UsageError
+from syncline.engine.suggestions import did_you_mean
 
 from .database.rows import Key, Row, Rows, show_key
 from .database.tables import names_of, reflect
@@ -17,7 +17,7 @@ from .database.values import Unreadable
 from .file.spec import OneWay, TwoWay
 from .one_way.plan import DELETED_AT
 from .one_way.target import DESTINATION
-from .running.open import PipelineRun
+from .running.run import PipelineRun
 from .two_way.comparison import ROWS_AT_ONCE
 from .two_way.mapping import TableMapping, kinds_of
 
@@ -61,7 +61,7 @@ def near_duplicates(
         tables = [_table(run, known.get(each, each)) for each in wanted]
     else:
         if name is not None and name not in pipeline.records:
-            hint = meant(name, pipeline.records)
+            hint = did_you_mean(name, pipeline.records)
             raise UsageError(f"{pipeline.name} has no record {name!r}.", hint=hint)
         tables = [_record(run, pipeline, each) for each in ([name] if name else pipeline.records)]
     found = [pair for table in tables for pair in _pairs(table, threshold)]
@@ -107,7 +107,7 @@ def _table(run: PipelineRun, name: str) -> _Compared:
     system = run.systems[DESTINATION]
     with system.reading() as connection:
         if name not in (names := names_of(connection)):
-            hint = meant(name, names) if names else "Run syncline sync FILE first."
+            hint = did_you_mean(name, names) if names else "Run syncline sync FILE first."
             raise UsageError(f"The destination has no table {name!r}.", hint=hint)
         table = reflect(connection, name)
         fields = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -59,7 +59,7 @@ class Flow:
         return self.inserted + self.updated + self.deleted
 
 
-class Refusal(NamedTuple):
+class RowRefusal(NamedTuple):
     """Why a value or a row does not go on: ``field`` is "" for a whole row, ``rule`` the cleaning
     rule, or ``type``, ``database``, ``parent`` (its foreign key names a row that is not there)."""
 
@@ -77,7 +77,7 @@ class RefusedRow(NamedTuple):
     system: str
     table: str
     key: str
-    refusal: Refusal
+    refusal: RowRefusal
 
 
 class MergedField(NamedTuple):
@@ -145,3 +145,25 @@ class PassReport:
         self.merged_count += 1
         if len(self.merged) < EXAMPLES:
             self.merged.append(merged)
+
+
+@dataclass(slots=True)
+class Pass:
+    """One pass: its report, and what the caller asked for. ``changed`` is called with every change
+    of a user's, once it is committed; not in a dry run."""
+
+    report: PassReport
+    allow_deletes: bool = False
+    progress: Progress = no_progress
+    changed: Callable[[Change], None] | None = None
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether the pass is to leave nothing behind."""
+        return self.report.dry_run
+
+    def tell(self, changes: Iterable[Change]) -> None:
+        """Let the caller know what was committed."""
+        if self.changed is not None and not self.dry_run:
+            for change in changes:
+                self.changed(change)

@@ -10,6 +10,8 @@ from zlib import crc32
 
 import orjson
 
+from syncline.engine.document.values import same_value
+
 from .database.rows import Key, show_key
 
 MAX_DIFFERENCES = 1_000
@@ -19,7 +21,7 @@ RANGES = 1_024
 row by row."""
 
 
-class Difference(NamedTuple):
+class RowDifference(NamedTuple):
     """A row that is not the same everywhere. ``keys`` are by system; of a row that ``missing_in``
     does not have, there is one; ``fields`` are the values of those that differ, by system."""
 
@@ -31,14 +33,15 @@ class Difference(NamedTuple):
 
 @dataclass(slots=True)
 class Verification:
-    """``rows`` that were compared by record or table; ``held`` rows are in quarantine, and left
-    out; ``waiting`` changes by system have not gone on yet, so differences may come from them."""
+    """``rows`` that were compared by record or table; ``quarantined`` ones are in quarantine, and
+    left out; ``waiting`` changes by system have not gone on yet, so differences may come from
+    them."""
 
     pipeline: str
     rows: dict[str, int] = field(default_factory=dict[str, int])
-    held: int = 0
+    quarantined: int = 0
     waiting: dict[str, int] = field(default_factory=dict[str, int])
-    differences: list[Difference] = field(default_factory=list[Difference])
+    differences: list[RowDifference] = field(default_factory=list[RowDifference])
     count: int = 0
 
     @property
@@ -46,7 +49,7 @@ class Verification:
         """Whether nothing differs, and nothing is on its way."""
         return self.count == 0 and not any(self.waiting.values())
 
-    def add(self, difference: Difference) -> None:
+    def add(self, difference: RowDifference) -> None:
         self.count += 1
         if len(self.differences) < MAX_DIFFERENCES:
             self.differences.append(difference)
@@ -126,7 +129,7 @@ def compare_sides(
 
 def _differences(
     name: str, first: Side, second: Side, ranges: set[int], fields: Sequence[str]
-) -> Iterator[Difference]:
+) -> Iterator[RowDifference]:
     # Digests are kept, not values: the ranges may be of a table that has been emptied.
     mine, theirs = (
         {
@@ -138,23 +141,23 @@ def _differences(
     )
     for row, (key, digest) in sorted(mine.items()):
         if row not in theirs:
-            yield Difference(name, {first.system: show_key(key)}, second.system, {})
+            yield RowDifference(name, {first.system: show_key(key)}, second.system, {})
         elif digest != theirs[row][1]:
             yield _differing(name, first, key, second, theirs[row][0], fields)
     for row in sorted(theirs.keys() - mine.keys()):
-        yield Difference(name, {second.system: show_key(theirs[row][0])}, first.system, {})
+        yield RowDifference(name, {second.system: show_key(theirs[row][0])}, first.system, {})
 
 
 def _differing(
     name: str, first: Side, key: Key, second: Side, other: Key, fields: Sequence[str]
-) -> Difference:
+) -> RowDifference:
     mine, theirs = first.values(key), second.values(other)
     differing: dict[str, dict[str, Any]] = {}
     if mine is not None and theirs is not None:
         differing = {
             field: {first.system: value, second.system: its}
             for field, value, its in zip(fields, mine, theirs, strict=True)
-            if (type(value), value) != (type(its), its)
+            if not same_value(value, its)
         }
     keys = {first.system: show_key(key), second.system: show_key(other)}
-    return Difference(name, keys, "", differing)
+    return RowDifference(name, keys, "", differing)

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from syncline.connectors.two_way.run import TwoWayRun
+from syncline.connectors import PipelineRun, open_run
 
 from .two_sides import Side, shared_contacts
 
@@ -44,8 +44,8 @@ class History:
         self._engines: list[sa.Engine] = []
         self.run = self._start()
 
-    def _start(self) -> TwoWayRun:
-        run = TwoWayRun(self._pipeline, rng=self._rng)
+    def _start(self) -> PipelineRun:
+        run = open_run(self._pipeline, rng=self._rng)
         for system in run.systems.values():
             if not event.contains(system.engine, "before_cursor_execute", self._on_statement):
                 event.listen(system.engine, "before_cursor_execute", self._on_statement)

@@ -10,10 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from syncline.connectors import PipelineRun, open_run
 from syncline.connectors.database.tables import PREFIX
 from syncline.connectors.file.load import parse_pipeline
 from syncline.connectors.file.spec import OneWay
-from syncline.connectors.one_way.run import OneWayRun
 from syncline.connectors.report import PassReport
 
 from .two_sides import Side, empty
@@ -47,8 +47,8 @@ class Pair:
         self._crash_at: int | None = None
         self.run = self._start()
 
-    def _start(self) -> OneWayRun:
-        run = OneWayRun(self.pipeline, lambda: self.now)
+    def _start(self) -> PipelineRun:
+        run = open_run(self.pipeline, lambda: self.now)
         for system in run.systems.values():
             event.listen(system.engine, "before_cursor_execute", self._on_statement)
         return run

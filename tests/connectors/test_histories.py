@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from syncline.connectors.bookkeeping.state import Note, State
+from syncline.connectors.bookkeeping.notes import Note, Notes
 from syncline.connectors.database.system import System
 from syncline.connectors.two_way.mapping import TableMapping
 from syncline.connectors.two_way.replica import SystemReplica
@@ -138,7 +138,7 @@ def applied_before_capture() -> Generator[None]:
     def run_late(self: SystemReplica, opened: Any, incoming: Any, **options: Any) -> Any:
         with ExitStack() as stack:
             if incoming:
-                stack.enter_context(patch.object(State, "notes", no_notes))
+                stack.enter_context(patch.object(Notes, "oldest", no_notes))
                 stack.enter_context(patch.object(TableMapping, "changed_fields", no_fields))
             return unspoilt(self, opened, incoming, **options)
 

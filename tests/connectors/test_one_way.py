@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from syncline.connectors import open_run
 from syncline.connectors.database import system
 from syncline.connectors.file.spec import SystemSpec
-from syncline.connectors.one_way.run import OneWayRun
 from syncline.engine.errors import PipelineStopped, SystemRefused, UsageError
 from tests.stores.servers import database
 
@@ -217,7 +217,7 @@ def test_a_server_that_is_away_is_named_and_nothing_is_lost(kind: str, tmp_path:
         url = sa.make_url(shop.destination.spec.url).set(host="127.0.0.1", port=1)
         away = SystemSpec("destination", url.render_as_string(hide_password=False))
         systems = {**shop.pipeline.systems, "destination": away}
-        run = OneWayRun(replace(shop.pipeline, systems=systems))
+        run = open_run(replace(shop.pipeline, systems=systems))
         assert list(run.sync().waiting) == ["destination"]
         assert run.pending() == {"source": 1}
         run.close()

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from syncline.connectors.file.spec import SystemSpec
-from syncline.connectors.one_way import copying as table_copy
+from syncline.connectors.one_way import reading
 from syncline.connectors.one_way import review as one_way_review
 from syncline.engine.errors import PipelineStopped, SystemRefused
 
@@ -170,8 +170,8 @@ def test_rows_that_sqlite_lets_be_of_other_types_wait(tmp_path: Path) -> None:
 def test_many_rows_without_a_readable_key_end_no_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table_copy, "PAGE", 10)
-    monkeypatch.setattr(table_copy, "_FIRST_PAGE", 4)
+    monkeypatch.setattr(reading, "PAGE", 10)
+    monkeypatch.setattr(reading, "FIRST_PAGE", 4)
     monkeypatch.setattr(one_way_review, "ROWS_AT_ONCE", 4)
     table = "CREATE TABLE t (id INT PRIMARY KEY)"
     with pair(("sqlite", "sqlite"), tmp_path, "", table, source_keys=COMPARE) as shop:
@@ -192,8 +192,8 @@ def test_many_rows_without_a_readable_key_end_no_loop(
 def test_pages_of_any_size_make_the_same_copy(
     size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table_copy, "PAGE", size)
-    monkeypatch.setattr(table_copy, "_FIRST_PAGE", size)
+    monkeypatch.setattr(reading, "PAGE", size)
+    monkeypatch.setattr(reading, "FIRST_PAGE", size)
     with pair(("sqlite", "sqlite"), tmp_path, "", ITEMS, items(9)) as shop:
         done: list[int] = []
 
@@ -209,9 +209,9 @@ def test_pages_of_any_size_make_the_same_copy(
 def test_pages_of_large_rows_are_small() -> None:
     small = [{"id": number, "text": "x" * 10, "doc": {"a": 1}} for number in range(500)]
     large = [{"id": number, "text": "x" * 4_000_000, "doc": None} for number in range(2)]
-    assert table_copy.page_size(small) == table_copy.PAGE
-    assert table_copy.page_size(large) == 4
-    assert table_copy.page_size([]) == table_copy.PAGE
+    assert reading.page_size(small) == reading.PAGE
+    assert reading.page_size(large) == 4
+    assert reading.page_size([]) == reading.PAGE
 
 
 @pytest.mark.slow

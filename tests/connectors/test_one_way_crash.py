@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from syncline.connectors.one_way import copying as table_copy
+from syncline.connectors.one_way import reading
 from tests.profiles import scaled
 
 from .one_way_cases import ITEMS, Crash, Pair, items, pair, rows
@@ -28,13 +28,13 @@ on_delete = "mark"
 ORDERS = "CREATE TABLE orders (id INTEGER PRIMARY KEY, item INTEGER)"
 _FORKS = """
 import os, sys
-from syncline.connectors import oneway, table_copy
-from syncline.connectors.pipeline_file import load_pipeline
+from syncline.connectors import load_pipeline, open_run
+from syncline.connectors.one_way import reading, sync
 
-table_copy.PAGE = table_copy._FIRST_PAGE = oneway.NOTES_AT_ONCE = 50
+reading.PAGE = reading.FIRST_PAGE = sync.NOTES_AT_ONCE = 50
 for _ in sys.stdin:
     if not (pid := os.fork()):
-        run = oneway.OneWayRun(load_pipeline(sys.argv[1], {}))
+        run = open_run(load_pipeline(sys.argv[1], {}))
         while True:
             run.sync(allow_deletes=True)
     sys.stdout.write(f"{pid}\\n")
@@ -131,8 +131,8 @@ def test_a_batch_that_went_before_a_crash_is_not_counted_twice(tmp_path: Path) -
 def test_a_copy_whose_rules_change_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table_copy, "PAGE", 2)
-    monkeypatch.setattr(table_copy, "_FIRST_PAGE", 2)
+    monkeypatch.setattr(reading, "PAGE", 2)
+    monkeypatch.setattr(reading, "FIRST_PAGE", 2)
 
     def die(_: str, done: int, total: int | None) -> None:
         if done == 4:

@@ -314,7 +314,7 @@ def test_a_value_that_a_rule_refuses(
         assert held["2"].original == "n/a"
         assert (held["2"].field, held["2"].rule, held["2"].tries) == ("phone", "E164", 1)
         shop.settled()
-        assert shop.run.verify().held == 2
+        assert shop.run.verify().quarantined == 2
         shop.source.execute(f"UPDATE people SET phone = '{GOOD}'")
         shop.sync()
         assert shop.held() == {}

@@ -13,9 +13,9 @@ from typing import TypeVar
 import pytest
 
 from syncline import Record, Relay, Replica
+from syncline.connectors import PipelineRun, open_run
 from syncline.connectors.file.spec import MappedField, RelaySpec, TwoWay
 from syncline.connectors.report import PassReport
-from syncline.connectors.two_way.run import TwoWayRun
 
 from .two_sides import Side, shared_contacts, two_sides
 
@@ -60,9 +60,9 @@ class Machine:
     async def sync(self) -> PassReport:
         return await self.do(lambda run: run.sync())
 
-    async def do(self, work: Callable[[TwoWayRun], T]) -> T:
+    async def do(self, work: Callable[[PipelineRun], T]) -> T:
         def process() -> T:
-            run = TwoWayRun(self.pipeline)
+            run = open_run(self.pipeline)
             try:
                 return work(run)
             finally:
@@ -233,7 +233,7 @@ async def test_a_dry_run_tells_the_relay_nothing(sides: tuple[Side, Side], tmp_p
         assert customers(accounting) == []
         await first.sync()
 
-        def dry_then_wet(run: TwoWayRun) -> tuple[int, int]:
+        def dry_then_wet(run: PipelineRun) -> tuple[int, int]:
             return run.sync(dry_run=True).changed, run.sync().changed
 
         assert await second.do(dry_then_wet) == (1, 1)
@@ -248,7 +248,7 @@ async def test_a_process_that_goes_on_takes_what_comes(
     pipeline = shared_contacts(crm, accounting)
     async with relay_at(tmp_path) as relay:
         first, second = (Machine(pipeline, each, relay.url) for each in ("crm", "accounting"))
-        run = await asyncio.to_thread(TwoWayRun, second.pipeline)
+        run = await asyncio.to_thread(open_run, second.pipeline)
         await asyncio.to_thread(run.sync)
         for number in range(3):
             crm.execute(

@@ -18,7 +18,7 @@ from syncline.connectors.file.load import parse_pipeline
 from syncline.connectors.file.spec import Notify, OneWay, TwoWay
 from syncline.connectors.report import Change, PassReport
 from syncline.connectors.running.notifier import CHANGES_AT_ONCE, Notifier
-from syncline.connectors.running.open import PipelineRun
+from syncline.connectors.running.run import PipelineRun
 from syncline.connectors.running.runner import PipelineRunner
 
 from .two_sides import Side, empty, shared_contacts, two_sides

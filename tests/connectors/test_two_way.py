@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from syncline.cleaning import Clean, FieldCleaner
-from syncline.connectors.database.values import Kind, canonical
+from syncline.connectors.database.values import ValueKind, canonical
 
 from .two_sides import Side, empty, shared_contacts, two_sides
 from .two_way_cases import (
@@ -113,7 +113,7 @@ def test_phone_numbers_are_in_one_form_or_in_quarantine_with_the_reason(
         assert "n/a" in held.message
         assert [each.refusal.message for each in report.refused] == [held.message]
         assert_settled(run)
-        assert run.verify().held == 1
+        assert run.verify().quarantined == 1
         # The same number in another form is no change, and still written in the one form.
         edit_contact(crm, "ann@x.org", phone="650.253.0000")
         run.sync()
@@ -249,7 +249,7 @@ def test_a_row_waits_for_its_parent_and_for_one_of_its_own_table(sides: tuple[Si
         assert_settled(run)
 
 
-TYPES: dict[str, tuple[Kind, dict[str, str]]] = {
+TYPES: dict[str, tuple[ValueKind, dict[str, str]]] = {
     "label": ("text", dict.fromkeys(KINDS, "VARCHAR(80)")),
     "amount": ("decimal", dict.fromkeys(KINDS, "DECIMAL(14, 4)")),
     "at": (

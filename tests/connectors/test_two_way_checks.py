@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from syncline.connectors import PipelineRun
 from syncline.connectors.report import Change
-from syncline.connectors.two_way.run import TwoWayRun
-from syncline.connectors.verification import Difference
+from syncline.connectors.verification import RowDifference
 from syncline.engine.errors import SystemRefused, UsageError
 
 from .histories import tables_of_syncline
@@ -67,7 +67,7 @@ def test_a_dry_run_writes_nothing_and_says_what_a_sync_does(
         _assert_told_beforehand(run, crm, accounting)
 
 
-def _assert_told_beforehand(run: TwoWayRun, *sides: Side) -> None:
+def _assert_told_beforehand(run: PipelineRun, *sides: Side) -> None:
     before = [everything(side) for side in sides]
     told: list[Change] = []
     expected = run.sync(dry_run=True, changed=told.append)
@@ -129,14 +129,14 @@ def test_verify_names_what_differs_and_resync_mends_it(kind: str, tmp_path: Path
         bob = accounting.execute("SELECT number FROM customers WHERE full_name = 'Bob'")[0][0]
         eve = accounting.execute("SELECT number FROM customers WHERE full_name = 'Eve'")[0][0]
         assert sorted(result.differences, key=str) == [
-            Difference("contact", {"accounting": f"{eve}"}, "crm", {}),
-            Difference(
+            RowDifference("contact", {"accounting": f"{eve}"}, "crm", {}),
+            RowDifference(
                 "contact",
                 {"crm": "2", "accounting": f"{bob}"},
                 "",
                 {"phone": {"crm": "+16502530009", "accounting": OTHER_PHONE}},
             ),
-            Difference("contact", {"crm": "3"}, "accounting", {}),
+            RowDifference("contact", {"crm": "3"}, "accounting", {}),
         ]
         for table in ("contacts", "customers"):
             run.resync(table)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from syncline.connectors.file.spec import Conflict, OnDelete, Prefer
-from syncline.connectors.two_way.run import TwoWayRun
+from syncline.connectors import PipelineRun
+from syncline.connectors.file.spec import ConflictPolicy, OnDelete, Prefer
 from syncline.engine.errors import RecordNotFound
 from syncline.engine.records.schema import DeleteVsEdit
 
@@ -39,12 +39,12 @@ def sides(tmp_path: Path) -> Generator[Sides]:
         yield both
 
 
-def _pipeline(sides: Sides, conflict: Conflict = "newest", **contact: Any) -> Any:
+def _pipeline(sides: Sides, conflict: ConflictPolicy = "newest", **contact: Any) -> Any:
     name = replace(NAME, conflict=conflict)
     return shared_contacts(*sides, fields={"name": name}, **contact)
 
 
-def _both_name(run: TwoWayRun, sides: Sides) -> Any:
+def _both_name(run: PipelineRun, sides: Sides) -> Any:
     """Ann gets a name in the CRM, and later another in the accounting; the report on both."""
     crm, accounting = sides
     enter_contact(crm, "ann@x.org", "Ann")
@@ -77,7 +77,7 @@ def _names(sides: Sides) -> tuple[str, str]:
     ],
 )
 def test_policies_of_a_conflict(
-    policy: Conflict, name: str, chosen: str | None, shown: str, sides: Sides
+    policy: ConflictPolicy, name: str, chosen: str | None, shown: str, sides: Sides
 ) -> None:
     with running(_pipeline(sides, policy)) as run:
         conflict = _both_name(run, sides)
@@ -92,7 +92,7 @@ def test_policies_of_a_conflict(
     ("policy", "take"),
     [("newest", "crm"), ("surface", "accounting"), (Prefer(("crm",)), "accounting")],
 )
-def test_a_person_resolves_a_conflict(policy: Conflict, take: str, sides: Sides) -> None:
+def test_a_person_resolves_a_conflict(policy: ConflictPolicy, take: str, sides: Sides) -> None:
     with running(_pipeline(sides, policy)) as run:
         conflict = _both_name(run, sides)
         run.resolve(conflict.rid, "name", take=take)

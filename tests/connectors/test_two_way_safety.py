@@ -15,9 +15,9 @@ import sqlalchemy as sa
 
 from syncline.cleaning import FieldCleaner, Phone
 from syncline.cleaning.field import OnInvalid
+from syncline.connectors import PipelineRun
 from syncline.connectors.file.spec import Limit, TwoWay
 from syncline.connectors.report import Flow
-from syncline.connectors.two_way.run import TwoWayRun
 from syncline.engine.errors import PipelineStopped, SystemUnavailable
 from tests.stores.servers import SERVERS
 
@@ -297,7 +297,7 @@ def _shared_by_three(sides: dict[str, Side]) -> TwoWay:
 
 
 @contextmanager
-def away(run: TwoWayRun, name: str) -> Generator[None]:
+def away(run: PipelineRun, name: str) -> Generator[None]:
     """The system cannot be reached."""
 
     error = SystemUnavailable("It is away.", hint="Wait.", retry_after=5.0)

@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from syncline.cleaning import FieldCleaner
+from syncline.connectors import PipelineRun, open_run
 from syncline.connectors.database.tables import names_of
 from syncline.connectors.file.spec import MappedField, MappedRecord, Triggers, TwoWay
-from syncline.connectors.two_way.run import TwoWayRun
 from syncline.environment import wall_clock
 
 from .two_sides import Side
@@ -22,9 +22,9 @@ PHONE, OTHER_PHONE = "+16502530000", "+16502530001"
 
 
 @contextmanager
-def running(pipeline: TwoWay) -> Generator[TwoWayRun]:
+def running(pipeline: TwoWay) -> Generator[PipelineRun]:
     """The pipeline at work, with the same ids in every run of the tests."""
-    run = TwoWayRun(pipeline, rng=random.Random(1))
+    run = open_run(pipeline, rng=random.Random(1))
     try:
         yield run
     finally:
@@ -142,7 +142,7 @@ _TRIGGERS = {
 }
 
 
-def assert_settled(run: TwoWayRun) -> None:
+def assert_settled(run: PipelineRun) -> None:
     """Nothing is left to do, nothing goes to and fro, and all systems are equal."""
     assert run.sync().changed == 0
     assert not any(run.pending().values())

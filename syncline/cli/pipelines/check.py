@@ -11,7 +11,7 @@ from syncline.cli.exit_codes import ExitCode
 from syncline.cli.plain import counted, plain
 from syncline.connectors.file.load import InvalidPipeline
 from syncline.connectors.report import Finding
-from syncline.connectors.running.open import PipelineRun
+from syncline.connectors.running.run import PipelineRun
 from syncline.engine.errors import SystemUnavailable
 
 from .command import AsJson, PipelineFile, opened, output, print_json, waiting_for

@@ -20,7 +20,8 @@ from rich.progress import (
 )
 
 from syncline.connectors.file.load import load_pipeline
-from syncline.connectors.running.open import PipelineRun, open_run
+from syncline.connectors.running.open import open_run
+from syncline.connectors.running.run import PipelineRun
 
 PipelineFile = Annotated[
     Path, typer.Argument(exists=True, dir_okay=False, metavar="FILE", help="A pipeline file.")

@@ -9,7 +9,7 @@ import typer
 from syncline.cli.plain import counted, shown, written
 from syncline.connectors.file.spec import OneWay, TwoWay
 from syncline.connectors.report import MergedField
-from syncline.connectors.running.open import PipelineRun
+from syncline.connectors.running.run import PipelineRun
 from syncline.engine.errors import RecordNotFound, UsageError
 
 from .command import AsJson, PipelineFile, opened, output, print_json, waiting_for

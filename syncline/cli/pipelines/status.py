@@ -9,10 +9,11 @@ import typer
 
 from syncline.cli.exit_codes import ExitCode
 from syncline.cli.plain import counted, plain
-from syncline.connectors.bookkeeping.state import State, has_state
+from syncline.connectors.bookkeeping.schema import has_state
+from syncline.connectors.bookkeeping.state import State
 from syncline.connectors.database.system import System
 from syncline.connectors.file.spec import TwoWay
-from syncline.connectors.running.open import PipelineRun
+from syncline.connectors.running.run import PipelineRun
 from syncline.engine.errors import SystemRefused, SystemUnavailable
 
 from .command import AsJson, PipelineFile, opened, output, print_json, waiting_for

@@ -9,7 +9,7 @@ import typer
 
 from syncline.cli.exit_codes import ExitCode
 from syncline.cli.plain import counted, plain, shown
-from syncline.connectors.verification import Difference, Verification
+from syncline.connectors.verification import RowDifference, Verification
 
 from .command import opened, output, print_json, waiting_for
 
@@ -34,7 +34,7 @@ def verification_as_json(found: Verification) -> dict[str, Any]:
         "pipeline": found.pipeline,
         "equal": found.equal,
         "rows": found.rows,
-        "quarantined": found.held,
+        "quarantined": found.quarantined,
         "pending": found.waiting,
         "difference_count": found.count,
         "differences": [
@@ -57,10 +57,9 @@ def _print(file: Path, found: Verification) -> None:
         console.print(f"… and {found.count - min(found.count, SHOWN):,} more")
     rows = ", ".join(f"{name} {number:,}" for name, number in found.rows.items())
     console.print(f"Rows compared: {rows or 'none'}.")
-    if found.held:
-        console.print(
-            f"{counted(found.held, 'row')} in quarantine left out: syncline quarantine {file}"
-        )
+    if found.quarantined:
+        rows = counted(found.quarantined, "row")
+        console.print(f"{rows} in quarantine left out: syncline quarantine {file}")
     for name, number in found.waiting.items():
         if number:
             waits = "waits" if number == 1 else "wait"
@@ -76,7 +75,7 @@ def _print(file: Path, found: Verification) -> None:
         console.print("Not equal until these changes have gone on.", style="bold red")
 
 
-def describe_difference(each: Difference) -> str:
+def describe_difference(each: RowDifference) -> str:
     """``contact crm 12, accounting 881: email crm a@x.org, accounting b@x.org``."""
     keys = ", ".join(f"{system} {plain(key)}" for system, key in each.keys.items())
     if each.missing_in:

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from syncline.connectors.database.rows import Key, batches, decode_key, encode_key, show_key
 from syncline.connectors.database.values import canonical
-from syncline.connectors.report import Refusal
+from syncline.connectors.report import RowRefusal
 
-from .state import QUARANTINE
+from .schema import QUARANTINE
 
-PASSING_RULES = ("parent", "database")
+TRANSIENT_RULES = ("parent", "database")
 """Refusals that may end without the row being changed: these are tried again in every pass."""
 MAX_RETRIED = 1_000
 """Rows that one pass tries again."""
@@ -31,7 +31,7 @@ _KEYS = (
     .order_by(sa.func.min(_Q.last_seen))
     .limit(MAX_RETRIED)
 )
-_PASSING_KEYS = _KEYS.where(_Q.rule.in_(PASSING_RULES))
+_TRANSIENT_KEYS = _KEYS.where(_Q.rule.in_(TRANSIENT_RULES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,10 @@ class Quarantine:
         self._pipeline = pipeline
 
     def put(
-        self, system: str, table: str, refused: Mapping[Key, Sequence[Refusal]], now: int
-    ) -> list[tuple[Key, Refusal]]:
-        """Hold rows for these reasons, and no longer for others. ``now`` is in milliseconds.
-        Returns what they were not held for before."""
+        self, system: str, table: str, refused: Mapping[Key, Sequence[RowRefusal]], now: int
+    ) -> list[tuple[Key, RowRefusal]]:
+        """Keep rows here for these reasons, and no longer for others. ``now`` is in milliseconds.
+        Returns the reasons that are new."""
         before = {
             (entry.pk, entry.field): entry
             for batch in batches(refused)
@@ -77,7 +77,7 @@ class Quarantine:
         }
         self.release(system, table, refused)
         rows: list[dict[str, Any]] = []
-        new: list[tuple[Key, Refusal]] = []
+        new: list[tuple[Key, RowRefusal]] = []
         for key, refusals in refused.items():
             pk = encode_key(key)
             for refusal in {each.field: each for each in refusals}.values():
@@ -106,7 +106,7 @@ class Quarantine:
         return new
 
     def release(self, system: str, table: str, keys: Iterable[Key]) -> None:
-        """Let rows go, as far as they are held."""
+        """Let rows go, as far as they are here."""
         for batch in batches(keys):
             self._connection.execute(sa.delete(QUARANTINE).where(self._rows(system, table, batch)))
 
@@ -119,7 +119,7 @@ class Quarantine:
         )
 
     def entries(self) -> list[Quarantined]:
-        """Everything that is held, by system, table and key."""
+        """Everything that is here, by system, table and key."""
         return self._entries(_Q.pipeline == self._pipeline)
 
     def _entries(self, condition: sa.ColumnElement[bool]) -> list[Quarantined]:
@@ -145,17 +145,17 @@ class Quarantine:
             for row in self._connection.execute(statement).mappings()
         ]
 
-    def keys(self, system: str, table: str, *, passing: bool = False) -> list[Key]:
-        """The keys of the rows of a table that are held, at most MAX_RETRIED of those that were not
-        tried for longest; with ``passing`` only those whose reason may pass by itself."""
+    def keys(self, system: str, table: str, *, transient: bool = False) -> list[Key]:
+        """The keys of the rows of a table that are here, at most MAX_RETRIED of those that were not
+        tried for longest; with ``transient`` only those whose reason may end by itself."""
         found = self._connection.execute(
-            _PASSING_KEYS if passing else _KEYS,
+            _TRANSIENT_KEYS if transient else _KEYS,
             {"of": self._pipeline, "in": system, "from": table},
         )
         return [decode_key(pk) for pk in found.scalars()]
 
     def all_keys(self, system: str, table: str) -> list[Key]:
-        """The keys of all rows of a table that are held."""
+        """The keys of all rows of a table that are here."""
         statement = (
             sa.select(_Q.pk)
             .where(_Q.pipeline == self._pipeline, _Q.system == system, _Q.tbl == table)
@@ -164,7 +164,7 @@ class Quarantine:
         return [decode_key(pk) for pk in self._connection.execute(statement).scalars()]
 
     def count(self) -> int:
-        """How many rows are held."""
+        """How many rows are here."""
         rows = sa.select(_Q.system, _Q.tbl, _Q.pk).where(_Q.pipeline == self._pipeline).distinct()
         counted = sa.select(sa.func.count()).select_from(rows.subquery())
         return int(self._connection.execute(counted).scalar_one())

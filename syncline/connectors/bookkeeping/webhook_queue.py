@@ -1,7 +1,7 @@
-"""The outbox: changes that webhooks are still to be told of, in the database where they happened.
+"""Changes that webhooks are still to be told of, in the database where they happened.
 
-A change goes into it in the transaction that takes it over, and out of it when the webhook has
-answered: so a crash in between tells of it twice, and never not at all.
+A change goes into the queue in the transaction that takes it over, and out of it when the webhook
+has answered: so a crash in between tells of it twice, and never not at all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from syncline.connectors.database.values import canonical
 from syncline.connectors.file.spec import Notify
 from syncline.connectors.report import Change
 
-from .state import OUTBOX
+from .schema import OUTBOX
 
 _O = OUTBOX.c
 
@@ -30,7 +30,7 @@ class Posting(NamedTuple):
     change: bytes
 
 
-class Outbox:
+class WebhookQueue:
     """One pipeline's changes to tell of, in one database, in a transaction."""
 
     def __init__(self, connection: sa.Connection, pipeline: str) -> None:
@@ -63,12 +63,18 @@ class Outbox:
         for batch in batches(posting.seq for posting in postings):
             self._connection.execute(sa.delete(OUTBOX).where(_O.seq.in_(batch)))
 
-    def drop_others(self, notify: Iterable[Notify]) -> int:
-        """Forget the changes for webhooks that are not in the file any more; returns how many."""
-        statement = sa.delete(OUTBOX).where(
-            _O.pipeline == self._pipeline, _O.target.not_in([target_of(each) for each in notify])
-        )
-        return self._connection.execute(statement).rowcount
+    def has_others(self, notify: Iterable[Notify]) -> bool:
+        """Whether changes wait for webhooks that are none of these."""
+        statement = sa.select(_O.seq).where(self._others(notify)).limit(1)
+        return self._connection.execute(statement).first() is not None
+
+    def drop_others(self, notify: Iterable[Notify]) -> None:
+        """Forget the changes for webhooks that are none of these."""
+        self._connection.execute(sa.delete(OUTBOX).where(self._others(notify)))
+
+    def _others(self, notify: Iterable[Notify]) -> sa.ColumnElement[bool]:
+        targets = [target_of(each) for each in notify]
+        return sa.and_(_O.pipeline == self._pipeline, _O.target.not_in(targets))
 
 
 def target_of(notify: Notify) -> str:

@@ -29,7 +29,7 @@ MAX_KEY_LENGTH = 255
 _ONE_PARAMETER = 5_000
 """The same where all of them are one parameter."""
 _MANY = 100
-"""Rows from which on it pays to change them by way of a passing table."""
+"""Rows from which on it pays to change them by way of a temporary table."""
 _NEW = f"{PREFIX}new"
 _KEY = "syncline_key_"
 """Begins the names of parameters that say which row is meant."""
@@ -97,7 +97,6 @@ class Rows:
             for name, each in table.columns.items()
         }
         self._key_columns = [self._sql.c[name] for name in table.key]
-        self._key_places = [list(table.columns).index(name) for name in table.key]
         self._select = sa.select(*self._sql.c)
         self._insert = sa.insert(self._sql)
 
@@ -270,7 +269,7 @@ class Rows:
     def _update_from_copy(
         self, connection: sa.Connection, names: Sequence[str], raws: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Change rows by way of a passing table, which PostgreSQL fills and reads at once."""
+        """Change rows by way of a temporary table, which PostgreSQL fills and reads at once."""
         quote = connection.dialect.identifier_preparer.quote
         columns = ", ".join(map(quote, raws[0]))
         making = (

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -14,17 +14,16 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
 from syncline.connectors.file.spec import SystemSpec
-from syncline.connectors.report import Refusal
+from syncline.connectors.report import RowRefusal
 from syncline.engine.errors import ConnectorError, SystemRefused, SystemUnavailable
+from syncline.stores.databases.backends import BACKENDS
+from syncline.stores.databases.error_codes import gave_way, is_foreign_key, is_transient
 
 RETRY_SECONDS = 5.0
 """When a system that could not be reached is tried again."""
 LOCK_SECONDS = 30
 """How long a statement waits for a row that somebody else changes."""
 CONNECT_SECONDS = 10
-
-_EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
-_DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
 
 
 class System:
@@ -38,15 +37,19 @@ class System:
         self.name = spec.name
         url = sa.make_url(spec.url)
         backend = url.get_backend_name()
-        if url.drivername in _DRIVERS:
-            url = url.set(drivername=f"{url.drivername}+{_DRIVERS[url.drivername]}")
+        if url.drivername in BACKENDS and backend != "sqlite":
+            driver, _ = BACKENDS[backend].drivers[0]
+            url = url.set(drivername=f"{backend}+{driver}")
         self.label = f"{spec.name} ({backend})"
         try:
             self.engine = self._engine(url)
         except (ImportError, NoSuchModuleError) as error:
+            known = BACKENDS.get(backend)
             raise SystemRefused(
                 f"{self.label} needs a driver that is not installed.",
-                hint=f'pip install "syncline[{_EXTRAS.get(backend, "postgres")}]"',
+                hint=f'pip install "syncline[{known.extra}]"'
+                if known and known.extra
+                else f"Use one of {', '.join(BACKENDS)}.",
             ) from error
         self.dialect = self.engine.dialect.name
         # mariadb is a dialect of its own by name; everything here is the same for both.
@@ -129,6 +132,18 @@ class System:
             yield connection.execution_options(syncline_reading=True)
 
     @contextmanager
+    def undone(self) -> Generator[sa.Connection]:
+        """A transaction that may write, and leaves nothing: it is rolled back in any case. Raises
+        as ``writing`` does."""
+        with self.translated(), self.engine.connect() as connection:
+            connection.detach()  # MariaDB would keep its temporary tables in the pool
+            transaction = connection.begin()
+            try:
+                yield connection
+            finally:
+                transaction.rollback()
+
+    @contextmanager
     def translated(self) -> Generator[None]:
         """Turns what the database raises into ConnectorError, or SystemUnavailable when trying
         again may help."""
@@ -140,11 +155,12 @@ class System:
     def error_of(self, error: DBAPIError) -> ConnectorError:
         """What a failure of the database means. Neither values nor passwords are in it."""
         reason = reason_of(error)
-        if error.connection_invalidated or is_passing(error):
+        lost = error.connection_invalidated
+        if lost or is_transient(error):
             return SystemUnavailable(
                 f"{self.label} cannot be used at the moment: {reason}.",
                 hint="It is tried again; its changes wait. Check that it runs if this goes on.",
-                retry_after=RETRY_SECONDS if error.connection_invalidated else _wait(error),
+                retry_after=0.0 if gave_way(error) and not lost else RETRY_SECONDS,
             )
         return SystemRefused(
             f"{self.label} refused: {reason}.",
@@ -156,22 +172,15 @@ class System:
         self.engine.dispose()
 
 
-def refusal_of(error: DBAPIError, field: str = "") -> Refusal:
+def refusal_of(error: DBAPIError, field: str = "") -> RowRefusal:
     """Why the database did not take a row: the rule ``parent`` for a foreign key, else
     ``database``."""
-    original: Any = error.orig
-    state = getattr(original, "sqlstate", "") or ""
-    number = getattr(original, "args", ("",))[0]
-    code = getattr(original, "sqlite_errorcode", 0)
     reason = reason_of(error)
-    if state == "23503" or number in (1216, 1452, 1451) or code == _SQLITE_FOREIGN_KEY:
+    if is_foreign_key(error):
         message = f"It refers to a row that is not there: {reason}."
-        return Refusal(field, "parent", message, "It goes on as soon as that row is there.")
+        return RowRefusal(field, "parent", message, "It goes on as soon as that row is there.")
     message = f"The database did not take it: {reason}."
-    return Refusal(field, "database", message, "Correct the row, or the table that it goes to.")
-
-
-_SQLITE_FOREIGN_KEY = 787
+    return RowRefusal(field, "database", message, "Correct the row, or the table that it goes to.")
 
 
 def reason_of(error: DBAPIError) -> str:
@@ -180,33 +189,6 @@ def reason_of(error: DBAPIError) -> str:
     code_and_text = getattr(original, "args", ())
     text = code_and_text[-1] if code_and_text and isinstance(code_and_text[-1], str) else original
     return (str(text).strip().splitlines() or ["no reason given"])[0].rstrip(".")
-
-
-def _wait(error: DBAPIError) -> float:
-    """0 where the database gave up a transaction in favour of another: it may run at once."""
-    original: Any = error.orig
-    given_up = str(getattr(original, "sqlstate", None) or "")[:2] == "40"
-    return 0.0 if given_up or getattr(original, "args", ("",))[0] == 1213 else RETRY_SECONDS
-
-
-_PASSING_MYSQL = {1205, 1213, 2002, 2003, 2006, 2013, 1040, 1053, 1927}
-_PASSING_SQLITE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def is_passing(error: DBAPIError) -> bool:
-    """Whether trying again may help: the server is away, or others hold what is needed."""
-    original: Any = error.orig
-    if isinstance(original, sqlite3.Error):
-        return getattr(original, "sqlite_errorcode", 0) & 0xFF in _PASSING_SQLITE
-    state = getattr(original, "sqlstate", None)
-    if state is not None:  # 08: connection; 40: deadlock; 53: resources; 55P03: lock; 57: shutdown
-        return str(state)[:2] in ("08", "40", "53", "57") or state == "55P03"
-    arguments = getattr(original, "args", ())
-    if arguments and arguments[0] in _PASSING_MYSQL:
-        return True
-    # psycopg has no state for a server that it could not connect to
-    kind = cast("type[Any]", type(original))
-    return kind.__name__ == "OperationalError" and kind.__module__.startswith("psycopg")
 
 
 def _sqlite_engine(url: sa.URL, label: str) -> sa.Engine:

@@ -17,7 +17,8 @@ from sqlalchemy.sql.type_api import TypeEngine
 
 from syncline.engine.errors import SystemRefused
 
-from .values import Kind
+from .order import referred_first
+from .values import ValueKind
 
 PREFIX = "_syncline_"
 """How the names of all tables, triggers and functions that Syncline makes begin."""
@@ -38,7 +39,7 @@ class Column:
     ``zoned`` says that a timestamp keeps its offset, ``computed`` that the database fills it."""
 
     name: str
-    kind: Kind
+    kind: ValueKind
     nullable: bool = True
     length: int | None = None
     precision: int | None = None
@@ -156,7 +157,7 @@ def _attribute(type_: TypeEngine[Any], name: str) -> Any:
     return getattr(type_, name, None)
 
 
-def kind_of(type_: TypeEngine[Any], dialect: str) -> Kind | None:
+def kind_of(type_: TypeEngine[Any], dialect: str) -> ValueKind | None:
     """The kind of the values of an SQL type, None for one that is not supported."""
     match type_:
         case mysql.TINYINT() if type_.display_width == 1:
@@ -307,20 +308,10 @@ def sql_type(column: Column, dialect: str, *, keyed: bool = False) -> TypeEngine
 
 
 def in_order(tables: Mapping[str, Table]) -> list[str]:
-    """The names of ``tables``, each after those that its foreign keys name, as far as they do not
-    go round in a circle."""
-    ordered: list[str] = []
-    rest = dict(tables)
-    while rest:
-        free = [
-            name
-            for name, table in rest.items()
-            if not any(key.table in rest and key.table != name for key in table.foreign_keys)
-        ]
-        for name in free or [next(iter(rest))]:
-            ordered.append(name)
-            del rest[name]
-    return ordered
+    """The names of ``tables``, each after those that its foreign keys name."""
+    return referred_first(
+        {name: [key.table for key in table.foreign_keys] for name, table in tables.items()}
+    )
 
 
 def without(table: Table, columns: Iterable[str]) -> Table:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import sqlalchemy as sa
 
 from .tables import PREFIX, Table
-from .values import Kind
+from .values import ValueKind
 
 DIRTY = f"{PREFIX}dirty"
 """The table of notes: seq, pipeline, tbl, pk (null: any row), origin (own: written by a pass), at
@@ -111,7 +111,7 @@ def key_expression(table: Table, dialect: str, quote: Quote, row: str = "") -> s
             return f"JSON_ARRAY({parts})"
 
 
-def _key_part(column: str, kind: Kind, dialect: str) -> str:
+def _key_part(column: str, kind: ValueKind, dialect: str) -> str:
     """A column of a key as JSON can have it: numbers and text as they are, the rest as text."""
     match dialect:
         case "sqlite":

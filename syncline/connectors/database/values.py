@@ -18,7 +18,7 @@ from uuid import UUID
 
 import orjson
 
-Kind: TypeAlias = Literal[
+ValueKind: TypeAlias = Literal[
     "text", "int", "float", "decimal", "bool", "datetime", "date", "time", "bytes", "json", "uuid"
 ]
 Convert: TypeAlias = Callable[[Any], Any]
@@ -36,7 +36,7 @@ class NotOfKind(ValueError):
     """A value that a kind has no form for; its message is the rest of a sentence."""
 
 
-def canonical(value: Any, kind: Kind) -> Any:
+def canonical(value: Any, kind: ValueKind) -> Any:
     """``value`` as ``kind`` has it in transit; None stays None. Raises NotOfKind."""
     if value is None:
         return None
@@ -48,7 +48,7 @@ def canonical(value: Any, kind: Kind) -> Any:
         raise NotOfKind(f"is not a value of the type {kind}") from None
 
 
-def reader(kind: Kind, dialect: str = "") -> Convert:
+def reader(kind: ValueKind, dialect: str = "") -> Convert:
     """What turns the value that the driver of ``dialect`` has of a column of ``kind`` into its
     canonical form, or into Unreadable."""
     exact = EXACT.get(kind)
@@ -188,7 +188,7 @@ def _uuid(value: Any) -> UUID:
     return UUID(bytes=value) if isinstance(value, bytes) else UUID(str(value))
 
 
-_CONVERT: Mapping[Kind, Convert] = {
+_CONVERT: Mapping[ValueKind, Convert] = {
     "text": _text,
     "int": _int,
     "float": _float,
@@ -201,7 +201,7 @@ _CONVERT: Mapping[Kind, Convert] = {
     "json": _json,
     "uuid": _uuid,
 }
-GIVES: Mapping[str, Kind] = {
+GIVES: Mapping[str, ValueKind] = {
     "str": "text",
     "int": "int",
     "Decimal": "decimal",
@@ -211,11 +211,17 @@ GIVES: Mapping[str, Kind] = {
 }
 """The kind of what cleaning rules give, by the name of its type."""
 
-EXACT: Mapping[Kind, type] = {"text": str, "int": int, "bool": bool, "bytes": bytes, "uuid": UUID}
+EXACT: Mapping[ValueKind, type] = {
+    "text": str,
+    "int": int,
+    "bool": bool,
+    "bytes": bytes,
+    "uuid": UUID,
+}
 
 
 # The types of canonical values, where a value of the type is canonical for no other kind.
-_TYPES: Mapping[Kind, type] = {
+_TYPES: Mapping[ValueKind, type] = {
     **EXACT,
     "float": float,
     "decimal": Decimal,
@@ -225,12 +231,12 @@ _TYPES: Mapping[Kind, type] = {
 }
 
 
-def stores(kind: Kind, dialect: str) -> bool:
+def stores(kind: ValueKind, dialect: str) -> bool:
     """Whether the driver of ``dialect`` takes something else than canonical values of ``kind``."""
     return (dialect, kind) in _STORE or ("", kind) in _STORE
 
 
-def writer(kind: Kind, dialect: str, *, zoned: bool = False) -> Convert:
+def writer(kind: ValueKind, dialect: str, *, zoned: bool = False) -> Convert:
     """What turns a canonical value, whatever its kind, into what the driver of ``dialect`` takes
     for a column of ``kind``. Raises NotOfKind."""
     store = _STORE.get((dialect, kind)) or _STORE.get(("", kind))
@@ -259,7 +265,7 @@ def _naive(value: datetime) -> datetime:
 
 
 # What each driver takes, where it is not the canonical value itself.
-_STORE: Mapping[tuple[str, Kind], Convert] = {
+_STORE: Mapping[tuple[str, ValueKind], Convert] = {
     ("", "datetime"): _naive,
     ("", "json"): _json_text,
     ("sqlite", "datetime"): _sqlite_instant,

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from syncline.engine.errors import InvalidPipeline as InvalidPipelineBase
+from syncline.engine.problems import Problem, Problems, TomlMistake, count_of
 
 from .parse import read_pipeline
 from .reader import Reader
 from .spec import OneWay, TwoWay
-from .text import MAX_DEPTH, Fault, Lines, plain, substitute
+from .text import MAX_DEPTH, Lines, plain, substitute
 
 MAX_FILE_BYTES = 1 << 20
 """Largest pipeline file."""
-_PLACE = re.compile(r" \(at (?:line (\d+), (column \d+)|end of document)\)")
 
 
 class FileProblem(NamedTuple):
@@ -43,9 +42,11 @@ class InvalidPipeline(InvalidPipelineBase):
 
     def __init__(self, name: str, problems: list[FileProblem]) -> None:
         self.problems = tuple(problems)
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         lines = "".join(f"\n  {problem}" for problem in problems)
-        super().__init__(f"{name} has {count}:{lines}", hint="Correct all of them and try again.")
+        super().__init__(
+            f"{name} has {count_of(len(problems))}:{lines}",
+            hint="Correct all of them and try again.",
+        )
 
 
 def load_pipeline(path: str | Path, environ: Mapping[str, str] = os.environ) -> OneWay | TwoWay:
@@ -84,15 +85,15 @@ def parse_pipeline(text: str, name: str, environ: Mapping[str, str]) -> OneWay |
         parsed = tomllib.loads(text)
     except ValueError as error:  # of int() too, for a number of thousands of digits
         raise InvalidPipeline(name, [_syntax(error, text)]) from None
-    faults: list[Fault] = []
-    spec = substitute(parsed, environ, "", faults)
-    reader = Reader({fault.key for fault in faults})
+    unfilled = Problems()
+    spec = substitute(parsed, environ, "", unfilled)
+    reader = Reader({problem.key for problem in unfilled.found})
     pipeline = read_pipeline(plain(spec), reader)
-    if pipeline is not None and not faults and not reader.problems:
+    if pipeline is not None and not unfilled and not reader.problems:
         return pipeline
     found = [
-        FileProblem(lines.of(fault.key), *fault)
-        for fault in dict.fromkeys([*faults, *_without_values(spec, reader)])
+        FileProblem(lines.of(problem.key), *problem)
+        for problem in dict.fromkeys([*unfilled.found, *_without_values(spec, reader)])
     ]
     found.sort(key=lambda problem: problem.line or 0)
     raise InvalidPipeline(name, found)
@@ -102,15 +103,14 @@ def _syntax(error: ValueError, text: str) -> FileProblem:
     """What tomllib says. It quotes keys and single characters only, so no secret."""
     if not isinstance(error, tomllib.TOMLDecodeError):
         return FileProblem(None, "TOML", "A number is too long.", "Whole numbers have 64 bits.")
-    message, line, place = str(error), text.count("\n") + 1, "end of the file"
-    if match := _PLACE.search(message):
-        message = message[: match.start()]
-        if match[1]:
-            line, place = int(match[1]), match[2]
-    return FileProblem(line, "TOML", f"{message} ({place}).", "Correct the syntax at that place.")
+    at = TomlMistake.of(error)
+    line = at.line or text.count("\n") + 1
+    place = f"column {at.column}" if at.line else "end of the file"
+    hint = "Correct the syntax at that place."
+    return FileProblem(line, "TOML", f"{at.reason} ({place}).", hint)
 
 
-def _without_values(spec: dict[str, Any], reader: Reader) -> list[Fault]:
+def _without_values(spec: dict[str, Any], reader: Reader) -> list[Problem]:
     """The problems that ``reader`` found, in words that show no value of a variable.
 
     The values are judged as they are; for the words the file is read a second time, with texts
@@ -118,9 +118,10 @@ def _without_values(spec: dict[str, Any], reader: Reader) -> list[Fault]:
     """
     blind = Reader(reader.unset)
     read_pipeline(spec, blind)
-    keys = {fault.key for fault in reader.problems}
-    found = [fault for fault in blind.problems if fault.key in keys]
-    for key in sorted(keys - {fault.key for fault in found}):
+    keys = {problem.key for problem in reader.problems.found}
+    found = [problem for problem in blind.problems.found if problem.key in keys]
+    for key in sorted(keys - {problem.key for problem in found}):
         message = "What its variables hold does not fit here."
-        found.append(Fault(key, message, "Correct the variables, or write the value in the file."))
+        hint = "Correct the variables, or write the value in the file."
+        found.append(Problem(key, message, hint))
     return found

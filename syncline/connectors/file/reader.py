@@ -7,17 +7,19 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from syncline.cleaning import FieldCleaner, InvalidRules, parse_rules
-from syncline.cleaning.field import meant
+from syncline.engine.problems import Problems
+from syncline.engine.suggestions import did_you_mean
+from syncline.stores.databases.backends import BACKENDS
 
 from .spec import Capture, Compare, Cursor, Limit, SystemSpec, Triggers
-from .text import Fault, duration, limit
+from .text import duration, limit
 
 T = TypeVar("T")
 
 MAX_NAME = 40
+"""Characters that the name of a pipeline, system, record or field may have."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _PLACES = re.compile(r"(\[\d+\])+$")
-_BACKENDS = ("sqlite", "postgresql", "mysql", "mariadb")
 
 
 class Reader:
@@ -25,13 +27,13 @@ class Reader:
     missing variable: nothing more is said of them."""
 
     def __init__(self, unset: Collection[str] = ()) -> None:
-        self.problems: list[Fault] = []
+        self.problems = Problems()
         self.unset = frozenset(unset)
         self._lists = {_PLACES.sub("", key) for key in self.unset}
 
     def problem(self, key: str, message: str, hint: str) -> None:
         if key not in self.unset and key not in self._lists:
-            self.problems.append(Fault(key, message, hint))
+            self.problems.add(key, message, hint)
 
     def table(
         self, spec: Mapping[str, Any], key: str, where: str, hint: str | None = None
@@ -59,7 +61,7 @@ class Reader:
         for key in spec:
             if key not in keys:
                 place = f"{where}.{key}" if where else key
-                self.problem(place, f"There is no key {key!r:.60}.", meant(key, keys))
+                self.problem(place, f"There is no key {key!r:.60}.", did_you_mean(key, keys))
 
     def name(self, value: str, where: str) -> bool:
         if _NAME.fullmatch(value) and len(value) <= MAX_NAME:
@@ -75,7 +77,7 @@ class Reader:
         """Complain about all ``names`` but those that are ``known``."""
         for name in names:
             if name not in known:
-                hint = meant(name, known) if known else f"There is no {what} at all."
+                hint = did_you_mean(name, known) if known else f"There is no {what} at all."
                 self.problem(where, f"There is no {what} {name!r:.60}.", hint)
 
     def text(
@@ -113,7 +115,9 @@ class Reader:
         if value in choices:
             return cast("T", value)
         known = [str(each) for each in choices]
-        self.problem(f"{where}.{key}", f"It cannot be {value!r:.60}.", meant(str(value), known))
+        self.problem(
+            f"{where}.{key}", f"It cannot be {value!r:.60}.", did_you_mean(str(value), known)
+        )
         return default
 
     def flag(self, spec: Mapping[str, Any], key: str, where: str) -> bool:
@@ -157,8 +161,8 @@ class Reader:
                 hint = 'Write "sqlite:///file.db" or "postgresql://user@host/database".'
                 self.problem(place, "It is not a database URL.", hint)
                 return SystemSpec(name, "sqlite:///")
-            if backend not in _BACKENDS:
-                hint = f"Use one of {', '.join(_BACKENDS)}."
+            if backend not in BACKENDS:
+                hint = f"Use one of {', '.join(BACKENDS)}."
                 self.problem(place, "There is no connector for this kind of database.", hint)
             elif backend != "sqlite" and "@" in f"{parsed.host}{parsed.database}":
                 # What follows the first @ would be connected to, and named in messages.

@@ -92,7 +92,7 @@ class Prefer:
     systems: tuple[str, ...]
 
 
-Conflict: TypeAlias = Literal["newest", "surface"] | Prefer
+ConflictPolicy: TypeAlias = Literal["newest", "surface"] | Prefer
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class MappedField:
     name: str
     columns: Mapping[str, tuple[str, ...]]
     cleaner: FieldCleaner
-    conflict: Conflict = "newest"
+    conflict: ConflictPolicy = "newest"
     owner: str | None = None
     ref: str | None = None
 

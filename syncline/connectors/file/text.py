@@ -6,8 +6,10 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
+
+from syncline.engine.problems import Problems
 
 from .spec import Limit
 
@@ -28,14 +30,6 @@ _VARIABLE = re.compile(r"\$(\$?)\{([^}]*)\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class Fault(NamedTuple):
-    """What is wrong at a key."""
-
-    key: str
-    message: str
-    hint: str
 
 
 class Lines:
@@ -146,30 +140,30 @@ class Filled(str):
         return format(self.stated, spec)
 
 
-def substitute(value: Any, environ: Mapping[str, str], where: str, faults: list[Fault]) -> Any:
+def substitute(value: Any, environ: Mapping[str, str], where: str, problems: Problems) -> Any:
     """``value`` with ``${NAME}`` replaced in every text, which is then Filled; ``$${`` stays as
-    ``${``. What cannot be used is added to ``faults``, with its key."""
+    ``${``. What cannot be used is added to ``problems``, with its key."""
     if isinstance(value, str):
-        return _filled(value, environ, where, faults)
+        return _filled(value, environ, where, problems)
     if isinstance(value, list):
         items = cast("list[Any]", value)
         return [
-            substitute(item, environ, f"{where}[{place}]", faults)
+            substitute(item, environ, f"{where}[{place}]", problems)
             for place, item in enumerate(items)
         ]
     if isinstance(value, dict):
         entries = cast("dict[str, Any]", value)
         return {
-            key: substitute(item, environ, f"{where}.{key}" if where else key, faults)
+            key: substitute(item, environ, f"{where}.{key}" if where else key, problems)
             for key, item in entries.items()
         }
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        faults.append(Fault(where, "The number is too large.", "Whole numbers have 64 bits."))
+        problems.add(where, "The number is too large.", "Whole numbers have 64 bits.")
         return 0
     return value
 
 
-def _filled(text: str, environ: Mapping[str, str], where: str, faults: list[Fault]) -> str:
+def _filled(text: str, environ: Mapping[str, str], where: str, problems: Problems) -> str:
     from_outside = False
 
     def replace(match: re.Match[str]) -> str:
@@ -182,10 +176,10 @@ def _filled(text: str, environ: Mapping[str, str], where: str, faults: list[Faul
             return environ[name]
         if _VARIABLE_NAME.fullmatch(name):
             hint = f"Set it: export {name}=…"
-            faults.append(Fault(where, f"The variable {name} is not set.", hint))
+            problems.add(where, f"The variable {name} is not set.", hint)
         else:
             message = f"{match[0]!r:.60} names no variable."
-            faults.append(Fault(where, message, "Write ${NAME}, or $${ for ${ itself."))
+            problems.add(where, message, "Write ${NAME}, or $${ for ${ itself.")
         return ""
 
     filled = _VARIABLE.sub(replace, text)

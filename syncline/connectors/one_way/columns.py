@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from syncline.connectors.database.rows import Key
-from syncline.connectors.database.values import EXACT, Kind, Unreadable, reader, stores, writer
+from syncline.connectors.database.values import EXACT, Unreadable, ValueKind, reader, stores, writer
 
 from .plan import TablePlan
 
@@ -60,7 +60,9 @@ class DirectRows:
 
 
 class _Column:
-    def __init__(self, place: int, kind: Kind, dialects: tuple[str, str], *, zoned: bool) -> None:
+    def __init__(
+        self, place: int, kind: ValueKind, dialects: tuple[str, str], *, zoned: bool
+    ) -> None:
         self.place = place
         self._read = reader(kind, dialects[0])
         self._write = writer(kind, dialects[1], zoned=zoned)

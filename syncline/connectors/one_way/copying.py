@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from decimal import Decimal
@@ -12,21 +12,17 @@ import orjson
 import sqlalchemy as sa
 
 from syncline.connectors.bookkeeping.state import State
-from syncline.connectors.database.rows import Key, Row, batches, decode_key, encode_key, show_key
-from syncline.connectors.file.spec import Cursor, Limit
+from syncline.connectors.database.rows import Key, batches, decode_key, encode_key, show_key
+from syncline.connectors.file.spec import Cursor
 from syncline.connectors.report import PassReport
 from syncline.engine.errors import PipelineStopped, SystemRefused
 
+from . import reading
 from .columns import DirectRows
-from .plan import PlannedRow, TablePlan, is_key
+from .plan import TablePlan, is_key
 from .tables import COPIED, COPYING
 from .target import TargetTable
 
-PAGE = 5_000
-"""Rows that one transaction copies at most."""
-_FIRST_PAGE = 500
-_PAGE_BYTES = 16 << 20
-"""About how much text and how many bytes a page has: rows may be large."""
 HIGH = "high:"
 """Remembered by table: the greatest value of the cursor column that was read."""
 
@@ -58,7 +54,7 @@ class TableCopy:
         self._capture = capture
         self._source = source
         self._report = report
-        self._size = _FIRST_PAGE
+        self._size = reading.FIRST_PAGE
         self.done = 0
 
     def page(self, state: State, table: TargetTable, *, allow_deletes: bool) -> bool:
@@ -69,14 +65,16 @@ class TableCopy:
         size = self._size
         with self._source() as source:
             raws = self._plan.rows.raw_page(source, after, size)
-        self._size = page_size(list(map(self._plan.rows.row, raws[:: len(raws) // 100 + 1])))
+        self._size = reading.page_size(
+            list(map(self._plan.rows.row, raws[:: len(raws) // 100 + 1]))
+        )
         self.done += len(raws)
         more = len(raws) == size
         last = self._write(table, raws, fresh=copying.fresh)
         if last is not None:
             self._save(state, copying._replace(after=encode_key(last)))
-        elif more and size < PAGE:
-            self._size = PAGE
+        elif more and size < reading.PAGE:
+            self._size = reading.PAGE
         elif more:
             raise SystemRefused(
                 f"{size:,} rows of {self._plan.name} in a row have no readable primary key.",
@@ -93,7 +91,7 @@ class TableCopy:
             if converted is not None and table.insert(self._direct.columns, converted):
                 self._report.looked_at += len(raws)
                 return self._direct.last_key(raws)
-        planned = read_rows(self._plan, map(self._plan.rows.row, raws), self._report)
+        planned = reading.read_rows(self._plan, map(self._plan.rows.row, raws), self._report)
         table.write(planned, fresh=fresh)
         return planned[-1].source_key if planned else None
 
@@ -139,69 +137,28 @@ class TableCopy:
     def _remove(self, table: TargetTable, *, allow_deletes: bool) -> None:
         number, _ = self._count_unknown(table)
         if not allow_deletes:
-            check_deletes(self._plan, number, table.count_live())
+            reading.check_deletes(self._plan, number, table.count_live())
         if number:
-            for missing in table.unknown(self._known, PAGE):
+            for missing in table.unknown(self._known, reading.PAGE):
                 table.remove_strange(missing)
 
     def _count_unknown(self, table: TargetTable) -> tuple[int, str]:
         """How many rows the source does not have, and the key of one of them."""
         number, example = 0, ""
-        for missing in table.unknown(self._known, PAGE):
+        for missing in table.unknown(self._known, reading.PAGE):
             number += len(missing)
             example = example or show_key(missing[0])
         return number, example
 
     def _release(self, table: TargetTable) -> None:
-        """Hold no rows in quarantine that are gone."""
-        for keys in batches(table.held()):
+        """Let rows go from quarantine that are gone at the source."""
+        for keys in batches(table.quarantined()):
             known = self._known(keys)
             table.remove([key for key in keys if key not in known])
 
     def _known(self, keys: list[Key]) -> set[Key]:
         with self._source() as source:
             return set(self._plan.rows.by_keys(source, keys))
-
-
-def page_size(rows: Sequence[Row]) -> int:
-    """How many rows like these to read at once."""
-    some = rows[:: max(1, len(rows) // 100)]
-    size = sum(
-        len(value) if isinstance(value, str | bytes) else len(repr(value))
-        for row in some
-        for value in row.values()
-        if type(value) in (str, bytes, list, dict)
-    )
-    return max(1, min(PAGE, _PAGE_BYTES * len(some) // max(1, size))) if some else PAGE
-
-
-def read_rows(plan: TablePlan, rows: Iterable[Row], report: PassReport) -> list[PlannedRow]:
-    """What becomes of rows of the source."""
-    planned: list[PlannedRow] = []
-    nameless = 0
-    for row in rows:
-        report.looked_at += 1
-        if is_key(plan.rows.key_of(row)):
-            planned.append(plan.read(row))
-        else:
-            nameless += 1
-    if nameless:
-        report.notices.append(
-            f"{nameless} rows of {plan.name} have a primary key that is empty, too long, or not of "
-            "its column's type; they do not go on."
-        )
-    return planned
-
-
-def check_deletes(plan: TablePlan, number: int, total: int) -> None:
-    """Raise PipelineStopped if so many of ``total`` rows are not to go at once."""
-    limit: Limit = plan.spec.max_deletes
-    if limit.exceeded(number, total):
-        raise PipelineStopped(
-            f"{number:,} of {total:,} rows of {plan.name} were deleted at the source, more than "
-            f"max_deletes = {limit} allows. No row was deleted at the destination.",
-            hint="If that is right, run syncline sync FILE --allow-deletes once.",
-        )
 
 
 def refuse_unknown(plan: TablePlan, number: int, example: str) -> None:

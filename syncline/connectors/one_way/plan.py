@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from syncline.cleaning import FieldCleaner
 from syncline.connectors.database.rows import MAX_KEY_LENGTH, Key, Row, Rows, encode_key
 from syncline.connectors.database.tables import PREFIX, Column, Table
-from syncline.connectors.database.values import GIVES, Kind, NotOfKind, Unreadable, canonical
+from syncline.connectors.database.values import GIVES, NotOfKind, Unreadable, ValueKind, canonical
 from syncline.connectors.file.spec import TableSpec
-from syncline.connectors.report import Refusal
+from syncline.connectors.report import RowRefusal
+from syncline.engine.document.values import same_value
 from syncline.engine.errors import InvalidValue, SystemRefused
 
 DELETED_AT = f"{PREFIX}deleted_at"
@@ -31,10 +32,10 @@ class PlannedRow:
     source_key: Key
     key: Key
     values: Row
-    refusals: list[Refusal] = field(default_factory=list[Refusal])
+    refusals: list[RowRefusal] = field(default_factory=list[RowRefusal])
     kept: set[str] = field(default_factory=set[str])
     cleaned: list[str] = field(default_factory=list[str])
-    held: bool = False
+    quarantined: bool = False
     stop: bool = False
 
 
@@ -55,7 +56,7 @@ class TablePlan:
         self.target_rows = Rows(target, dialects[1])
         self.columns = columns_of(spec, source, target)
         """The columns at the destination, by those of the source."""
-        self._kinds: dict[str, Kind] = {
+        self._kinds: dict[str, ValueKind] = {
             name: target.columns[to].kind for name, to in self.columns.items()
         }
         self._cleaners = {
@@ -148,7 +149,7 @@ class TablePlan:
             value = values[to] = row[name]
             if type(value) is Unreadable:
                 message = f"{value.original!r:.60} {value.message}."
-                refusal = Refusal(to, "type", message, "Correct it there.", value.original)
+                refusal = RowRefusal(to, "type", message, "Correct it there.", value.original)
                 self._refuse(planned, name, refusal)
         for name, cleaner in self._cleaners.items():
             value = values[self.columns[name]]
@@ -161,17 +162,17 @@ class TablePlan:
             except NotOfKind as error:
                 message = f"{value!r:.60} {error}."
                 hint = f"The destination's column is of the type {self._kinds[name]}."
-                refusal = Refusal(self.columns[name], "type", message, hint, value)
+                refusal = RowRefusal(self.columns[name], "type", message, hint, value)
                 self._refuse(planned, name, refusal)
         for name, limit in self._limits:
             value = values[self.columns[name]]
             reason = None if value is None else limit(value)
             if reason:
                 hint = "Correct it there, or let the destination's column have another type."
-                refusal = Refusal(self.columns[name], "type", f"{value} {reason}.", hint, value)
+                refusal = RowRefusal(self.columns[name], "type", f"{value} {reason}.", hint, value)
                 self._refuse(planned, name, refusal)
         planned.key = tuple(values[name] for name in self.target.key)
-        if (self._key_may_change or self._without_nul) and not planned.held:
+        if (self._key_may_change or self._without_nul) and not planned.quarantined:
             self._check_key(planned)
         return planned
 
@@ -186,7 +187,7 @@ class TablePlan:
         message = f"The key {planned.source_key!r:.60} cannot be the same at the destination."
         hint = "Correct it there, and let no rule be about a column of the primary key."
         original = planned.source_key[0]
-        refusal = Refusal(self.columns[self.source.key[0]], "type", message, hint, original)
+        refusal = RowRefusal(self.columns[self.source.key[0]], "type", message, hint, original)
         self._refuse(planned, self.source.key[0], refusal)
 
     def _clean(
@@ -196,21 +197,21 @@ class TablePlan:
         try:
             clean = cleaner.clean(value, row)
         except InvalidValue as error:
-            refusal = Refusal(to, error.rule, error.message, error.hint, value, error.suggestion)
+            refusal = RowRefusal(to, error.rule, error.message, error.hint, value, error.suggestion)
             self._refuse(planned, name, refusal)
             return
-        if type(clean) is not type(value) or clean != value:
+        if not same_value(clean, value):
             planned.values[to] = clean
             typed = [rule.name for rule in cleaner.rules if rule.stage == "type"]
             planned.cleaned.append((typed or ["text"])[0])
 
-    def _refuse(self, planned: PlannedRow, name: str, refusal: Refusal) -> None:
+    def _refuse(self, planned: PlannedRow, name: str, refusal: RowRefusal) -> None:
         planned.refusals.append(refusal)
         cleaner = self.spec.cleaners.get(name)
         policy = cleaner.on_invalid if cleaner else "quarantine"
         planned.values[refusal.field] = None
         if refusal.field in self.target.key or policy == "quarantine":
-            planned.held = True
+            planned.quarantined = True
         elif policy == "keep-old":
             planned.kept.add(refusal.field)
         elif policy == "stop":
@@ -232,7 +233,7 @@ def shaped(spec: TableSpec, source: Table) -> Table:
     columns: dict[str, Column] = {}
     for name, column in source.columns.items():
         cleaner = spec.cleaners.get(name)
-        gives: Kind | None = (
+        gives: ValueKind | None = (
             GIVES.get(cleaner.gives.__name__) if cleaner and cleaner.gives else None
         )
         to = spec.rename.get(name, name)

@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from syncline.connectors.bookkeeping.notes import Notes
 from syncline.connectors.bookkeeping.quarantine import Quarantine, Quarantined
-from syncline.connectors.bookkeeping.state import State, has_state
+from syncline.connectors.bookkeeping.schema import has_state
 from syncline.connectors.database.rows import Key, encode_key
 from syncline.connectors.database.tables import names_of, reflect
 from syncline.connectors.database.values import Unreadable
 from syncline.connectors.file.spec import Cursor
-from syncline.connectors.report import Change, Finding, MergedField
+from syncline.connectors.report import Finding, MergedField
 from syncline.connectors.verification import ComparedRow, Side, Verification, compare_sides
 from syncline.engine.errors import SystemRefused, SystemUnavailable, UsageError
 
 from .plan import DELETED_AT, TablePlan, is_key, pages, shaped
 from .systems import OneWaySystems
-from .tables import COPIED, source_tables, spec_of
+from .tables import COPIED, compare_again, source_tables, spec_of
 from .target import DESTINATION, SOURCE, expected
 
 ROWS_AT_ONCE = 2_000
 
 
-class OneWayReview(OneWaySystems):
+class OneWayReview:
     """Answers about the pipeline, each from its databases as they are."""
 
-    _changed: Callable[[Change], None] | None = None
-
-    def prepare(self) -> list[str]:
-        """Make what each database needs; returns what people should know. Raises
-        SystemUnavailable, SystemRefused."""
-        return self._prepare(dry_run=False)
+    def __init__(self, systems: OneWaySystems) -> None:
+        self._systems = systems
+        self._pipeline = systems.pipeline
 
     def pending(self) -> dict[str, int]:
         """How many changes wait at the source, if it can be reached."""
         try:
-            with self._source() as source:
+            with self._systems.source() as source:
                 if not has_state(source):
                     return {SOURCE: 0}
-                state = State(source, self.pipeline.name)
-                return {SOURCE: state.count_notes(state.noted_tables())}
+                notes = Notes(source, self._pipeline.name)
+                return {SOURCE: notes.count(notes.tables())}
         except SystemUnavailable:
             return {}
 
@@ -49,22 +47,21 @@ class OneWayReview(OneWaySystems):
         """What does not fit between the file and the databases. Writes nothing."""
         findings: list[Finding] = []
         try:
-            with self._source() as source:
-                tables, findings = source_tables(self.pipeline, source)
+            with self._systems.source() as source:
+                tables, findings = source_tables(self._pipeline, source)
         except (SystemUnavailable, SystemRefused) as error:
             findings.append(Finding(True, SOURCE, error.message, error.hint))
             tables = {}
         try:
-            with self._destination() as state:
+            with self._systems.destination() as state:
                 names = names_of(state.connection)
                 for name, table in tables.items():
-                    spec = spec_of(self.pipeline, name)
+                    spec = spec_of(self._pipeline, name)
                     wanted = shaped(spec, table)
                     if spec.target not in names:
                         continue
                     there = reflect(state.connection, spec.target)
-                    dialects = (self.systems[SOURCE].dialect, self.systems[DESTINATION].dialect)
-                    plan = TablePlan(spec, table, there, dialects)
+                    plan = TablePlan(spec, table, there, self._systems.dialects)
                     findings += [
                         Finding(
                             False,
@@ -88,70 +85,70 @@ class OneWayReview(OneWaySystems):
     def resolve(self, rid: str, field: str, *, take: str) -> None:
         """Raises UsageError: there are no conflicts."""
         raise UsageError(
-            f"{self.pipeline.name} is one-way, so it has no conflicts.",
+            f"{self._pipeline.name} is one-way, so it has no conflicts.",
             hint="syncline quarantine FILE lists rows that do not go on.",
         )
 
     def quarantine(self) -> list[Quarantined]:
         """Everything that is in quarantine."""
-        with self._destination() as state:
+        with self._systems.destination() as state:
             if not has_state(state.connection):
                 return []
-            return Quarantine(state.connection, self.pipeline.name).entries()
+            return Quarantine(state.connection, self._pipeline.name).entries()
 
     def retry(self) -> int:
         """Let the next sync look again at every row in quarantine; returns how many rows."""
-        held = {(entry.table, entry.pk) for entry in self.quarantine()}
-        if not held:
+        rows = {(entry.table, entry.pk) for entry in self.quarantine()}
+        if not rows:
             return 0
-        if self._watches:
-            with self._source(writing=True) as source:
-                State(source, self.pipeline.name).note_rows(held)
-        elif isinstance(self.pipeline.capture, Cursor):
-            with self._destination(writing=True) as state:
-                for table in {table for table, _ in held}:
+        if self._systems.watches:
+            with self._systems.source(writing=True) as source:
+                Notes(source, self._pipeline.name).add(rows)
+        elif isinstance(self._pipeline.capture, Cursor):
+            with self._systems.destination(writing=True) as state:
+                for table in {table for table, _ in rows}:
                     state.set_meta(f"{COPIED}{table}", "")
-        return len(held)
+        return len(rows)
 
     def resync(self, table: str) -> None:
         """Let the next sync compare all rows of a table anew. Raises UsageError if it is not one of
         the pipeline's."""
-        self._prepare(dry_run=False)
-        plans = [plan for plan in self._plans if table in (plan.name, plan.target.name)]
+        self._systems.prepare()
+        plans = [plan for plan in self._systems.plans if table in (plan.name, plan.target.name)]
         if not plans:
             raise UsageError(
-                f"{self.pipeline.name} has no table {table!r}.",
-                hint=f"Its tables are {', '.join(plan.name for plan in self._plans)}.",
+                f"{self._pipeline.name} has no table {table!r}.",
+                hint=f"Its tables are {', '.join(plan.name for plan in self._systems.plans)}.",
             )
-        with self._destination(writing=True) as state:
-            self._compare_again(state, plans)
+        with self._systems.destination(writing=True) as state:
+            compare_again(state, (plan.name for plan in plans))
 
     # Verification
 
     def verify(self) -> Verification:
         """Compare all rows of all tables with what they are to be at the destination. Raises
         SystemUnavailable."""
-        with self._destination() as state:
+        with self._systems.destination() as state:
             if not has_state(state.connection):
                 raise UsageError(
-                    f"{self.pipeline.name} has not run yet, so there is nothing to verify.",
+                    f"{self._pipeline.name} has not run yet, so there is nothing to verify.",
                     hint="Run syncline sync FILE first.",
                 )
-        result = Verification(self.pipeline.name, waiting=self.pending())
-        with self._dry():
-            self._prepare(dry_run=True)
-            for plan in self._plans:
+        result = Verification(self._pipeline.name, waiting=self.pending())
+        with self._systems.dry_run():
+            self._systems.prepare(dry_run=True)
+            for plan in self._systems.plans:
                 self._verify(plan, result)
         return result
 
     def _verify(self, plan: TablePlan, result: Verification) -> None:
-        with self._destination() as state:
-            quarantine = Quarantine(state.connection, self.pipeline.name)
-            held = set(quarantine.all_keys(SOURCE, plan.name))
-        result.held += len(held)
-        first = Side(SOURCE, partial(self._ours, plan, held), partial(self._our_values, plan))
+        with self._systems.destination() as state:
+            quarantine = Quarantine(state.connection, self._pipeline.name)
+            left_out = set(quarantine.all_keys(SOURCE, plan.name))
+        result.quarantined += len(left_out)
+        first = Side(SOURCE, partial(self._ours, plan, left_out), partial(self._our_values, plan))
         second = Side(
-            DESTINATION, partial(self._theirs, plan, held), partial(self._their_values, plan)
+            DESTINATION, partial(self._theirs, plan, left_out), partial(self._their_values, plan)
         )
         result.rows[plan.name], _ = compare_sides(
             plan.name,
@@ -162,39 +159,39 @@ class OneWayReview(OneWaySystems):
             more_allowed=plan.spec.on_delete == "ignore",
         )
 
-    def _ours(self, plan: TablePlan, held: set[Key]) -> Iterator[ComparedRow]:
+    def _ours(self, plan: TablePlan, left_out: set[Key]) -> Iterator[ComparedRow]:
         """The rows of the source as they are to be at the destination, but for those in
-        ``held``."""
-        with self._source() as source:
+        ``left_out``."""
+        with self._systems.source() as source:
             for page in pages(plan.rows, source, ROWS_AT_ONCE):
                 for row in page:
                     key = plan.rows.key_of(row)
-                    if not is_key(key) or key in held:
+                    if not is_key(key) or key in left_out:
                         continue
                     planned = plan.read(row)
-                    if not planned.held:
+                    if not planned.quarantined:
                         yield ComparedRow(encode_key(planned.key), key, expected(plan, planned))
 
-    def _theirs(self, plan: TablePlan, held: set[Key]) -> Iterator[ComparedRow]:
-        if not self._exists[plan.name]:
+    def _theirs(self, plan: TablePlan, left_out: set[Key]) -> Iterator[ComparedRow]:
+        if not self._systems.exists[plan.name]:
             return
         rows = plan.target_rows
-        targets = {key: target for key in held if (target := plan.target_key(key)) is not None}
-        left_out = {target for key, target in targets.items() if plan.source_key(target) == key}
-        with self._destination() as state:
+        targets = {key: target for key in left_out if (target := plan.target_key(key)) is not None}
+        hidden = {target for key, target in targets.items() if plan.source_key(target) == key}
+        with self._systems.destination() as state:
             for page in pages(rows, state.connection, ROWS_AT_ONCE):
                 for row in page:
                     key = rows.key_of(row)
-                    if is_key(key) and key not in left_out and row.get(DELETED_AT) is None:
+                    if is_key(key) and key not in hidden and row.get(DELETED_AT) is None:
                         yield ComparedRow(encode_key(key), key, _shown(plan, row))
 
     def _our_values(self, plan: TablePlan, key: Key) -> list[Any] | None:
-        with self._source() as source:
+        with self._systems.source() as source:
             row = plan.rows.by_keys(source, [key]).get(key)
         return None if row is None else expected(plan, plan.read(row))
 
     def _their_values(self, plan: TablePlan, key: Key) -> list[Any] | None:
-        with self._destination() as state:
+        with self._systems.destination() as state:
             row = plan.target_rows.by_keys(state.connection, [key]).get(key)
         return None if row is None else _shown(plan, row)
 

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from syncline.connectors.bookkeeping.quarantine import Quarantine
-from syncline.connectors.bookkeeping.state import (
-    State,
-    create_passing_state,
-    create_state,
-    has_state,
-)
-from syncline.connectors.bookkeeping.webhook_queue import Outbox
+from syncline.connectors.bookkeeping.notes import Notes
+from syncline.connectors.bookkeeping.schema import create_state, create_temporary_state, has_state
+from syncline.connectors.bookkeeping.state import State
 from syncline.connectors.database.system import System
 from syncline.connectors.database.triggers import TriggerSet, drop_triggers
 from syncline.connectors.file.spec import OneWay, Triggers
-from syncline.connectors.report import Change, PassReport, Progress, no_progress
 from syncline.engine.clock import Milliseconds
-from syncline.engine.errors import PipelineStopped, SystemRefused
-from syncline.environment import wall_clock
+from syncline.engine.errors import SystemRefused
 
 from .plan import TablePlan
 from .tables import TargetSchema, compare_again, source_tables, spec_of
-from .target import DESTINATION, SOURCE, TargetTable
+from .target import DESTINATION, SOURCE
 
 SENDING = "sending"
 SENT = "sent"
@@ -39,56 +31,53 @@ again after that."""
 _LOCK = "lock"
 
 
-@dataclass(slots=True)
-class Pass:
-    """One pass: its report, and what the caller asked for."""
-
-    report: PassReport
-    allow_deletes: bool = False
-    progress: Progress = no_progress
-    told: bool = False
-
-
 class OneWaySystems:
     """The two databases of a one-way pipeline. What it has to remember lies at the destination, in
     one transaction with the rows; the source holds the notes of its triggers."""
 
-    def __init__(
-        self,
-        pipeline: OneWay,
-        now: Milliseconds = wall_clock,
-        rng: random.Random | None = None,
-    ) -> None:
+    def __init__(self, pipeline: OneWay, now: Milliseconds, rng: random.Random) -> None:
         self.pipeline = pipeline
-        self._now = now
-        self._rng = rng or random.SystemRandom()
-        self.systems = {name: System(pipeline.systems[name]) for name in (SOURCE, DESTINATION)}
-        self._held: sa.Connection | None = None
-        self._plans: list[TablePlan] = []
-        self._exists: dict[str, bool] = {}
+        self.now = now
+        self._rng = rng
+        self.by_name = {name: System(pipeline.systems[name]) for name in (SOURCE, DESTINATION)}
+        self._dry_run_connection: sa.Connection | None = None
+        self.plans: list[TablePlan] = []
+        """How each table goes, in the order of their foreign keys; known once it is prepared."""
+        self.exists: dict[str, bool] = {}
+        """Whether a table is there at the destination, by its name at the source."""
 
     def close(self) -> None:
-        for system in self.systems.values():
+        """Let go of the connections."""
+        for system in self.by_name.values():
             system.close()
 
     @property
-    def _watches(self) -> bool:
+    def watches(self) -> bool:
+        """Whether triggers note what changes at the source."""
         return isinstance(self.pipeline.capture, Triggers)
+
+    @property
+    def dialects(self) -> tuple[str, str]:
+        """Those of the source and the destination."""
+        return self.by_name[SOURCE].dialect, self.by_name[DESTINATION].dialect
 
     # Connections; that of a dry run stays open, and is rolled back at its end
 
     @contextmanager
-    def _source(self, *, writing: bool = False) -> Generator[sa.Connection]:
-        system = self.systems[SOURCE]
+    def source(self, *, writing: bool = False) -> Generator[sa.Connection]:
+        """A transaction at the source. Raises SystemUnavailable, SystemRefused."""
+        system = self.by_name[SOURCE]
         with system.writing() if writing else system.reading() as connection:
             yield connection
 
     @contextmanager
-    def _destination(self, *, writing: bool = False) -> Generator[State]:
-        system = self.systems[DESTINATION]
-        if self._held is not None:
+    def destination(self, *, writing: bool = False) -> Generator[State]:
+        """A transaction at the destination, that of the dry run if there is one. Raises as
+        ``source`` does."""
+        system = self.by_name[DESTINATION]
+        if self._dry_run_connection is not None:
             with system.translated():
-                yield State(self._held, self.pipeline.name)
+                yield State(self._dry_run_connection, self.pipeline.name)
             return
         with system.writing() if writing else system.reading() as connection:
             state = State(connection, self.pipeline.name)
@@ -97,117 +86,61 @@ class OneWaySystems:
             yield state
 
     @contextmanager
-    def _dry(self) -> Generator[None]:
+    def dry_run(self) -> Generator[None]:
         """Everything in here leaves the destination as it is."""
-        system = self.systems[DESTINATION]
-        with system.translated(), system.engine.connect() as connection:
-            connection.detach()  # MariaDB would keep its temporary tables in the pool
+        with self.by_name[DESTINATION].undone() as connection:
             if not has_state(connection):
-                create_passing_state(connection)
-            self._held = connection
+                create_temporary_state(connection)
+            self._dry_run_connection = connection
             try:
                 yield
             finally:
-                self._held = None
-                connection.rollback()
-
-    @contextmanager
-    def _writing_tables(
-        self, current: Pass, changes: list[Change], *, again: bool = False
-    ) -> Generator[tuple[State, dict[str, TargetTable]]]:
-        """A transaction at the destination, and its tables. What it changed is added to ``changes``
-        when it is committed. ``again``: its rows were refused before."""
-        report = current.report
-        refused, looked_at = report.refused_count, report.looked_at
-        made: list[Change] = []
-        with self._destination(writing=True) as state:
-            quarantine = Quarantine(state.connection, self.pipeline.name)
-            holds = quarantine.count() > 0
-            tables = {
-                plan.name: TargetTable(
-                    state.connection,
-                    plan,
-                    quarantine,
-                    report,
-                    self._now(),
-                    exists=self._exists[plan.name],
-                    holds=holds,
-                    told=current.told,
-                    again=again,
-                )
-                for plan in self._plans
-            }
-            yield state, tables
-            if not again:
-                self._check_refused(
-                    report.refused_count - refused, report.looked_at - looked_at, report
-                )
-            for table in tables.values():
-                made += table.changes
-            if not report.dry_run:
-                Outbox(state.connection, self.pipeline.name).put(made, self.pipeline.notify)
-        changes += made
-
-    def _check_refused(self, refused: int, looked_at: int, report: PassReport) -> None:
-        limit = self.pipeline.stop_if_over
-        if limit is None:
-            return
-        of_all = limit.count is not None
-        number, total = (report.refused_count, report.looked_at) if of_all else (refused, looked_at)
-        if limit.exceeded(number, total):
-            example = f" The first: {report.refused[0].refusal.message}" if report.refused else ""
-            raise PipelineStopped(
-                f"{number:,} of {total:,} rows of the source were refused, more than "
-                f"stop_if_over = {limit} allows; these were not written.{example}",
-                hint="Correct the rows or the rules; syncline sync FILE --dry-run names them.",
-            )
+                self._dry_run_connection = None
 
     # Before a pass
 
-    def _prepare(self, *, dry_run: bool) -> list[str]:
+    def prepare(self, *, dry_run: bool = False) -> list[str]:
         """Learn the tables, and make what is missing; returns what people should know. Raises
-        SystemRefused, PipelineStopped."""
-        with self._source() as connection:
+        SystemUnavailable, SystemRefused, PipelineStopped."""
+        with self.source() as connection:
             tables, findings = source_tables(self.pipeline, connection)
         for finding in findings:
             if finding.problem:
                 raise SystemRefused(finding.message, hint=finding.hint)
         if not dry_run:
             self._make_state()
-        self._plans.clear()
+        self.plans.clear()
         for name, table in tables.items():
-            with self._destination(writing=True) as state:
+            with self.destination(writing=True) as state:
                 schema = TargetSchema(state.connection, state, dry_run=dry_run)
-                plan, exists = schema.plan(
-                    spec_of(self.pipeline, name), table, self.systems[SOURCE].dialect
-                )
-            self._plans.append(plan)
-            self._exists[name] = exists
+                plan, exists = schema.plan(spec_of(self.pipeline, name), table, self.dialects[0])
+            self.plans.append(plan)
+            self.exists[name] = exists
         self._watch(dry_run=dry_run)
         self._compare_restored()
         return [finding.message for finding in findings]
 
     def _make_state(self) -> None:
-        with self._destination() as state:
+        with self.destination() as state:
             if has_state(state.connection) and state.meta(_LOCK) is not None:
                 return
-        with self.systems[DESTINATION].writing() as connection:
+        with self.by_name[DESTINATION].writing() as connection:
             create_state(connection)
-        with self.systems[DESTINATION].writing() as connection:
+        with self.by_name[DESTINATION].writing() as connection:
             State(connection, self.pipeline.name).set_meta(_LOCK, "")
 
     def _watch(self, *, dry_run: bool) -> None:
         """Make the triggers that are missing. Where triggers were, changes may have gone by: that
         these tables are to be compared is remembered before."""
-        if not self._watches:
+        if not self.watches:
             return
         if not dry_run:
             self._forget_others()
-        with self._source() as connection:
+        with self.source() as connection:
             stated = has_state(connection)
             missing = [
                 plan
-                for plan in self._plans
+                for plan in self.plans
                 if not stated
                 or not TriggerSet(self.pipeline.name, plan.source, connection).are_present(
                     connection
@@ -215,55 +148,50 @@ class OneWaySystems:
             ]
         if not missing:
             return
-        with self._destination(writing=True) as state:
-            self._compare_again(state, missing)
+        with self.destination(writing=True) as state:
+            compare_again(state, (plan.name for plan in missing))
         if dry_run:
             return
-        with self._source(writing=True) as connection:
+        with self.source(writing=True) as connection:
             create_state(connection)
-        with self._source(writing=True) as connection:
+        with self.source(writing=True) as connection:
             for plan in missing:
                 TriggerSet(self.pipeline.name, plan.source, connection).ensure(connection)
 
     def _forget_others(self) -> None:
         """Take no more notes about tables that do not go any more."""
-        names = {plan.name for plan in self._plans}
-        with self._source() as connection:
+        names = {plan.name for plan in self.plans}
+        with self.source() as connection:
             if not has_state(connection):
                 return
-            others = set(State(connection, self.pipeline.name).noted_tables()) - names
+            others = set(Notes(connection, self.pipeline.name).tables()) - names
         for name in sorted(others):
-            with self._source(writing=True) as connection:
+            with self.source(writing=True) as connection:
                 drop_triggers(self.pipeline.name, name, connection)
-            with self._source(writing=True) as connection:
-                State(connection, self.pipeline.name).forget_notes(name)
-
-    def _compare_again(self, state: State, plans: Iterable[TablePlan]) -> None:
-        """Let all rows of these tables be compared."""
-        for plan in plans:
-            compare_again(state, plan.name)
+            with self.source(writing=True) as connection:
+                Notes(connection, self.pipeline.name).forget(name)
 
     def _compare_restored(self) -> None:
         """Compare all rows if one of the databases was restored from a backup."""
-        if not self._watches:
+        if not self.watches:
             return
-        with self._source() as connection:
+        with self.source() as connection:
             stated = has_state(connection)
             source = State(connection, self.pipeline.name)
             sent, sending = (source.meta(name) if stated else None for name in (SENT, SENDING))
-        with self._destination(writing=True) as state:
+        with self.destination(writing=True) as state:
             if state.meta(RECEIVED) not in (sent, sending):
-                self._compare_again(state, self._plans)
+                compare_again(state, (plan.name for plan in self.plans))
                 state.forget_meta(RECEIVED)
                 if sent is not None:
                     state.set_meta(RECEIVED, sent)
 
-    def _announce(self) -> str:
+    def announce(self) -> str:
         """A name for the batch of notes that goes next."""
-        with self._destination() as state:
+        with self.destination() as state:
             received = state.meta(RECEIVED)
         name = f"{self._rng.getrandbits(64):016x}"
-        with self._source(writing=True) as connection:
+        with self.source(writing=True) as connection:
             source = State(connection, self.pipeline.name)
             if received is not None:
                 source.set_meta(SENT, received)

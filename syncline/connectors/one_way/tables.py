@@ -10,7 +10,6 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
-from syncline.cleaning.field import meant
 from syncline.connectors.bookkeeping.state import State
 from syncline.connectors.database.tables import (
     Column,
@@ -25,6 +24,7 @@ from syncline.connectors.database.tables import (
 from syncline.connectors.file.spec import Cursor, OneWay, TableSpec
 from syncline.connectors.report import Finding
 from syncline.engine.errors import PipelineStopped, SystemRefused
+from syncline.engine.suggestions import did_you_mean
 
 from .history import history_of
 from .plan import DELETED_AT, TablePlan, WithColumns, shaped, with_mark
@@ -36,11 +36,12 @@ COPYING = "copying:"
 """Remembered at the destination by table: how far a copy has come."""
 
 
-def compare_again(state: State, name: str) -> None:
-    """Let all rows of a table be compared."""
-    if state.meta(f"{COPYING}{name}") is not None or state.meta(f"{COPIED}{name}") is not None:
-        state.set_meta(f"{COPIED}{name}", "")
-    state.forget_meta(f"{COPYING}{name}")
+def compare_again(state: State, names: Iterable[str]) -> None:
+    """Let all rows of these tables be compared."""
+    for name in names:
+        if state.meta(f"{COPYING}{name}") is not None or state.meta(f"{COPIED}{name}") is not None:
+            state.set_meta(f"{COPIED}{name}", "")
+        state.forget_meta(f"{COPYING}{name}")
 
 
 def included(pipeline: OneWay, names: Iterable[str]) -> list[str]:
@@ -69,7 +70,10 @@ def source_tables(
     names = names_of(connection)
     findings = [
         Finding(
-            True, f"table {name}", f"The source has no table {name!r}.", meant(name, names or ["…"])
+            True,
+            f"table {name}",
+            f"The source has no table {name!r}.",
+            did_you_mean(name, names or ["…"]),
         )
         for name in pipeline.tables
         if name not in names
@@ -117,7 +121,7 @@ def _findings(pipeline: OneWay, spec: TableSpec, table: Table, left_out: set[str
         for column in columns:
             if column not in table.columns:
                 message = f"The table {table.name} has no column {column!r}."
-                hint = meant(column, table.columns)
+                hint = did_you_mean(column, table.columns)
                 findings.append(Finding(True, f"table {table.name}.{where}", message, hint))
     return findings
 
@@ -145,7 +149,7 @@ class TargetSchema:
             missing = self._missing(spec, there, wanted)
             target = self._complete(there, missing)
         else:
-            compare_again(self._state, spec.name)
+            compare_again(self._state, [spec.name])
             if not self._dry_run:
                 self._make(target)
                 target = reflect(self._connection, spec.target)

@@ -11,10 +11,12 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from syncline.connectors.bookkeeping.quarantine import Quarantine
 from syncline.connectors.database.rows import Key, Row, batches, show_key
-from syncline.connectors.database.system import is_passing, refusal_of
+from syncline.connectors.database.system import refusal_of
 from syncline.connectors.database.values import NotOfKind, canonical
-from syncline.connectors.report import Change, ChangeKind, PassReport, Refusal, RefusedRow
+from syncline.connectors.report import Change, ChangeKind, PassReport, RefusedRow, RowRefusal
+from syncline.engine.document.values import same_value
 from syncline.engine.errors import PipelineStopped
+from syncline.stores.databases.error_codes import is_of_database, is_transient
 
 from .history import TableHistory
 from .plan import DELETED_AT, PlannedRow, TablePlan, is_key, pages
@@ -26,9 +28,9 @@ DESTINATION = "destination"
 class TargetTable:
     """One table of the destination, in a transaction. In a dry run its rows are only read.
 
-    ``changes`` are those that were made, if they are to be ``told``. ``holds``: there may be rows
-    in quarantine. ``again``: the rows were
-    refused before, and the report does not count those that are so once more.
+    ``changes`` are those that were made, if they are to be ``told``. ``has_quarantined``: there may
+    be rows in quarantine. ``again``: the rows were refused before, and the report does not count
+    those that are so once more.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class TargetTable:
         now: int,
         *,
         exists: bool,
-        holds: bool,
+        has_quarantined: bool,
         told: bool,
         again: bool = False,
     ) -> None:
@@ -53,14 +55,14 @@ class TargetTable:
         self._exists = exists
         self._told = told
         self._again = again
-        self._holds = holds
+        self._has_quarantined = has_quarantined
         self._ending: set[Key] = set()
         self.changes: list[Change] = []
 
     def write(self, planned: Sequence[PlannedRow], *, fresh: bool = False) -> None:
         """Insert rows, or change those that are there and differ. ``fresh``: none is there.
         Raises PipelineStopped for a value with the policy ``stop``."""
-        refused: dict[Key, list[Refusal]] = {}
+        refused: dict[Key, list[RowRefusal]] = {}
         going: list[PlannedRow] = []
         for row in planned:
             self._report.cleaned.update(row.cleaned)
@@ -68,7 +70,7 @@ class TargetTable:
                 refused[row.source_key] = list(row.refusals)
                 if row.stop:
                     self._stop(row)
-            if not row.held:
+            if not row.quarantined:
                 going.append(row)
         there = {} if fresh or not self._exists else self._there(row.key for row in going)
         new: list[PlannedRow] = []
@@ -83,7 +85,9 @@ class TargetTable:
             for name in row.kept:
                 row.values[name] = old[name]
             differing = {
-                name: value for name, value in row.values.items() if not _same(value, old[name])
+                name: value
+                for name, value in row.values.items()
+                if not same_value(value, old[name])
             }
             if differing:
                 changed[row.key] = (row, differing)
@@ -101,7 +105,7 @@ class TargetTable:
                 self._change(row.source_key, "created", row.values)
             for row in updated:
                 self._change(row.source_key, "updated", changed[row.key][1])
-        self._hold(refused, [row.source_key for row in planned])
+        self._quarantine_refused(refused, [row.source_key for row in planned])
 
     def insert(self, columns: Sequence[str], raws: Sequence[tuple[Any, ...]]) -> bool:
         """Insert new rows as the driver takes them. Returns whether the database took them all;
@@ -128,7 +132,7 @@ class TargetTable:
             self._remove([PlannedRow(key, key, row) for key, row in self._there(batch).items()])
 
     def _remove(self, going: list[PlannedRow]) -> None:
-        refused: dict[Key, list[Refusal]] = {}
+        refused: dict[Key, list[RowRefusal]] = {}
         if not going:
             return
         deleted = self._store(going, self._mark if self._plan.marks else self._delete, refused)
@@ -137,7 +141,7 @@ class TargetTable:
         if self._told:
             for row in deleted:
                 self._change(row.source_key, "deleted", {})
-        self._hold(refused, [row.source_key for row in going])
+        self._quarantine_refused(refused, [row.source_key for row in going])
 
     def unknown(self, known: Callable[[list[Key]], set[Key]], at_once: int) -> Iterator[list[Key]]:
         """The rows that are here and not at the source, page by page, by their keys here. ``known``
@@ -163,7 +167,7 @@ class TargetTable:
         """How many rows there are that did not go."""
         return self._plan.count_live(self._connection) if self._exists else 0
 
-    def held(self) -> list[Key]:
+    def quarantined(self) -> list[Key]:
         """The keys at the source of all rows in quarantine."""
         return self._quarantine.all_keys(SOURCE, self._plan.name)
 
@@ -188,7 +192,7 @@ class TargetTable:
         self,
         rows: Sequence[PlannedRow],
         write: Callable[[Sequence[PlannedRow]], None],
-        refused: dict[Key, list[Refusal]],
+        refused: dict[Key, list[RowRefusal]],
     ) -> Sequence[PlannedRow]:
         """Write rows, as far as the database takes them; return those."""
         if self._report.dry_run or not rows:
@@ -205,7 +209,7 @@ class TargetTable:
             *self._store(rows[half:], write, refused),
         ]
 
-    def _refusal(self, write: Callable[[], None]) -> Refusal | None:
+    def _refusal(self, write: Callable[[], None]) -> RowRefusal | None:
         """Write something; return why the database does not take it: then nothing of it is
         there."""
         nested = self._connection.begin_nested()
@@ -220,7 +224,7 @@ class TargetTable:
         except NotOfKind as error:
             nested.rollback()
             column, _, why = str(error).partition(" ")
-            return Refusal(column, "type", f"Its value {why}.", "Correct it at the source.")
+            return RowRefusal(column, "type", f"Its value {why}.", "Correct it at the source.")
         return None
 
     def _insert(self, rows: Sequence[PlannedRow]) -> None:
@@ -254,34 +258,22 @@ class TargetTable:
         told = {name: value for name, value in fields.items() if name != DELETED_AT}
         self.changes.append(Change(SOURCE, self._plan.name, show_key(key), kind, told, self._now))
 
-    def _hold(self, refused: dict[Key, list[Refusal]], looked_at: Sequence[Key]) -> None:
+    def _quarantine_refused(
+        self, refused: dict[Key, list[RowRefusal]], looked_at: Sequence[Key]
+    ) -> None:
         name = self._plan.name
         if refused:
             self._quarantine.put(SOURCE, name, refused, self._now)
-        if self._holds:
+        if self._has_quarantined:
             self._quarantine.release(SOURCE, name, [key for key in looked_at if key not in refused])
-        self._holds = self._holds or bool(refused)
+        self._has_quarantined = self._has_quarantined or bool(refused)
         for key, reasons in () if self._again else refused.items():
             self._report.refuse(RefusedRow(SOURCE, name, show_key(key), reasons[0]))
 
 
-_OF_THE_DATABASE = {1044, 1142, 1143, 1290, 1836}
-"""Numbers of MariaDB's errors: no right to a table, and a server that is read-only."""
-_OF_THE_FILE = ("SQLITE_READONLY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
-
-
 def _is_about_rows(error: DBAPIError) -> bool:
     """Whether other rows may be taken all the same: missing tables and rights are no row's."""
-    if is_passing(error) or isinstance(error, ProgrammingError):
-        return False
-    original: Any = error.orig
-    name = str(getattr(original, "sqlite_errorname", ""))
-    number = (getattr(original, "args", None) or ("",))[0]
-    return number not in _OF_THE_DATABASE and not name.startswith(_OF_THE_FILE)
-
-
-def _same(value: Any, old: Any) -> bool:
-    return type(value) is type(old) and value == old
+    return not (isinstance(error, ProgrammingError) or is_transient(error) or is_of_database(error))
 
 
 def expected(plan: TablePlan, row: PlannedRow) -> list[Any]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from syncline.connectors.database.tables import ForeignKey
-from syncline.connectors.database.values import Kind
+from syncline.connectors.database.values import ValueKind
 
 from .names import column_likeness, meaning
 from .samples import TableSample
@@ -22,7 +22,7 @@ _FEW = 5
 """Columns with fewer different values have values in common by chance."""
 _HALF = 0.5
 
-_KINDS: dict[Kind, str] = {
+_KINDS: dict[ValueKind, str] = {
     "text": "text",
     "uuid": "text",
     "int": "number",
@@ -145,7 +145,7 @@ def _scored(first: Side, name: str, second: Side, other: str) -> ColumnPair:
     return ColumnPair((name,), (other,), score, shared)
 
 
-def _fit(first: Kind, second: Kind) -> float:
+def _fit(first: ValueKind, second: ValueKind) -> float:
     """How well values of one kind go into a column of the other."""
     if first == second:
         return 1.0

@@ -8,8 +8,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-MAX_NAME = 40
-"""Characters that the name of a pipeline, system, record or field may have."""
+from syncline.connectors.file.reader import MAX_NAME
 
 
 class Meaning(NamedTuple):

@@ -147,7 +147,7 @@ def _records(
         for place, side in enumerate(sides)
     }
     for name, sides, columns in chosen:
-        fields = _named(sides, columns)
+        fields = _named(columns)
         fields += _references(sides, by_table, [each.name for each in fields])
         match = choose_match(sides, fields)
         trouble = next((each for side in (0, 1) if (each := _keyless(sides, fields, side))), "")
@@ -161,7 +161,7 @@ def _records(
     return records
 
 
-def _named(sides: tuple[Side, Side], columns: Iterable[ColumnPair]) -> list[FieldPair]:
+def _named(columns: Iterable[ColumnPair]) -> list[FieldPair]:
     fields: list[FieldPair] = []
     for pair in columns:
         taken = [each.name for each in fields]

@@ -6,9 +6,10 @@ import re
 import tomllib
 from typing import Literal, NamedTuple, TypeAlias
 
+from syncline.connectors.file.reader import MAX_NAME
 from syncline.engine.errors import InvalidName
 
-from .names import MAX_NAME, safe_name
+from .names import safe_name
 from .one_way import write_one_way
 from .rules import cleaner_of
 from .samples import SystemSample, read_system

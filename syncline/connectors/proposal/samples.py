@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 from syncline.connectors.database.rows import Row, Rows
-from syncline.connectors.database.system import System, is_passing, reason_of
+from syncline.connectors.database.system import System, reason_of
 from syncline.connectors.database.tables import Table, names_of, reflect
 from syncline.connectors.database.values import Unreadable
 from syncline.engine.errors import SystemRefused
+from syncline.stores.databases.error_codes import is_transient
 
 SAMPLE = 200
 """Most rows of a table that are read."""
@@ -77,7 +78,7 @@ def read_system(
                 with connection.begin_nested():
                     rows = Rows(table, system.dialect).page(connection, None, SAMPLE + 1)
             except DBAPIError as error:
-                if is_passing(error):
+                if is_transient(error):
                     raise
                 skipped[name] = f"The table {name!r} cannot be read: {reason_of(error)}."
                 continue

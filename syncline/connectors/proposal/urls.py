@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from syncline.engine.errors import InvalidUrl
+from syncline.stores.databases.backends import BACKENDS
 
 from .names import safe_name
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 _SHORT_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SECRET_OPTIONS = ("password", "passwd", "sslpassword", "secret", "token")
-_BACKENDS = ("sqlite", "postgresql", "mysql", "mariadb")
 
 
 class GivenUrl(NamedTuple):
@@ -90,7 +90,7 @@ def read_url(text: str, environment: Mapping[str, str]) -> GivenUrl:
         backend = url.get_backend_name()
     except (ArgumentError, ValueError):
         raise InvalidUrl("This is no URL of a database, and no file.", hint=hint) from None
-    if backend not in _BACKENDS:
+    if backend not in BACKENDS:
         raise InvalidUrl(f"Databases of the kind {backend!r} cannot take part.", hint=hint)
     if backend == "sqlite" and url.database in (None, "", ":memory:"):
         raise InvalidUrl("The URL names no file.", hint="Give a URL such as sqlite:///a.db.")

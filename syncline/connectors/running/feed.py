@@ -12,7 +12,8 @@ from pathlib import Path
 from syncline.connectors.file.load import load_pipeline
 from syncline.connectors.report import Change, PassReport
 
-from .open import PipelineRun, open_run
+from .open import open_run
+from .run import PipelineRun
 from .runner import PipelineRunner
 
 CHANGES_AHEAD = 1_000

@@ -6,12 +6,12 @@ import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
-from syncline.connectors.bookkeeping.state import has_state
-from syncline.connectors.bookkeeping.webhook_queue import Outbox, Posting
+from syncline.connectors.bookkeeping.schema import has_state
+from syncline.connectors.bookkeeping.webhook_queue import Posting, WebhookQueue
 from syncline.connectors.database.system import System
 from syncline.connectors.file.spec import Notify
 
-from .open import PipelineRun
+from .run import PipelineRun
 
 CHANGES_AT_ONCE = 100
 """Changes in one request."""
@@ -49,13 +49,13 @@ class Notifier:
     def _deliver(self, system: System, notify: Notify) -> str | None:
         while True:
             with system.reading() as connection:
-                postings = Outbox(connection, self._name).waiting(notify, CHANGES_AT_ONCE)
+                postings = WebhookQueue(connection, self._name).waiting(notify, CHANGES_AT_ONCE)
             if not postings:
                 return None
             if failure := self._post(notify, postings):
                 return failure
             with system.writing() as connection:
-                Outbox(connection, self._name).delete(postings)
+                WebhookQueue(connection, self._name).delete(postings)
 
     def _post(self, notify: Notify, postings: list[Posting]) -> str | None:
         changes = b",".join(posting.change for posting in postings)

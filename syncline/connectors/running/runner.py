@@ -10,7 +10,7 @@ from syncline.connectors.report import Change, PassReport
 from syncline.engine.errors import ConnectorError
 
 from .notifier import Notifier
-from .open import PipelineRun
+from .run import PipelineRun
 
 POLL_SECONDS = 0.25
 """How often the notes of triggers are looked for, between passes."""

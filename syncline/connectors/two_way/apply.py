@@ -13,25 +13,29 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 
 from syncline.connectors.database.rows import Key
-from syncline.connectors.database.system import is_passing, refusal_of
+from syncline.connectors.database.system import refusal_of
 from syncline.connectors.database.values import NotOfKind
-from syncline.connectors.report import Refusal
+from syncline.connectors.report import RowRefusal
+from syncline.engine.document.values import same_value
+from syncline.stores.databases.error_codes import is_transient
 
 from .capture import PARTED, UNNOTED, Capture
 from .mapping import MISSING, Agreed, TableMapping
 from .record_document import RecordDocument, stamp_at
 from .shadows import Shadow
-from .transaction import OpenRow, ReplicaPass
+from .transaction import OpenRow, SystemTransaction
 
 _NEW = "$new"
-"""Begins the key under which a record is held that has no row yet."""
+"""Begins the key under which a record is in quarantine that has no row yet."""
 
 
 class Apply:
-    """The second half of a pass, for one table."""
+    """The second half of a transaction, for one table."""
 
-    def __init__(self, of: ReplicaPass, mapping: TableMapping, capture: Capture) -> None:
-        self._pass = of
+    def __init__(
+        self, transaction: SystemTransaction, mapping: TableMapping, capture: Capture
+    ) -> None:
+        self._transaction = transaction
         self._mapping = mapping
         self._table = mapping.table.name
         self._record = mapping.record
@@ -40,11 +44,11 @@ class Apply:
 
     def run(self, documents: Sequence[RecordDocument]) -> set[Key]:
         """Write these records to their rows; return the keys of the rows that were written."""
-        opening = self._pass
-        links = opening.shadows.by_records(self._table, [each.rid for each in documents])
+        transaction = self._transaction
+        links = transaction.shadows.by_records(self._table, [each.rid for each in documents])
         for document in documents:
             merged_into = document.merged_into
-            opened = opening.rows.get((self._table, document.rid))
+            opened = transaction.rows.get((self._table, document.rid))
             if merged_into is not None:
                 self._follow(document, merged_into, opened)
             elif opened is not None:
@@ -58,38 +62,40 @@ class Apply:
         """Delete the rows of these records, if they have ended; return the keys."""
         deleted: set[Key] = set()
         for document in documents:
-            opened = self._pass.rows.get((self._table, document.rid))
+            opened = self._transaction.rows.get((self._table, document.rid))
             if opened is None or document.live or self._record.on_delete != "apply":
                 continue
             if self._try(opened.key, partial(self._delete, opened.key)):
-                del self._pass.rows[(self._table, document.rid)]
-                self._pass.shadows.delete(self._table, [opened.key])
+                del self._transaction.rows[(self._table, document.rid)]
+                self._transaction.shadows.delete(self._table, [opened.key])
                 self._flow(document, "$live").deleted += 1
                 deleted.add(opened.key)
         return deleted
 
     def _delete(self, key: Key) -> None:
-        self._mapping.rows.delete(self._pass.connection, [key])
+        self._mapping.rows.delete(self._transaction.connection, [key])
 
     # Records that have a row
 
     def _write(self, document: RecordDocument, opened: OpenRow) -> None:
         if not document.live:
             return
-        values = document.values(self._pass.authors)
+        values = document.values(self._transaction.authors)
         fields: dict[str, Any] = {}
         changes: dict[str, Any] = {}
         for name, spec in self._mapping.fields.items():
             value = values.get(name)
             known = opened.agreed.fields.get(name, MISSING)
-            same = type(value) is type(known) and value == known
+            same = same_value(value, known)
             if name in opened.pending or (same and name not in opened.forced):
                 continue
             if name not in values and name not in opened.forced:
                 continue
             local = self._local(spec.ref, value)
             if local is MISSING:
-                self._pass.refuse(self._table, opened.key, [_no_parent(name, spec.ref or "")])
+                self._transaction.refuse(
+                    self._table, opened.key, [_no_parent(name, spec.ref or "")]
+                )
                 return
             fields[name] = value
             opened.kept.discard(name)
@@ -108,7 +114,7 @@ class Apply:
         opened.moved = True
 
     def _update(self, key: Key, changes: dict[str, Any]) -> None:
-        self._mapping.rows.update(self._pass.connection, key, changes)
+        self._mapping.rows.update(self._transaction.connection, key, changes)
 
     def _shows(self, opened: OpenRow, name: str, value: Any) -> bool:
         """Whether the row has the value already."""
@@ -116,13 +122,13 @@ class Apply:
             shown = self._mapping.join(name, opened.row)
         except NotOfKind:
             return False
-        return type(shown) is type(value) and shown == value
+        return same_value(shown, value)
 
     def _local(self, ref: str | None, value: Any) -> Any:
         """The value as the columns have it; MISSING if it refers to a record without a row."""
         if ref is None or value is None:
             return value
-        key = self._pass.linked_key(ref, value)
+        key = self._transaction.linked_key(ref, value)
         return MISSING if key is None else key[0]
 
     # Records that have none
@@ -132,13 +138,13 @@ class Apply:
         if twin is not None:
             self._unite(document, twin)
             return
-        values = document.values(self._pass.authors)
-        held: Key = (_NEW, document.rid)
+        values = document.values(self._transaction.authors)
+        nowhere: Key = (_NEW, document.rid)
         row: dict[str, Any] = self._mapping.new_key(document.rid)
         for name, spec in self._mapping.fields.items():
             local = self._local(spec.ref, values.get(name))
             if local is MISSING:
-                self._pass.refuse(self._table, held, [_no_parent(name, spec.ref or "")])
+                self._transaction.refuse(self._table, nowhere, [_no_parent(name, spec.ref or "")])
                 return
             row.update(self._mapping.split(name, local))
         columns = self._mapping.table.columns
@@ -149,95 +155,96 @@ class Apply:
         }
         made: list[Key] = []
         insert = self._mapping.rows.insert
-        if not self._try(held, lambda: made.append(insert(self._pass.connection, row))):
+        if not self._try(nowhere, lambda: made.append(insert(self._transaction.connection, row))):
             return
-        self._pass.release(self._table, [held])
+        self._transaction.release(self._table, [nowhere])
         fields = {name: values.get(name) for name in self._mapping.fields}
         opened = OpenRow(made[0], {}, document.rid, Agreed({}, fields), moved=True)
-        self._pass.rows[(self._table, document.rid)] = self._written[made[0]] = opened
+        self._transaction.rows[(self._table, document.rid)] = self._written[made[0]] = opened
         self._flow(document, *fields).inserted += 1
 
     def _twin(self, document: RecordDocument) -> RecordDocument | None:
         """The one record that is the same by the match rule and has a row here, opened."""
-        opening = self._pass
-        match = document.match_key(opening.authors) if document.joinable else None
+        transaction = self._transaction
+        match = document.match_key(transaction.authors) if document.joinable else None
         if match is None:
             return None
-        stored = opening.records.by_match([match]).get(match, [])
-        rids = {*stored, *opening.matches.get(match, [])} - {document.rid}
-        linked = opening.shadows.by_records(self._table, rids)
-        present = {rid for rid in rids if (self._table, rid) in opening.rows}
+        stored = transaction.records.by_match([match]).get(match, [])
+        rids = {*stored, *transaction.matches.get(match, [])} - {document.rid}
+        linked = transaction.shadows.by_records(self._table, rids)
+        present = {rid for rid in rids if (self._table, rid) in transaction.rows}
         present |= {rid for rid, shadow in linked.items() if shadow.agreed is not None}
         if len(present) != 1:
             return None
         (rid,) = present
-        if (self._table, rid) not in opening.rows:
+        if (self._table, rid) not in transaction.rows:
             self._capture.run({linked[rid].key: UNNOTED})
-        opening.open([rid])
-        twin = opening.documents.get(rid)
+        transaction.open([rid])
+        twin = transaction.documents.get(rid)
         if twin is None or not twin.live or not twin.joinable:
             return None
-        return twin if (self._table, rid) in opening.rows else None
+        return twin if (self._table, rid) in transaction.rows else None
 
     def _unite(self, document: RecordDocument, twin: RecordDocument) -> None:
         """Two systems made the same record: the older id stays, whoever finds it first."""
         survivor, loser = sorted((document, twin), key=lambda each: each.rid)
-        survivor.take_over(loser, stamp_at(self._pass.now))
-        self._move(self._pass.rows.pop((self._table, twin.rid)), survivor)
+        survivor.take_over(loser, stamp_at(self._transaction.now))
+        self._move(self._transaction.rows.pop((self._table, twin.rid)), survivor)
 
     def _follow(self, document: RecordDocument, survivor_id: str, opened: OpenRow | None) -> None:
         """A peer found that ``document`` is the same as another record."""
-        opening = self._pass
-        opening.open([survivor_id])
-        survivor = opening.documents.get(survivor_id)
+        transaction = self._transaction
+        transaction.open([survivor_id])
+        survivor = transaction.documents.get(survivor_id)
         if survivor is None:
-            survivor = opening.create(self._record.name, survivor_id)
-        survivor.take_over(document, stamp_at(opening.now))
+            survivor = transaction.create(self._record.name, survivor_id)
+        survivor.take_over(document, stamp_at(transaction.now))
         if opened is None:
             return
-        del opening.rows[(self._table, document.rid)]
-        linked = opening.shadows.by_records(self._table, [survivor_id]).get(survivor_id)
-        if (self._table, survivor_id) in opening.rows or (linked and linked.agreed):
+        del transaction.rows[(self._table, document.rid)]
+        linked = transaction.shadows.by_records(self._table, [survivor_id]).get(survivor_id)
+        if (self._table, survivor_id) in transaction.rows or (linked and linked.agreed):
             # Two rows here are one record elsewhere: this one is left alone from now on.
-            opening.shadows.save(self._table, [Shadow(opened.key, document.rid, None)])
+            transaction.shadows.save(self._table, [Shadow(opened.key, document.rid, None)])
         else:
             self._move(opened, survivor)
 
     def _move(self, opened: OpenRow, survivor: RecordDocument) -> None:
         opened.rid, opened.moved = survivor.rid, True
-        self._pass.rows[(self._table, survivor.rid)] = opened
+        self._transaction.rows[(self._table, survivor.rid)] = opened
         self._write(survivor, opened)
 
     # What all need
 
     def _try(self, key: Key, change: Callable[[], Any]) -> bool:
-        """Make a change by itself: what the database does not take is held, the others go on."""
+        """Make a change by itself: what the database does not take goes to quarantine, the
+        others go on."""
         try:
-            with self._pass.connection.begin_nested():
+            with self._transaction.connection.begin_nested():
                 change()
         except NotOfKind as error:
             message = f"{error}".capitalize() + "."
             hint = "Let the rules of the field give what its columns take."
-            self._pass.refuse(self._table, key, [Refusal("", "type", message, hint)])
+            self._transaction.refuse(self._table, key, [RowRefusal("", "type", message, hint)])
             return False
         except DBAPIError as error:
-            if error.connection_invalidated or is_passing(error):
+            if error.connection_invalidated or is_transient(error):
                 raise
-            self._pass.refuse(self._table, key, [refusal_of(error)])
+            self._transaction.refuse(self._table, key, [refusal_of(error)])
             return False
         return True
 
     def _flow(self, document: RecordDocument, *fields: str) -> Any:
         """The count of what goes here from the system that wrote the newest of ``fields``."""
         writer = document.newest_writer(fields)
-        origin = self._pass.authors.get(writer, "relay") if writer is not None else "relay"
-        return self._pass.report.flow(origin, self._pass.system)
+        origin = self._transaction.authors.get(writer, "relay") if writer is not None else "relay"
+        return self._transaction.report.flow(origin, self._transaction.system)
 
     def _read_back(self) -> None:
         """Agree on rows as they are after writing: the database may have changed what it took."""
         if not self._written:
             return
-        rows = self._mapping.rows.by_keys(self._pass.connection, self._written)
+        rows = self._mapping.rows.by_keys(self._transaction.connection, self._written)
         for key, opened in self._written.items():
             if key in rows:
                 opened.row = rows[key]
@@ -245,7 +252,7 @@ class Apply:
                 opened.agreed = Agreed(columns, opened.agreed.fields)
 
 
-def held_records(keys: Sequence[Key]) -> list[str]:
+def records_without_row(keys: Sequence[Key]) -> list[str]:
     """The records among the keys of rows in quarantine that have no row yet."""
     return [key[1] for key in keys if len(key) == 2 and key[0] == _NEW]
 
@@ -255,6 +262,6 @@ def is_of_no_row(key: Key) -> bool:
     return len(key) == 2 and key[0] in (_NEW, PARTED)
 
 
-def _no_parent(field: str, kind: str) -> Refusal:
+def _no_parent(field: str, kind: str) -> RowRefusal:
     message = f"It refers to a record of {kind} that has no row here."
-    return Refusal(field, "parent", message, "It goes on as soon as that one is there.")
+    return RowRefusal(field, "parent", message, "It goes on as soon as that one is there.")

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from syncline.connectors.database.rows import Key, Row, show_key
-from syncline.connectors.report import Refusal
+from syncline.connectors.report import RowRefusal
+from syncline.engine.document.values import same_value
 from syncline.engine.errors import PipelineStopped
 
 from .mapping import MISSING, Agreed, Reading, TableMapping
@@ -19,7 +20,7 @@ from .mass_deletes import check_deletes
 from .record_document import RecordDocument, match_key, stamp_at
 from .record_table import StoredRecord
 from .shadows import Shadow
-from .transaction import OpenRow, ReplicaPass
+from .transaction import OpenRow, SystemTransaction
 
 _INITIAL_MAX = 1_000
 """Stamps below are of values of which nobody knows when they were written: those that were there
@@ -42,10 +43,11 @@ UNNOTED = Noted(None, False)
 
 
 class Capture:
-    """The first half of a pass, for one table. ``rank`` is the place of the system in the file."""
+    """The first half of a transaction, for one table. ``rank`` is the place of the system in the
+    file."""
 
-    def __init__(self, of: ReplicaPass, mapping: TableMapping, rank: int) -> None:
-        self._pass = of
+    def __init__(self, transaction: SystemTransaction, mapping: TableMapping, rank: int) -> None:
+        self._transaction = transaction
         self._mapping = mapping
         self._record = mapping.record
         self._table = mapping.table.name
@@ -60,22 +62,22 @@ class Capture:
     ) -> None:
         """Look at the rows that were noted, and lock and open them; likewise those that
         ``incoming`` records of peers are about."""
-        opening = self._pass
+        transaction = self._transaction
         arriving = [each.rid for each in incoming if each.kind == self._record.name]
-        linked = opening.shadows.by_records(self._table, arriving)
+        linked = transaction.shadows.by_records(self._table, arriving)
         looked_at = {shadow.key: UNNOTED for shadow in linked.values() if shadow.agreed}
         looked_at |= dict(noted)
         times = {key: each.at for key, each in looked_at.items()}
-        rows = self._mapping.rows.by_keys(opening.connection, times, lock=True)
-        shadows = opening.shadows.by_keys(self._table, times)
-        opening.open(shadow.rid for shadow in shadows.values())
-        opening.report.looked_at += len(times)
+        rows = self._mapping.rows.by_keys(transaction.connection, times, lock=True)
+        shadows = transaction.shadows.by_keys(self._table, times)
+        transaction.open(shadow.rid for shadow in shadows.values())
+        transaction.report.looked_at += len(times)
         for key in [key for key, each in looked_at.items() if each.gone and key in rows]:
             if key not in shadows:
                 continue
             if self._is_another(shadows[key], rows[key]):
                 self._deleted(shadows.pop(key), times[key], follow=False)
-            elif document := opening.documents.get(shadows[key].rid):
+            elif document := transaction.documents.get(shadows[key].rid):
                 # It was made again, whoever deleted it elsewhere before that.
                 document.set_live(True, self._stamp(times[key]))
         gone = [shadow for key, shadow in shadows.items() if key not in rows and shadow.agreed]
@@ -91,55 +93,56 @@ class Capture:
             else:
                 self._known(known, known.agreed, row, times[key])
         self._appeared(new, shadows, times, [each for each in incoming if each.rid in arriving])
-        opening.release(self._table, [key for key in times if key not in rows])
+        transaction.release(self._table, [key for key in times if key not in rows])
 
     # Rows that went
 
     def _check_deletes(self, number: int) -> None:
-        total = self._pass.shadows.count(self._table)
-        check_deletes(self._record, self._pass.system, self._table, number, total)
+        total = self._transaction.shadows.count(self._table)
+        check_deletes(self._record, self._transaction.system, self._table, number, total)
 
     def _is_another(self, shadow: Shadow, row: Row) -> bool:
         """Whether a row of which the key went, and came again, is another record: databases give
         the key of a deleted row to a new one, and programs replace rows by deleting them first."""
-        document = self._pass.documents.get(shadow.rid)
+        document = self._transaction.documents.get(shadow.rid)
         if shadow.agreed is None or document is None:
             return False
         values = self._mapping.read(row).clean
         if self._record.match:
-            before = document.match_key(self._pass.authors)
+            before = document.match_key(self._transaction.authors)
             return match_key(self._record, values) != before
         agreed = shadow.agreed.fields
         return not any(
-            value is not None and _equal(value, agreed.get(name)) for name, value in values.items()
+            value is not None and same_value(value, agreed.get(name))
+            for name, value in values.items()
         )
 
     def _deleted(self, shadow: Shadow, at: int | None, *, follow: bool = True) -> None:
         """``follow``: if the row comes again, it is this record again."""
-        opening = self._pass
-        document = opening.documents.get(shadow.rid)
+        transaction = self._transaction
+        document = transaction.documents.get(shadow.rid)
         if self._record.on_delete == "ignore" or document is None:
-            opening.shadows.delete(self._table, [shadow.key])
+            transaction.shadows.delete(self._table, [shadow.key])
             key = shadow.key if follow else (PARTED, shadow.rid)
-            opening.shadows.save(self._table, [Shadow(key, shadow.rid, None)])
+            transaction.shadows.save(self._table, [Shadow(key, shadow.rid, None)])
             return
-        opening.shadows.delete(self._table, [shadow.key])
+        transaction.shadows.delete(self._table, [shadow.key])
         if document.live:
             document.set_live(False, self._stamp(at))
-            opening.note_change(self._record.name, shadow, "deleted", {})
+            transaction.note_change(self._record.name, shadow, "deleted", {})
 
     # Rows that are known
 
     def _known(self, shadow: Shadow, agreed: Agreed, row: Row, at: int | None) -> None:
-        opening, mapping = self._pass, self._mapping
-        document = opening.documents.get(shadow.rid)
+        transaction, mapping = self._transaction, self._mapping
+        document = transaction.documents.get(shadow.rid)
         if document is None:
             return
         opened = OpenRow(shadow.key, row, shadow.rid, agreed)
-        opening.rows[(self._table, shadow.rid)] = opened
+        transaction.rows[(self._table, shadow.rid)] = opened
         changed = mapping.changed_fields(row, agreed)
         if not changed:
-            opening.release(self._table, [shadow.key])
+            transaction.release(self._table, [shadow.key])
             return
         reading = self._read(row)
         # What counts for nothing is put back, whatever it is.
@@ -148,39 +151,39 @@ class Capture:
         refused = [each for each in reading.refusals if each.field in taken]
         if refused:
             self._refuse(shadow.key, reading, refused)
-            if any(self._holds(each) for each in refused):
+            if any(self._is_quarantined_for(each) for each in refused):
                 opened.pending = changed
                 return
         else:
-            opening.release(self._table, [shadow.key])
+            transaction.release(self._table, [shadow.key])
         opened.kept = taken & reading.kept
         fields = dict(agreed.fields)
         captured: dict[str, Any] = {}
         for name in sorted(taken - reading.kept):
             value = reading.clean[name]
             self._count_cleaned(reading, name, opened)
-            if not _equal(value, fields.get(name, MISSING)):
+            if not same_value(value, fields.get(name, MISSING)):
                 known = any(each in agreed.columns for each in mapping.columns[name])
                 stamp = self._stamp(at) if known else self._initial(name)
                 document.put(name, value, stamp)
                 captured[name] = fields[name] = value
         opened.agreed, opened.moved = Agreed(opened.agreed_columns(mapping), fields), True
         if captured:
-            opening.note_change(self._record.name, shadow, "updated", captured)
+            transaction.note_change(self._record.name, shadow, "updated", captured)
 
     def _is_anothers(self, name: str) -> bool:
         owner = self._mapping.fields[name].owner
-        return owner is not None and owner != self._pass.system
+        return owner is not None and owner != self._transaction.system
 
     def _count_cleaned(self, reading: Reading, name: str, opened: OpenRow) -> None:
         """A value that the rules changed is written back, too."""
         spec = self._mapping.fields[name]
-        if spec.ref or _equal(reading.clean[name], reading.raw.get(name, MISSING)):
+        if spec.ref or same_value(reading.clean[name], reading.raw.get(name, MISSING)):
             return
         opened.forced.add(name)
         rules = spec.cleaner.rules
         typed = [rule.name for rule in rules if rule.stage == "type"]
-        self._pass.report.cleaned[(typed or ["text"])[0]] += 1
+        self._transaction.report.cleaned[(typed or ["text"])[0]] += 1
 
     # Rows that came
 
@@ -191,15 +194,15 @@ class Capture:
         times: Mapping[Key, int | None],
         incoming: Sequence[StoredRecord],
     ) -> None:
-        opening, record = self._pass, self._record
+        transaction, record = self._transaction, self._record
         readings: dict[Key, Reading] = {}
         for key, row in rows.items():
             reading = self._read(row)
             if reading.refusals:
                 self._refuse(key, reading, reading.refusals)
             else:
-                opening.release(self._table, [key])
-            if not any(self._holds(each) for each in reading.refusals):
+                transaction.release(self._table, [key])
+            if not any(self._is_quarantined_for(each) for each in reading.refusals):
                 readings[key] = reading
         keys = {key: match_key(record, each.clean) for key, each in readings.items()}
         wanted = {match for match in keys.values() if match}
@@ -211,28 +214,28 @@ class Capture:
             rid = candidates[0] if len(candidates) == 1 else None
             if gone is not None:
                 rid = gone.rid
-            opening.open([rid] if rid else [])
-            document = opening.documents.get(rid) if rid else None
+            transaction.open([rid] if rid else [])
+            document = transaction.documents.get(rid) if rid else None
             if document is None:
-                document = opening.create(record.name, rid)
+                document = transaction.create(record.name, rid)
             if match:
                 if rid is None and (match in taken or len(candidates) > 1):
                     document.put("$distinct", True, 1)
                 taken.add(match)
                 free.pop(match, None)
-                opening.matches.setdefault(match, []).append(document.rid)
+                transaction.matches.setdefault(match, []).append(document.rid)
             self._join(key, rows[key], reading, document, times[key])
 
     def _candidates(
         self, wanted: Iterable[str], incoming: Sequence[StoredRecord]
     ) -> tuple[dict[str, list[str]], set[str]]:
         """Records with these match keys that no row here is, and the keys of which a row is."""
-        opening = self._pass
+        transaction = self._transaction
         free: dict[str, list[str]] = {}
-        taken = {match for match in wanted if match in opening.matches}
-        known = opening.records.by_match(wanted)
+        taken = {match for match in wanted if match in transaction.matches}
+        known = transaction.records.by_match(wanted)
         rids = [rid for each in known.values() for rid in each]
-        linked = opening.shadows.by_records(self._table, rids)
+        linked = transaction.shadows.by_records(self._table, rids)
         for match, each in known.items():
             unlinked = [rid for rid in each if rid not in linked]
             if len(unlinked) < len(each):
@@ -242,10 +245,10 @@ class Capture:
         wanted = set(wanted)
         stored = set(rids)
         for record in incoming if wanted else ():
-            if record.rid in stored or record.rid in opening.documents:
+            if record.rid in stored or record.rid in transaction.documents:
                 continue
             peeked = RecordDocument(self._record, record.rid, 0, record.document)
-            found = peeked.match_key(opening.authors)
+            found = peeked.match_key(transaction.authors)
             if found in wanted and peeked.joinable:
                 free.setdefault(str(found), []).append(record.rid)
             peeked.close()
@@ -255,9 +258,9 @@ class Capture:
         self, key: Key, row: Row, reading: Reading, document: RecordDocument, at: int | None
     ) -> None:
         """Let the row be the record of ``document``."""
-        opening, mapping = self._pass, self._mapping
+        transaction, mapping = self._transaction, self._mapping
         opened = OpenRow(key, row, document.rid, Agreed({}, {}), moved=True)
-        before = document.values(opening.authors)
+        before = document.values(transaction.authors)
         fields: dict[str, Any] = {}
         captured: dict[str, Any] = {}
         for name, value in reading.clean.items():
@@ -265,7 +268,7 @@ class Capture:
             known = before.get(name, MISSING)
             if self._is_anothers(name) and known is not MISSING:
                 opened.forced.add(name)
-            elif not _equal(value, known) and (value is not None or known is not MISSING):
+            elif not same_value(value, known) and (value is not None or known is not MISSING):
                 stamp = self._stamp(at) if at is not None else self._initial(name)
                 document.put(name, value, stamp)
                 captured[name] = value
@@ -276,10 +279,10 @@ class Capture:
         if not document.live:
             document.set_live(True, self._stamp(at) if at is not None else self._initial(""))
         opened.agreed = Agreed(opened.agreed_columns(mapping), fields)
-        opening.rows[(self._table, document.rid)] = opened
+        transaction.rows[(self._table, document.rid)] = opened
         # What was there before the pipeline is no change.
         told = at is not None
-        opening.note_change(self._record.name, opened, "created", captured, told=told)
+        transaction.note_change(self._record.name, opened, "created", captured, told=told)
 
     # What both need
 
@@ -288,41 +291,38 @@ class Capture:
         if reading.stop:
             first = reading.refusals[0]
             key = show_key(self._mapping.rows.key_of(row))
+            where = f"{self._transaction.system} {self._table} {key}"
             raise PipelineStopped(
-                f"{self._pass.system} {self._table} {key}: {first.message} (on_invalid is stop)",
+                f"{where}: {first.message} (on_invalid is stop)",
                 hint=first.hint,
             )
         for name, spec in self._mapping.fields.items():
             local = reading.clean.get(name)
             if spec.ref is None or local is None:
                 continue
-            rid = self._pass.link(spec.ref, (row[self._mapping.columns[name][0]],))
+            rid = self._transaction.link(spec.ref, (row[self._mapping.columns[name][0]],))
             if rid is None:
                 message = f"It refers to {spec.ref} {local}, which is not there or in quarantine."
                 hint = "It goes on as soon as that row does."
-                reading.refusals.append(Refusal(name, "parent", message, hint, local))
+                reading.refusals.append(RowRefusal(name, "parent", message, hint, local))
                 del reading.clean[name]
             else:
                 reading.clean[name] = rid
         return reading
 
-    def _holds(self, refusal: Refusal) -> bool:
+    def _is_quarantined_for(self, refusal: RowRefusal) -> bool:
         if refusal.rule == "parent":
             return True
         return self._mapping.fields[refusal.field].cleaner.on_invalid == "quarantine"
 
-    def _refuse(self, key: Key, reading: Reading, refusals: Iterable[Refusal]) -> None:
-        self._pass.refuse(self._table, key, refusals)
+    def _refuse(self, key: Key, reading: Reading, refusals: Iterable[RowRefusal]) -> None:
+        self._transaction.refuse(self._table, key, refusals)
 
     def _stamp(self, at: int | None) -> int:
-        now = self._pass.now
+        now = self._transaction.now
         return stamp_at(now if at is None else min(at, now))
 
     def _initial(self, name: str) -> int:
         spec = self._mapping.fields.get(name)
-        owned = spec is not None and spec.owner == self._pass.system
+        owned = spec is not None and spec.owner == self._transaction.system
         return _INITIAL_MAX if owned else _INITIAL_MAX - 1 - self._rank
-
-
-def _equal(value: Any, other: Any) -> bool:
-    return type(value) is type(other) and value == other

@@ -14,7 +14,7 @@ from syncline.connectors.database.rows import Key, Row, show_key
 from syncline.connectors.database.values import Unreadable
 from syncline.connectors.verification import ComparedRow, Side, Verification, compare_sides
 
-from .apply import held_records
+from .apply import records_without_row
 from .mapping import TableMapping
 from .record_table import RecordTable
 from .replica import SystemReplica
@@ -40,9 +40,9 @@ class ComparedSide:
         self._records = RecordTable(state)
         quarantine = Quarantine(connection, state.pipeline)
         keys = quarantine.all_keys(self.system, self._table)
-        waiting = held_records(keys)
-        self._held = {key for key in keys if key[-1] not in waiting}
-        shadows = self._shadows.by_keys(self._table, self._held).values()
+        waiting = records_without_row(keys)
+        self._quarantined = {key for key in keys if key[-1] not in waiting}
+        shadows = self._shadows.by_keys(self._table, self._quarantined).values()
         self.left_out = {
             *waiting,
             *(shadow.rid for shadow in shadows),
@@ -51,9 +51,9 @@ class ComparedSide:
         """Records that this system is known not to show as the others do."""
 
     @property
-    def held(self) -> int:
+    def quarantined(self) -> int:
         """How many rows are in quarantine."""
-        return len(self._held)
+        return len(self._quarantined)
 
     @property
     def _table(self) -> str:
@@ -78,7 +78,7 @@ class ComparedSide:
         linked = self._links(rows.values())
         for key, row in rows.items():
             shadow = shadows.get(key)
-            if key in self._held or (shadow and shadow.agreed is None):
+            if key in self._quarantined or (shadow and shadow.agreed is None):
                 continue
             name = shadow.rid if shadow else f"{self.system} {show_key(key)}"
             if name not in dead and name not in left_out:
@@ -122,4 +122,4 @@ def compare(first: ComparedSide, second: ComparedSide, result: Verification) -> 
     kind = first.mapping.record.name
     counts = compare_sides(kind, ours, theirs, first.fields, result)
     result.rows[kind] = max(*counts, result.rows.get(kind, 0))
-    result.held += first.held + second.held
+    result.quarantined += first.quarantined + second.quarantined

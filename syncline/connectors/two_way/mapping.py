@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from syncline.connectors.database.rows import Row, Rows
 from syncline.connectors.database.tables import Table
-from syncline.connectors.database.values import GIVES, Kind, NotOfKind, Unreadable, canonical
+from syncline.connectors.database.values import GIVES, NotOfKind, Unreadable, ValueKind, canonical
 from syncline.connectors.file.spec import MappedField, MappedRecord
-from syncline.connectors.report import Finding, Refusal
-from syncline.engine.document.values import encode_value
+from syncline.connectors.report import Finding, RowRefusal
+from syncline.engine.document.values import encode_value, same_value
 from syncline.engine.errors import InvalidValue, SystemRefused, ValueRefused
+from syncline.engine.suggestions import did_you_mean
 
 MISSING: Any = object()
 """A column of which nothing was agreed yet."""
@@ -34,10 +35,8 @@ class Reading:
 
     raw: dict[str, Any] = field(default_factory=dict[str, Any])
     clean: dict[str, Any] = field(default_factory=dict[str, Any])
-    refusals: list[Refusal] = field(default_factory=list[Refusal])
+    refusals: list[RowRefusal] = field(default_factory=list[RowRefusal])
     kept: set[str] = field(default_factory=set[str])
-    held: bool = False
-    """Whether the row is not to go on."""
     stop: bool = False
     """Whether the pipeline is not to go on."""
 
@@ -51,7 +50,7 @@ class TableMapping:
         system: str,
         table: Table,
         dialect: str,
-        kinds: Mapping[str, Kind],
+        kinds: Mapping[str, ValueKind],
     ) -> None:
         self.record = record
         self.table = table
@@ -74,7 +73,7 @@ class TableMapping:
         return {
             name
             for name, columns in self.columns.items()
-            if any(not _same(row[each], agreed.columns.get(each, MISSING)) for each in columns)
+            if any(not _is_agreed(row[each], agreed.columns.get(each, MISSING)) for each in columns)
         }
 
     def columns_of(self, row: Row) -> dict[str, Any]:
@@ -96,7 +95,7 @@ class TableMapping:
                 shown = original.original if isinstance(original, Unreadable) else original
                 message = f"{shown!r:.60} {error}."
                 hint = "Correct it in its row."
-                self._refuse(reading, name, Refusal(name, "type", message, hint, shown))
+                self._refuse(reading, name, RowRefusal(name, "type", message, hint, shown))
         for name, value in list(reading.raw.items()):
             spec = self.fields[name]
             try:
@@ -104,19 +103,19 @@ class TableMapping:
                 encode_value(clean, where=f"{self.record.name}.{name}")
                 reading.clean[name] = clean
             except InvalidValue as error:
-                refusal = Refusal(
+                refusal = RowRefusal(
                     name, error.rule, error.message, error.hint, value, error.suggestion
                 )
                 self._refuse(reading, name, refusal)
             except ValueRefused as error:
-                self._refuse(reading, name, Refusal(name, "size", error.message, error.hint))
+                self._refuse(reading, name, RowRefusal(name, "size", error.message, error.hint))
             except NotOfKind as error:
                 message = f"{value!r:.60} {error}."
                 hint = "Let the rules of the field give the type of its columns."
-                self._refuse(reading, name, Refusal(name, "type", message, hint, value))
+                self._refuse(reading, name, RowRefusal(name, "type", message, hint, value))
         return reading
 
-    def _refuse(self, reading: Reading, name: str, refusal: Refusal) -> None:
+    def _refuse(self, reading: Reading, name: str, refusal: RowRefusal) -> None:
         reading.refusals.append(refusal)
         match self.fields[name].cleaner.on_invalid:
             case "keep-old":
@@ -126,7 +125,7 @@ class TableMapping:
             case "stop":
                 reading.stop = True
             case _:
-                reading.held = True
+                pass  # quarantine: capture.py looks at the refusals
 
     def join(self, name: str, row: Mapping[str, Any]) -> Any:
         """The value of a field in a row, before cleaning. Raises NotOfKind."""
@@ -176,23 +175,23 @@ class TableMapping:
             )
 
 
-def _same(value: Any, agreed: Any) -> bool:
+def _is_agreed(value: Any, agreed: Any) -> bool:
     if isinstance(value, Unreadable):
         value = str(value.original)
-    return type(value) is type(agreed) and value == agreed
+    return same_value(value, agreed)
 
 
-def kinds_of(record: MappedRecord, tables: Mapping[str, Table]) -> dict[str, Kind]:
+def kinds_of(record: MappedRecord, tables: Mapping[str, Table]) -> dict[str, ValueKind]:
     """The kind of each field: that of its rules, else of its column in the first system that has
     one. ``tables`` are by system."""
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, ValueKind] = {}
     for name, mapped in record.fields.items():
         gives = GIVES.get(mapped.cleaner.gives.__name__) if mapped.cleaner.gives else None
         kinds[name] = "text" if mapped.ref else gives or _declared_kind(mapped, tables)
     return kinds
 
 
-def _declared_kind(mapped: MappedField, tables: Mapping[str, Table]) -> Kind:
+def _declared_kind(mapped: MappedField, tables: Mapping[str, Table]) -> ValueKind:
     for system, columns in mapped.columns.items():
         if len(columns) == 1 and system in tables:
             return tables[system].columns[columns[0]].kind
@@ -209,8 +208,6 @@ def check_columns(record: MappedRecord, system: str, table: Table) -> list[Findi
                 message = f"{table.name}.{column} is of a type that is not supported."
                 findings.append(Finding(True, where, message, "Leave the field out."))
             elif column not in table.columns:
-                from syncline.cleaning.field import meant
-
                 message = f"The table {table.name} has no column {column!r}."
-                findings.append(Finding(True, where, message, meant(column, table.columns)))
+                findings.append(Finding(True, where, message, did_you_mean(column, table.columns)))
     return findings

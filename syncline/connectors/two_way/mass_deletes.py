@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from syncline.connectors.bookkeeping.state import State
+from syncline.connectors.bookkeeping.notes import Notes
 from syncline.connectors.file.spec import MappedRecord
 from syncline.engine.errors import PipelineStopped
 
@@ -18,18 +18,18 @@ def check_all_deletes(
     """Count the rows that went from the table of one record since they were agreed on, before any
     of it is taken over. Raises PipelineStopped."""
     table, limit = mapping.table.name, mapping.record.max_deletes
-    state, shadows = State(connection, pipeline), Shadows(connection, pipeline)
+    notes, shadows = Notes(connection, pipeline), Shadows(connection, pipeline)
     known = shadows.count(table)
     if not known:
         return
     # Rows that came meanwhile hide as many that went where nothing is noted.
     fewer = known - mapping.rows.count(connection)
-    number = max(state.count_gone(table), fewer)
+    number = max(notes.count_gone(table), fewer)
     if not limit.exceeded(number, known):
         return
     # Keys may have been used again, or be of rows that were never agreed on.
     noted = 0
-    for keys in state.gone_keys(mapping.rows):
+    for keys in notes.gone_keys(mapping.rows):
         there = mapping.rows.by_keys(connection, keys)
         agreed = shadows.by_keys(table, [key for key in keys if key not in there])
         noted += sum(shadow.agreed is not None for shadow in agreed.values())

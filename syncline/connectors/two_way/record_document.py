@@ -31,7 +31,6 @@ class RecordDocument:
         self.record = record
         self.rid = rid
         self._document = Document(client_id, [data] if data else [])
-        self.is_new = data is None
         self.changed = data is None
 
     @property
@@ -76,6 +75,13 @@ class RecordDocument:
             for name, field in self.record.fields.items()
             if name in cells
         }
+
+    def label(self, authors: Mapping[int, str]) -> str:
+        """What people call the record: the value of its first field that has one, at most 40
+        characters; "" if none has."""
+        values = self.values(authors)
+        named = (str(values[name]) for name in self.record.fields if values.get(name))
+        return next(named, "")[:40]
 
     def conflicting(self, field: str) -> list[Cell]:
         """The concurrent values of ``field``, newest first, if they differ."""

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from syncline.connectors.bookkeeping.state import RECORDS, State
+from syncline.connectors.bookkeeping.schema import RECORDS
+from syncline.connectors.bookkeeping.state import State
 from syncline.connectors.database.rows import batches
 
 from .record_document import RecordDocument

@@ -4,7 +4,7 @@ Theory of operation. The records of a pipeline are documents, and a relay carrie
 a replica of the relay's workspace, which is empty when a process begins and fetches everything: so
 the machine keeps nothing, and what a relay has lost is put back by whoever has it. A document goes
 to the relay as the difference to what the relay has; what comes from there is handed to each system
-like the news of another system. One more document holds what all machines have to agree on: which
+like what another system has. One more document holds what all machines have to agree on: which
 system wrote under which client id, and the kinds of the fields.
 """
 
@@ -121,26 +121,26 @@ class RelayPeer:
 
     # To the systems
 
-    def news(self, system: str) -> Incoming:
+    def records_for(self, system: str) -> Incoming:
         """What has come from the relay that the system has not got from here."""
-        return self._call(self._news(self._given.get(system, 0)))
+        return self._call(self._records_since(self._given.get(system, 0)))
 
-    async def _news(self, after: int) -> Incoming:
-        new = [address for address, number in self._changes.items() if number > after]
-        new.sort(key=self._changes.__getitem__)
-        new = new[:RECORDS_AT_ONCE]
-        until = self._changes[new[-1]] if new else after
+    async def _records_since(self, after: int) -> Incoming:
+        changed = [address for address, number in self._changes.items() if number > after]
+        changed.sort(key=self._changes.__getitem__)
+        changed = changed[:RECORDS_AT_ONCE]
+        until = self._changes[changed[-1]] if changed else after
         return Incoming(
             RELAY,
             until,
             [
                 StoredRecord(address.key, address.collection, 0, self._replica.dump(address))
-                for address in new
+                for address in changed
             ],
         )
 
     def gave(self, system: str, until: int) -> None:
-        """The system has committed the news up to ``until``."""
+        """The system has committed the changes up to ``until``."""
         self._given[system] = until
 
     def forget(self, system: str) -> None:
@@ -150,7 +150,7 @@ class RelayPeer:
 
     @property
     def given(self) -> dict[str, int]:
-        """Up to which change each system has got the news."""
+        """Up to which change each system has got them."""
         return dict(self._given)
 
     @given.setter

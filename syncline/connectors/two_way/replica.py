@@ -1,4 +1,4 @@
-"""A system as a replica: what it knows of its records, and its passes."""
+"""A system as a replica: what it knows of its records, and its transactions."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from syncline.connectors.bookkeeping.notes import Note, Notes
 from syncline.connectors.bookkeeping.quarantine import Quarantine
-from syncline.connectors.bookkeeping.state import (
-    Note,
-    State,
-    create_passing_state,
-    create_state,
-    has_state,
-)
-from syncline.connectors.bookkeeping.webhook_queue import Outbox
-from syncline.connectors.database.rows import Key, encode_key
+from syncline.connectors.bookkeeping.schema import create_state, create_temporary_state, has_state
+from syncline.connectors.bookkeeping.state import State
+from syncline.connectors.bookkeeping.webhook_queue import WebhookQueue
+from syncline.connectors.database.rows import MAX_KEY_LENGTH, Key, encode_key
 from syncline.connectors.database.system import System
 from syncline.connectors.database.triggers import TriggerSet
 from syncline.connectors.file.spec import Compare, Cursor, TwoWay
@@ -27,13 +23,14 @@ from syncline.engine.clock import Milliseconds
 from syncline.engine.errors import PipelineStopped
 from syncline.engine.identity import Identity
 
-from .apply import Apply, held_records, is_of_no_row
+from .apply import Apply, is_of_no_row, records_without_row
 from .capture import UNNOTED, Capture, Noted
+from .conflicts import describe_conflict
 from .mapping import TableMapping
-from .record_document import RecordDocument, time_of
+from .record_document import RecordDocument
 from .record_table import RecordTable, StoredRecord
 from .shadows import Shadow, Shadows
-from .transaction import ReplicaPass
+from .transaction import SystemTransaction
 
 NOTES_AT_ONCE = 1_000
 RECORDS_AT_ONCE = 1_000
@@ -91,7 +88,12 @@ class SystemReplica:
         self._tables = [mapping.table.name for mapping in mappings.values()]
 
     def state(self, connection: sa.Connection) -> State:
+        """What it remembers, in the transaction of ``connection``."""
         return State(connection, self._pipeline.name)
+
+    def notes(self, connection: sa.Connection) -> Notes:
+        """The notes about its rows, in the transaction of ``connection``."""
+        return Notes(connection, self._pipeline.name)
 
     # Before a pass
 
@@ -122,10 +124,10 @@ class SystemReplica:
             for mapping in self.mappings.values()
         )
 
-    def prepare_passing(self, connection: sa.Connection) -> None:
+    def prepare_temporary(self, connection: sa.Connection) -> None:
         """The same for a transaction that is to be undone."""
         if not has_state(connection):
-            create_passing_state(connection)
+            create_temporary_state(connection)
         missed = [
             mapping
             for mapping in self.mappings.values()
@@ -157,7 +159,7 @@ class SystemReplica:
             noted.update(self._tables)
         for mapping in self.mappings.values():
             if mapping.table.name in noted:
-                state.note_all(mapping.rows)
+                self.notes(connection).add_all(mapping.rows)
 
     def note_uncounted(self) -> bool:
         """Where deletions can go by without a trigger (SQLite's INSERT OR REPLACE, MariaDB's
@@ -166,17 +168,17 @@ class SystemReplica:
         if self.system.dialect == "postgresql":
             return False
         with self.system.reading() as connection:
-            state, shadows = self.state(connection), Shadows(connection, self._pipeline.name)
+            notes, shadows = self.notes(connection), Shadows(connection, self._pipeline.name)
             odd = [
                 mapping
                 for mapping in self.mappings.values()
-                if state.count_notes([mapping.table.name]) == 0
+                if notes.count([mapping.table.name]) == 0
                 and mapping.rows.count(connection) < shadows.count(mapping.table.name)
             ]
         if odd:
             with self.system.writing() as connection:
                 for mapping in odd:
-                    self.state(connection).note_all(mapping.rows)
+                    self.notes(connection).add_all(mapping.rows)
         return bool(odd)
 
     # Reading for peers
@@ -187,7 +189,7 @@ class SystemReplica:
         authors = {int(each): system for each, system in state.metas("author:").items()}
         return Memory(RecordTable(state).head, cursors, authors)
 
-    def news(self, connection: sa.Connection, peer: str, after: int) -> Incoming:
+    def records_since(self, connection: sa.Connection, after: int) -> Incoming:
         """What this system has after the version ``after``, for a peer."""
         records = RecordTable(self.state(connection)).since(after, RECORDS_AT_ONCE)
         until = records[-1].version if records else after
@@ -195,20 +197,20 @@ class SystemReplica:
 
     def has_work(self, connection: sa.Connection, *, retry: bool) -> bool:
         """Whether rows were changed, or wait to be tried again."""
-        if self.state(connection).notes(self._tables, 1):
+        if self.notes(connection).oldest(self._tables, 1):
             return True
         quarantine = Quarantine(connection, self._pipeline.name)
         return retry and any(
-            quarantine.keys(self.name, table, passing=True) for table in self._tables
+            quarantine.keys(self.name, table, transient=True) for table in self._tables
         )
 
-    # The pass
+    # The transaction
 
-    def _pass(
+    def _transaction(
         self, connection: sa.Connection, authors: Mapping[int, str], report: PassReport
-    ) -> ReplicaPass:
+    ) -> SystemTransaction:
         client_id = int(self.state(connection).meta("client_id") or "0")
-        return ReplicaPass(
+        return SystemTransaction(
             connection,
             self._pipeline.name,
             self.name,
@@ -235,68 +237,75 @@ class SystemReplica:
         ``retry`` tries again what was refused for a reason that may have passed. Raises
         PipelineStopped, and whatever the database raises: then nothing of it is kept.
         """
-        opened = self._pass(connection, authors, report)
+        transaction = self._transaction(connection, authors, report)
         try:
-            return self._run(opened, incoming, allow_deletes=allow_deletes, retry=retry)
+            return self._run(transaction, incoming, allow_deletes=allow_deletes, retry=retry)
         finally:
-            opened.close()
+            transaction.close()
 
     def _run(
         self,
-        opened: ReplicaPass,
+        transaction: SystemTransaction,
         incoming: Sequence[Incoming],
         *,
         allow_deletes: bool,
         retry: bool,
     ) -> Outcome:
-        state = opened.state
-        opened.records.lock()
-        notes = state.notes(self._tables, NOTES_AT_ONCE)
-        before = state.last_note()
+        state = transaction.state
+        transaction.records.lock()
+        notes = transaction.notes.oldest(self._tables, NOTES_AT_ONCE)
+        before = transaction.notes.last()
         arrived = [
             stored for each in incoming for stored in each.records if stored.kind in self.mappings
         ]
-        noted, held = self._to_look_at(opened, notes, retry=retry)
-        looked_at = opened.report.looked_at
+        noted, waiting = self._to_look_at(transaction, notes, retry=retry)
+        looked_at = transaction.report.looked_at
         captures = {
-            kind: Capture(opened, mapping, self._rank) for kind, mapping in self.mappings.items()
+            kind: Capture(transaction, mapping, self._rank)
+            for kind, mapping in self.mappings.items()
         }
         for kind, capture in captures.items():
             table = self.mappings[kind].table.name
             capture.run(noted.get(table, {}), arrived, allow_deletes=allow_deletes)
-            self._agree(opened)  # later kinds refer to these rows
-        outcome = Outcome(busy=bool(notes or arrived or opened.captured))
-        opened.open(stored.rid for stored in arrived)
-        opened.open(held)
-        conflicts = {rid: set(each.conflicts) for rid, each in opened.documents.items()}
+            self._agree(transaction)  # later kinds refer to these rows
+        outcome = Outcome(busy=bool(notes or arrived or transaction.captured))
+        transaction.open(stored.rid for stored in arrived)
+        transaction.open(waiting)
+        conflicts = {rid: set(each.conflicts) for rid, each in transaction.documents.items()}
         received = {
-            document.rid for stored in arrived if (document := opened.receive(stored)) is not None
+            document.rid
+            for stored in arrived
+            if (document := transaction.receive(stored)) is not None
         }
-        self._note_conflicts(opened, received, conflicts, outcome)
+        self._note_conflicts(transaction, received, conflicts, outcome)
         # Every row that was looked at: it may not show its record because the database refused that
         # once, or because somebody changed what is not his to change.
-        rows = {rid for _, rid in opened.rows}
-        written = self._apply(opened, captures, {*opened.captured, *received, *held, *rows})
-        self._agree(opened)
-        self._check_refused(opened.hold_refused(), opened.report.looked_at - looked_at)
-        changed = [each for each in opened.documents.values() if each.changed]
-        opened.records.save(changed, opened.authors)
+        rows = {rid for _, rid in transaction.rows}
+        written = self._apply(
+            transaction, captures, {*transaction.captured, *received, *waiting, *rows}
+        )
+        self._agree(transaction)
+        self._check_refused(
+            transaction.quarantine_refused(), transaction.report.looked_at - looked_at
+        )
+        changed = [each for each in transaction.documents.values() if each.changed]
+        transaction.records.save(changed, transaction.authors)
         for each in incoming:
             state.set_meta(f"cursor:{each.peer}", str(each.until))
-        state.delete_notes([note.seq for note in notes])
-        state.delete_notes(
+        transaction.notes.delete(note.seq for note in notes)
+        transaction.notes.delete(
             note.seq
-            for note in state.own_notes(before)
+            for note in transaction.notes.own(before)
             if self._key_of(note) in written.get(note.table, ())
         )
-        if not opened.report.dry_run:
-            outbox = Outbox(opened.connection, self._pipeline.name)
-            outbox.put(opened.changes, self._pipeline.notify)
-        outcome.changes, outcome.captured = opened.changes, opened.captured
+        if not transaction.report.dry_run:
+            queue = WebhookQueue(transaction.connection, self._pipeline.name)
+            queue.put(transaction.changes, self._pipeline.notify)
+        outcome.changes, outcome.captured = transaction.changes, transaction.captured
         outcome.labels = {
-            rid: (document.record.name, opened.label(document))
-            for rid in opened.captured
-            if (document := opened.documents.get(rid)) is not None
+            rid: (document.record.name, transaction.label(document))
+            for rid in transaction.captured
+            if (document := transaction.documents.get(rid)) is not None
         }
         return outcome
 
@@ -305,73 +314,75 @@ class SystemReplica:
         return note.key(mapping.rows)
 
     def _to_look_at(
-        self, opened: ReplicaPass, notes: Sequence[Note], *, retry: bool
+        self, transaction: SystemTransaction, notes: Sequence[Note], *, retry: bool
     ) -> tuple[dict[str, dict[Key, Noted]], list[str]]:
         """The rows to look at by table, and the records without a row to try again."""
         noted: dict[str, dict[Key, Noted]] = {table: {} for table in self._tables}
-        held: list[str] = []
+        waiting: list[str] = []
         for note in notes:
             if note.pk is None:
                 mapping = next(e for e in self.mappings.values() if e.table.name == note.table)
-                opened.state.note_all(mapping.rows)
-            elif (key := self._key_of(note)) is not None and len(encode_key(key)) <= 255:
+                transaction.notes.add_all(mapping.rows)
+            elif (key := self._key_of(note)) is not None and len(encode_key(key)) <= MAX_KEY_LENGTH:
                 if note.origin == "agreed" and is_of_no_row(key):
-                    held += held_records([key])  # somebody asks for it to be tried again
+                    waiting += records_without_row([key])  # somebody asks for it to be tried again
                     continue
                 known = noted[note.table].get(key, UNNOTED)
                 at = note.at if note.at is not None else known.at
                 noted[note.table][key] = Noted(at, known.gone or note.gone == 1)
         for table in self._tables if retry else ():
-            keys = opened.quarantine.keys(self.name, table, passing=True)
-            waiting = held_records(keys)
-            held += waiting
+            keys = transaction.quarantine.keys(self.name, table, transient=True)
+            without_row = records_without_row(keys)
+            waiting += without_row
             for key in keys:
-                if key[-1] not in waiting:
+                if key[-1] not in without_row:
                     noted[table].setdefault(key, UNNOTED)
-        return noted, held
+        return noted, waiting
 
     def _apply(
-        self, opened: ReplicaPass, captures: Mapping[str, Capture], touched: set[str]
+        self, transaction: SystemTransaction, captures: Mapping[str, Capture], touched: set[str]
     ) -> dict[str, set[Key]]:
         written: dict[str, set[Key]] = {}
         by_kind: dict[str, list[RecordDocument]] = {kind: [] for kind in self.mappings}
         for rid in sorted(touched):
-            if (document := opened.documents.get(rid)) is not None:
+            if (document := transaction.documents.get(rid)) is not None:
                 by_kind[document.record.name].append(document)
         for kind, capture in captures.items():
             mapping = self.mappings[kind]
-            keys = Apply(opened, mapping, capture).run(by_kind[kind])
+            keys = Apply(transaction, mapping, capture).run(by_kind[kind])
             written.setdefault(mapping.table.name, set()).update(keys)
-            self._agree(opened)  # later kinds refer to these rows
+            self._agree(transaction)  # later kinds refer to these rows
         for kind, capture in reversed(list(captures.items())):
             mapping = self.mappings[kind]
-            keys = Apply(opened, mapping, capture).delete(by_kind[kind])
+            keys = Apply(transaction, mapping, capture).delete(by_kind[kind])
             written[mapping.table.name].update(keys)
         return written
 
-    def _agree(self, opened: ReplicaPass) -> None:
+    def _agree(self, transaction: SystemTransaction) -> None:
         """Write down what is agreed on from now on."""
         by_table: dict[str, list[Shadow]] = {}
-        for (table, _), row in opened.rows.items():
+        for (table, _), row in transaction.rows.items():
             if row.moved:
                 by_table.setdefault(table, []).append(Shadow(row.key, row.rid, row.agreed))
                 row.moved = False
         for table, shadows in by_table.items():
-            opened.shadows.save(table, shadows)
+            transaction.shadows.save(table, shadows)
 
     def _note_conflicts(
         self,
-        opened: ReplicaPass,
+        transaction: SystemTransaction,
         received: set[str],
         before: Mapping[str, set[str]],
         outcome: Outcome,
     ) -> None:
         for rid in received:
-            document = opened.documents[rid]
+            document = transaction.documents[rid]
             for name in document.conflicts:
                 if name not in before.get(rid, ()):
-                    conflict = describe_conflict(document, name, opened.authors)
-                    outcome.conflicts.append(conflict._replace(label=opened.label(document)))
+                    label = transaction.label(document)
+                    outcome.conflicts.append(
+                        describe_conflict(document, name, label, transaction.authors)
+                    )
 
     def _check_refused(self, new: Sequence[RefusedRow], looked_at: int) -> None:
         limit = self._pipeline.stop_if_over
@@ -383,16 +394,3 @@ class SystemReplica:
                 f"stop_if_over = {limit} allows; nothing was written. The first: {first.message}",
                 hint="Correct the rows or the rules; syncline sync FILE --dry-run names them.",
             )
-
-
-def describe_conflict(
-    document: RecordDocument, name: str, authors: Mapping[int, str]
-) -> MergedField:
-    """A conflict for people: the values by system, and which one is shown."""
-    spec = document.record.fields[name]
-    cells = document.conflicting(name)
-    values = {authors.get(cell.writer, "relay"): cell.value for cell in reversed(cells)}
-    times = {authors.get(cell.writer, "relay"): time_of(cell.stamp) for cell in reversed(cells)}
-    policy = spec.conflict if isinstance(spec.conflict, str) else "prefer"
-    chosen = None if policy == "surface" else document.value(spec, authors)
-    return MergedField(document.record.name, document.rid, "", name, values, chosen, policy, times)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from syncline.connectors.bookkeeping.notes import Notes
 from syncline.connectors.bookkeeping.quarantine import Quarantine, Quarantined
-from syncline.connectors.bookkeeping.state import State, has_state
+from syncline.connectors.bookkeeping.schema import has_state
 from syncline.connectors.database.rows import batches
 from syncline.connectors.database.tables import names_of, reflect
 from syncline.connectors.report import Finding, MergedField, PassReport
@@ -14,45 +15,45 @@ from syncline.connectors.verification import Verification
 from syncline.engine.errors import RecordNotFound, SystemRefused, SystemUnavailable, UsageError
 from syncline.engine.identity import Identity
 
+from .authors import Authors
 from .comparison import ComparedSide, common_fields, compare
+from .conflicts import describe_conflict
 from .mapping import check_columns
 from .record_document import RecordDocument, stamp_at
 from .record_table import RecordTable, StoredRecord
 from .relay import RELAY
-from .replica import Incoming, describe_conflict
+from .replica import Incoming
 from .systems import TwoWaySystems
 
 
-class TwoWayReview(TwoWaySystems):
+class TwoWayReview:
     """Answers about the pipeline, each from its systems as they are."""
 
-    def _pending(self, name: str) -> int:
-        with self._reading(name) as connection:
-            if not has_state(connection):
-                return 0
-            tables = [record.tables[name] for record in self._records if name in record.tables]
-            return State(connection, self.pipeline.name).count_notes(tables)
+    def __init__(self, systems: TwoWaySystems, authors: Authors) -> None:
+        self._systems = systems
+        self._authors = authors
+        self._pipeline = systems.pipeline
 
     def pending(self) -> dict[str, int]:
         """How many changes wait in each system that can be reached."""
         found: dict[str, int] = {}
-        for name in self.systems:
+        for name in self._systems.by_name:
             try:
-                found[name] = self._pending(name)
+                found[name] = self._systems.count_notes(name)
             except SystemUnavailable:
                 continue
-        if self._relay is not None:
-            found[RELAY] = self._relay.pending
+        if (relay := self._systems.relay) is not None:
+            found[RELAY] = relay.pending
         return found
 
     def check(self) -> list[Finding]:
         """What does not fit between the file and the databases. Writes nothing."""
         findings: list[Finding] = []
-        for name, system in self.systems.items():
+        for name, system in self._systems.by_name.items():
             try:
                 with system.reading() as connection:
                     tables = names_of(connection)
-                    for record in self._records:
+                    for record in self._systems.records:
                         if record.tables.get(name) in tables:
                             table = reflect(connection, record.tables[name])
                             findings += check_columns(record, name, table)
@@ -65,7 +66,7 @@ class TwoWayReview(TwoWaySystems):
                 findings.append(Finding(True, f"system.{name}", error.message, error.hint))
         if not any(finding.problem for finding in findings):
             try:
-                self._open(self.systems)
+                self._systems.learn(self._systems.by_name)
             except (SystemUnavailable, SystemRefused) as error:
                 findings.append(Finding(True, "record", error.message, error.hint))
         return findings
@@ -73,11 +74,11 @@ class TwoWayReview(TwoWaySystems):
     def quarantine(self) -> list[Quarantined]:
         """Everything that is in quarantine, in every system that can be reached."""
         found: list[Quarantined] = []
-        for name in self.systems:
+        for name in self._systems.by_name:
             try:
-                with self._reading(name) as connection:
+                with self._systems.reading(name) as connection:
                     if has_state(connection):
-                        found += Quarantine(connection, self.pipeline.name).entries()
+                        found += Quarantine(connection, self._pipeline.name).entries()
             except SystemUnavailable:
                 continue
         return found
@@ -85,48 +86,45 @@ class TwoWayReview(TwoWaySystems):
     def retry(self) -> int:
         """Let the next sync look again at every row in quarantine; returns how many rows."""
         rows = 0
-        for name in self.systems:
-            with self._writing(name) as connection:
+        for name in self._systems.by_name:
+            with self._systems.writing(name) as connection:
                 if has_state(connection):
-                    held = {
-                        (e.table, e.pk)
-                        for e in Quarantine(connection, self.pipeline.name).entries()
-                    }
-                    State(connection, self.pipeline.name).note_rows(held)
-                    rows += len(held)
+                    entries = Quarantine(connection, self._pipeline.name).entries()
+                    quarantined = {(entry.table, entry.pk) for entry in entries}
+                    Notes(connection, self._pipeline.name).add(quarantined)
+                    rows += len(quarantined)
         return rows
 
     def resync(self, table: str) -> None:
         """Let the next sync compare all rows of a table (or of a record's tables) anew. Raises
         UsageError if no record has such a table."""
-        self._open(self.systems)
+        self._systems.learn(self._systems.by_name)
         found = False
-        for name, replica in self._replicas.items():
+        for name, replica in self._systems.replicas.items():
             for mapping in replica.mappings.values():
                 if table in (mapping.table.name, mapping.record.name):
                     found = True
-                    with self._writing(name) as connection:
-                        replica.state(connection).note_all(mapping.rows)
+                    with self._systems.writing(name) as connection:
+                        replica.notes(connection).add_all(mapping.rows)
         if not found:
-            names = sorted({each for record in self._records for each in record.tables.values()})
+            names = sorted(
+                {each for record in self._systems.records for each in record.tables.values()}
+            )
             raise UsageError(
-                f"No record of {self.pipeline.name} has a table {table!r}.",
+                f"No record of {self._pipeline.name} has a table {table!r}.",
                 hint=f"Its tables are {', '.join(names)}.",
             )
 
     def conflicts(self) -> list[MergedField]:
         """Every field that holds different concurrent values, whatever its policy shows."""
-        self._open(self.systems)
-        authors = self._remember(self.systems)
+        self._systems.learn(self._systems.by_name)
+        authors = self._authors.agree(self._systems.by_name)
         found: list[MergedField] = []
         for document in self._in_conflict():
-            values = document.values(authors)
-            named = (str(values[each]) for each in document.record.fields if values.get(each))
-            label = next(named, "")[:40]
             if document.live:
+                label = document.label(authors)
                 found += [
-                    describe_conflict(document, name, authors)._replace(label=label)
-                    for name in document.conflicts
+                    describe_conflict(document, name, label, authors) for name in document.conflicts
                 ]
             document.close()
         return found
@@ -135,8 +133,8 @@ class TwoWayReview(TwoWaySystems):
         """The records that one of the systems has in conflict, with what all know of them: another
         may have been told what ends it. To be closed."""
         rids: set[str] = set()
-        for name, replica in self._replicas.items():
-            with self._reading(name) as connection:
+        for name, replica in self._systems.replicas.items():
+            with self._systems.reading(name) as connection:
                 found = RecordTable(replica.state(connection)).in_conflict()
                 rids.update(each.rid for each in found if each.kind in replica.mappings)
         for batch in batches(sorted(rids)):
@@ -145,25 +143,28 @@ class TwoWayReview(TwoWaySystems):
                 if stored.rid in documents:
                     documents[stored.rid].merge(stored.document)
                 else:
-                    record = self.pipeline.records[stored.kind]
+                    record = self._pipeline.records[stored.kind]
                     documents[stored.rid] = RecordDocument(record, stored.rid, 0, stored.document)
             yield from documents.values()
 
     def _copies(self, rids: Sequence[str]) -> Iterator[StoredRecord]:
         """What each system has stored of these records."""
-        for name, replica in self._replicas.items():
-            with self._reading(name) as connection:
+        for name, replica in self._systems.replicas.items():
+            with self._systems.reading(name) as connection:
                 yield from RecordTable(replica.state(connection)).load(rids).values()
 
     def verify(self) -> Verification:
         """Compare all rows of all systems. Raises SystemUnavailable."""
-        self._open(self.systems)
-        result = Verification(self.pipeline.name, waiting=self.pending())
-        for first, second in combinations(self._replicas.values(), 2):
-            with self._reading(first.name) as ours, self._reading(second.name) as theirs:
+        self._systems.learn(self._systems.by_name)
+        result = Verification(self._pipeline.name, waiting=self.pending())
+        for first, second in combinations(self._systems.replicas.values(), 2):
+            with (
+                self._systems.reading(first.name) as ours,
+                self._systems.reading(second.name) as theirs,
+            ):
                 if not (has_state(ours) and has_state(theirs)):
                     raise UsageError(
-                        f"{self.pipeline.name} has not run yet, so there is nothing to verify.",
+                        f"{self._pipeline.name} has not run yet, so there is nothing to verify.",
                         hint="Run syncline sync FILE first.",
                     )
                 for kind in first.mappings.keys() & second.mappings.keys():
@@ -186,25 +187,25 @@ class TwoWayReview(TwoWaySystems):
                 f"There is no conflict of {field!r} in the record {rid} with a value of {take!r}.",
                 hint="syncline conflicts FILE lists them.",
             )
-        authors = self._remember(self.systems)
-        client_id = Identity.draw(self._rng, "").client_id
+        authors = self._authors.agree(self._systems.by_name)
+        client_id = Identity.draw(self._systems.rng, "").client_id
         name, replica = next(
             (name, each)
-            for name, each in self._replicas.items()
+            for name, each in self._systems.replicas.items()
             if conflict.record in each.mappings
         )
         stored, *others = self._copies([rid])
         document = RecordDocument(
-            self.pipeline.records[stored.kind], rid, client_id, stored.document
+            self._pipeline.records[stored.kind], rid, client_id, stored.document
         )
         for other in others:
             document.merge(other.document)
-        document.put(field, conflict.values[take], stamp_at(self._now()))
+        document.put(field, conflict.values[take], stamp_at(self._systems.now()))
         resolved = stored._replace(document=document.dump())
         document.close()
-        with self._writing(name) as connection:
+        with self._systems.writing(name) as connection:
             replica.state(connection).set_meta(f"author:{client_id}", take)
-            report = PassReport(self.pipeline.name)
+            report = PassReport(self._pipeline.name)
             replica.run(
                 connection,
                 [Incoming("resolved", 0, [resolved])],

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from syncline.connectors.bookkeeping.state import SHADOW
+from syncline.connectors.bookkeeping.schema import SHADOW
 from syncline.connectors.database.rows import Key, batches, decode_key, encode_key
 from syncline.engine.document.values import decode_value, encode_value
 

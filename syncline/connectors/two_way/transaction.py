@@ -1,4 +1,4 @@
-"""One pass over one system, as its two halves share it: the transaction, and what is open in it."""
+"""A transaction in one system, as its two halves share it, and what is open in it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from syncline.connectors.bookkeeping.notes import Notes
 from syncline.connectors.bookkeeping.quarantine import Quarantine
 from syncline.connectors.bookkeeping.state import State
 from syncline.connectors.database.rows import Key, Row, show_key
-from syncline.connectors.report import Change, ChangeKind, PassReport, Refusal, RefusedRow
+from syncline.connectors.report import Change, ChangeKind, PassReport, RefusedRow, RowRefusal
 from syncline.engine.clock import Milliseconds
 from syncline.engine.identity import uuid7
 
@@ -48,9 +49,9 @@ class OpenRow:
         return columns
 
 
-class ReplicaPass:
+class SystemTransaction:
     """A transaction in which the changes of one system go into its record documents, and those of
-    its peers into its rows."""
+    its peers into its rows. To be closed; committing is for whoever began it."""
 
     def __init__(
         self,
@@ -71,19 +72,20 @@ class ReplicaPass:
         self.now = now()
         self.report = report
         self.state = State(connection, pipeline)
+        self.notes = Notes(connection, pipeline)
         self.shadows = Shadows(connection, pipeline)
         self.records = RecordTable(self.state)
         self.quarantine = Quarantine(connection, pipeline)
         self.documents: dict[str, RecordDocument] = {}
         self.rows: dict[tuple[str, str], OpenRow] = {}
         """Open rows by table and record."""
-        self.refusals: dict[str, dict[Key, list[Refusal]]] = {}
+        self.refusals: dict[str, dict[Key, list[RowRefusal]]] = {}
         self._released: dict[str, set[Key]] = {}
         self.matches: dict[str, list[str]] = {}
-        """Records that rows of this pass are, by match key."""
+        """Records that rows of this transaction are, by match key."""
         self.changes: list[Change] = []
         self.captured: dict[str, set[str]] = {}
-        """The fields that this pass took from this system's rows, by record."""
+        """The fields that were taken from this system's rows, by record."""
         self._client_id = client_id
         self._clock = now
         self._rng = rng
@@ -120,20 +122,20 @@ class ReplicaPass:
 
     # Rows that do not go on
 
-    def refuse(self, table: str, key: Key, refusals: Iterable[Refusal]) -> None:
-        """Hold a row for these reasons."""
+    def refuse(self, table: str, key: Key, refusals: Iterable[RowRefusal]) -> None:
+        """Let a row go no further, for these reasons."""
         self.refusals.setdefault(table, {}).setdefault(key, []).extend(refusals)
 
     def release(self, table: str, keys: Iterable[Key]) -> None:
         """Let rows go that are as they should be, whatever was wrong with them, unless they are
-        refused in this pass."""
+        refused in this transaction."""
         self._released.setdefault(table, set()).update(keys)
 
-    def hold_refused(self) -> list[RefusedRow]:
+    def quarantine_refused(self) -> list[RefusedRow]:
         """Write down what was refused, and let go what was released; return what is new."""
         for table, keys in self._released.items():
-            held = self.refusals.get(table, {})
-            self.quarantine.release(self.system, table, keys - held.keys())
+            refused = self.refusals.get(table, {})
+            self.quarantine.release(self.system, table, keys - refused.keys())
         new: list[RefusedRow] = []
         for table, refused in self.refusals.items():
             for key, refusal in self.quarantine.put(self.system, table, refused, self.now):
@@ -162,10 +164,8 @@ class ReplicaPass:
     # For people
 
     def label(self, document: RecordDocument) -> str:
-        """What a record is called: the value of its first field that has one."""
-        values = document.values(self.authors)
-        named = [values[name] for name in document.record.fields if values.get(name)]
-        return str(named[0])[:40] if named else document.rid
+        """What a record is called: by a field of it, or else by its id."""
+        return document.label(self.authors) or document.rid
 
     def note_change(
         self,

@@ -11,30 +11,26 @@ writes only what differs. Nothing that a pass needs is kept on the machine that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+import sqlalchemy as sa
+
+from syncline.connectors.bookkeeping.notes import Note, Notes
 from syncline.connectors.bookkeeping.quarantine import Quarantine
-from syncline.connectors.bookkeeping.state import Note, State, has_state
+from syncline.connectors.bookkeeping.schema import has_state
+from syncline.connectors.bookkeeping.state import State
 from syncline.connectors.database.rows import KEYS_AT_ONCE, Key, batches
 from syncline.connectors.file.spec import Compare, Cursor
-from syncline.connectors.report import Change, Flow, PassReport, Progress, no_progress
+from syncline.connectors.report import Flow, Pass, PassReport
 from syncline.engine.errors import SystemUnavailable
 
-from .copying import (
-    HIGH,
-    PAGE,
-    TableCopy,
-    check_deletes,
-    cursor_start,
-    greatest_value,
-    page_size,
-    read_rows,
-)
+from .copying import HIGH, TableCopy, cursor_start, greatest_value
 from .plan import TablePlan, last_key
-from .review import OneWayReview
-from .systems import RECEIVED, SENT, Pass
-from .tables import COPIED
+from .reading import FIRST_PAGE, check_deletes, page_size, read_rows
+from .systems import RECEIVED, SENT, OneWaySystems
+from .tables import COPIED, compare_again
 from .target import DESTINATION, SOURCE, TargetTable
+from .writing import writing_tables
 
 NOTES_AT_ONCE = 5_000
 """Notes about changed rows that one transaction takes in."""
@@ -44,57 +40,46 @@ _ROUNDS = 3
 """How often a pass tries rows again that were refused for a reason that may have passed."""
 
 
-class OneWayRun(OneWayReview):
-    """A one-way pipeline at work. Blocking; one thread at a time. To be closed.
+class OneWaySync:
+    """The passes of a one-way pipeline."""
 
-    Raises SystemRefused for a database that cannot take part as the file says.
-    """
+    def __init__(self, systems: OneWaySystems) -> None:
+        self._systems = systems
+        self._pipeline = systems.pipeline
 
-    def sync(
-        self,
-        *,
-        dry_run: bool = False,
-        allow_deletes: bool = False,
-        progress: Progress = no_progress,
-        changed: Callable[[Change], None] | None = None,
-    ) -> PassReport:
+    def run(self, current: Pass) -> None:
         """One pass: what has changed at the source goes to the destination. A database that cannot
         be reached is named in the report. Raises PipelineStopped, SystemRefused."""
-        report = PassReport(self.pipeline.name, dry_run=dry_run)
-        told = not dry_run and (changed is not None or bool(self.pipeline.notify))
-        current = Pass(report, allow_deletes, progress, told)
-        for name, system in self.systems.items():
+        waiting = current.report.waiting
+        for name, system in self._systems.by_name.items():
             try:
                 with system.reading():
                     pass
             except SystemUnavailable as error:
-                report.waiting[name] = error.message
-        if report.waiting:
-            return report
+                waiting[name] = error.message
+        if waiting:
+            return
         try:
-            if dry_run:
-                with self._dry():
-                    self._sync(current, None)
+            if current.dry_run:
+                with self._systems.dry_run():
+                    self._sync(current)
             else:
-                self._sync(current, changed)
+                self._sync(current)
         except SystemUnavailable as error:
             # What was committed stays; the next pass goes on from there.
-            label = self.systems[DESTINATION].label
-            report.waiting[DESTINATION if error.message.startswith(label) else SOURCE] = (
-                error.message
-            )
-        return report
+            label = self._systems.by_name[DESTINATION].label
+            name = DESTINATION if error.message.startswith(label) else SOURCE
+            waiting[name] = error.message
 
-    def _sync(self, current: Pass, changed: Callable[[Change], None] | None) -> None:
-        current.report.notices += self._prepare(dry_run=current.report.dry_run)
-        self._changed = changed
+    def _sync(self, current: Pass) -> None:
+        dry_run = current.dry_run
+        current.report.notices += self._systems.prepare(dry_run=dry_run)
         copied = self._to_copy()
         for plan in copied:
             self._copy(plan, current)
-        if self._watches:
+        if self._systems.watches:
             # In a dry run the copies have not written what the notes are about.
-            dry_run = current.report.dry_run
-            noted = [plan for plan in self._plans if not (dry_run and plan in copied)]
+            noted = [plan for plan in self._systems.plans if not (dry_run and plan in copied)]
             self._take_notes(noted, current)
             self._miscounted(current.report)
             for plan in self._to_copy():
@@ -103,86 +88,85 @@ class OneWayRun(OneWayReview):
                 if dry_run:
                     current.report.flows.pop((plan.name, plan.target.name), None)
                 self._copy(plan, current)
-        elif isinstance(cursor := self.pipeline.capture, Cursor):
-            for plan in self._plans:
+        elif isinstance(cursor := self._pipeline.capture, Cursor):
+            for plan in self._systems.plans:
                 if plan not in copied:
                     self._read_on(plan, cursor, current)
-        if not current.report.dry_run:
+        if not dry_run:
             self._try_again(current)
 
     # Copies
 
     def _to_copy(self) -> list[TablePlan]:
         """The tables of which all rows have to be looked at."""
-        with self._destination() as state:
+        with self._systems.destination() as state:
             if not has_state(state.connection):
-                return list(self._plans)
+                return list(self._systems.plans)
             copied = state.metas(COPIED)
             compared = state.metas(_COMPARED)
-        capture = self.pipeline.capture
+        capture = self._pipeline.capture
         return [
             plan
-            for plan in self._plans
+            for plan in self._systems.plans
             if copied.get(plan.name) != plan.digest
-            or not self._exists[plan.name]
+            or not self._systems.exists[plan.name]
             or isinstance(capture, Compare)
             or (
                 isinstance(capture, Cursor)
-                and self._now() - int(compared.get(plan.name, "0")) >= capture.compare_every * 1000
+                and self._systems.now() - int(compared.get(plan.name, "0"))
+                >= capture.compare_every * 1000
             )
         ]
 
     def _copy(self, plan: TablePlan, current: Pass) -> None:
-        copy = TableCopy(plan, self.pipeline.capture, self._source, current.report)
-        with self._source() as source:
+        copy = TableCopy(plan, self._pipeline.capture, self._systems.source, current.report)
+        with self._systems.source() as source:
             total = plan.rows.count(source)
         more = True
         while more:
-            changes: list[Change] = []
-            with self._writing_tables(current, changes) as (state, tables):
+            with writing_tables(self._systems, current) as (state, tables):
                 more = copy.page(state, tables[plan.name], allow_deletes=current.allow_deletes)
-            self._tell(changes)
             current.progress(plan.name, copy.done, total)
-        changes = []
-        with self._writing_tables(current, changes) as (state, tables):
+        with writing_tables(self._systems, current) as (state, tables):
             copy.finish(state, tables[plan.name], allow_deletes=current.allow_deletes)
-            state.set_meta(f"{_COMPARED}{plan.name}", str(self._now()))
-        self._tell(changes)
+            state.set_meta(f"{_COMPARED}{plan.name}", str(self._systems.now()))
 
     def _miscounted(self, report: PassReport) -> None:
         """Let tables be compared that have rows at the destination which the source does not have,
         although nothing was noted: deletions can go by without a trigger (SQLite's INSERT OR
         REPLACE, MariaDB's cascades)."""
-        if self.systems[SOURCE].dialect == "postgresql":
+        if self._systems.dialects[0] == "postgresql":
             return
         live: dict[str, int] = {}
-        with self._destination() as target:
-            for plan in self._plans:
-                if plan.spec.on_delete != "ignore" and self._exists[plan.name]:
+        with self._systems.destination() as target:
+            for plan in self._systems.plans:
+                if plan.spec.on_delete != "ignore" and self._systems.exists[plan.name]:
                     live[plan.name] = plan.count_live(target.connection)
-                    live[plan.name] += self._held_back(plan, target)
+                    live[plan.name] += self._missing_by_quarantine(plan, target)
                     if report.dry_run:
                         flow = report.flows.get((plan.name, plan.target.name), Flow())
                         live[plan.name] += flow.inserted - flow.deleted
-        with self._source() as source:
+        with self._systems.source() as source:
             odd = [
-                plan
-                for plan in self._plans
+                plan.name
+                for plan in self._systems.plans
                 if plan.name in live
                 and plan.rows.count(source) < live[plan.name]
-                and (report.dry_run or not State(source, self.pipeline.name).notes([plan.name], 1))
+                and (
+                    report.dry_run or not Notes(source, self._pipeline.name).oldest([plan.name], 1)
+                )
             ]
         if odd:
-            with self._destination(writing=True) as state:
-                self._compare_again(state, odd)
+            with self._systems.destination(writing=True) as state:
+                compare_again(state, odd)
 
-    def _held_back(self, plan: TablePlan, target: State) -> int:
+    def _missing_by_quarantine(self, plan: TablePlan, target: State) -> int:
         """By how many rows the destination has fewer than the source because of its quarantine."""
         difference = 0
-        keys = Quarantine(target.connection, self.pipeline.name).all_keys(SOURCE, plan.name)
+        keys = Quarantine(target.connection, self._pipeline.name).all_keys(SOURCE, plan.name)
         for batch in batches(keys):
             there = plan.live(target.connection, batch)
-            with self._source() as source:
+            with self._systems.source() as source:
                 present = plan.rows.by_keys(source, batch)
             difference += len(present.keys() - there.keys()) - len(there.keys() - present.keys())
         return difference
@@ -192,21 +176,20 @@ class OneWayRun(OneWayReview):
     def _take_notes(self, plans: Sequence[TablePlan], current: Pass) -> None:
         """Take over every row that a note is about, as it is now."""
         names = [plan.name for plan in plans]
-        with self._source() as source:
+        with self._systems.source() as source:
             if not has_state(source):
                 return
-            state = State(source, self.pipeline.name)
-            last, total = state.last_note(), state.count_notes(names)
+            noted = Notes(source, self._pipeline.name)
+            last, total = noted.last(), noted.count(names)
             if not current.allow_deletes:
                 for plan in plans:
-                    self._check_noted_deletes(state, plan)
-        dry_run = current.report.dry_run
+                    self._check_noted_deletes(source, plan)
+        dry_run = current.dry_run
         after = done = 0
         while notes := self._notes(names, after, last):
             after = notes[-1].seq
-            changes: list[Change] = []
-            batch = "" if dry_run else self._announce()
-            with self._writing_tables(current, changes) as (state, tables):
+            batch = "" if dry_run else self._systems.announce()
+            with writing_tables(self._systems, current) as (state, tables):
                 self._look_at_all(notes, state)
                 gone = {
                     plan.name: self._write(plan, self._keys_of(notes, plan), tables, current.report)
@@ -218,17 +201,15 @@ class OneWayRun(OneWayReview):
                 if not dry_run:
                     state.set_meta(RECEIVED, batch)
             if not dry_run:
-                with self._source(writing=True) as source:
-                    state = State(source, self.pipeline.name)
-                    state.delete_notes(note.seq for note in notes)
-                    state.set_meta(SENT, batch)
-            self._tell(changes)
+                with self._systems.source(writing=True) as source:
+                    Notes(source, self._pipeline.name).delete(note.seq for note in notes)
+                    State(source, self._pipeline.name).set_meta(SENT, batch)
             done += len(notes)
             current.progress("changes", done, total)
 
     def _notes(self, names: Sequence[str], after: int, last: int) -> list[Note]:
-        with self._source() as source:
-            notes = State(source, self.pipeline.name).notes(names, NOTES_AT_ONCE, after)
+        with self._systems.source() as source:
+            notes = Notes(source, self._pipeline.name).oldest(names, NOTES_AT_ONCE, after)
         return [note for note in notes if note.seq <= last]
 
     def _look_at_all(self, notes: Sequence[Note], state: State) -> None:
@@ -236,15 +217,15 @@ class OneWayRun(OneWayReview):
         along with others: no trigger notes that."""
         whole = {note.table for note in notes if note.pk is None}
         moved = {note.table for note in notes if note.gone}
-        while self.systems[SOURCE].dialect == "mysql" and moved:
+        while self._systems.dialects[0] == "mysql" and moved:
             moved = {
                 plan.name
-                for plan in self._plans
+                for plan in self._systems.plans
                 for key in plan.source.foreign_keys
                 if key.cascades and key.table in moved
             } - whole
             whole |= moved
-        self._compare_again(state, [plan for plan in self._plans if plan.name in whole])
+        compare_again(state, (plan.name for plan in self._systems.plans if plan.name in whole))
 
     def _write(
         self,
@@ -258,7 +239,7 @@ class OneWayRun(OneWayReview):
         rest, size = list(keys), KEYS_AT_ONCE
         while rest:
             batch, rest = rest[:size], rest[size:]
-            with self._source() as source:
+            with self._systems.source() as source:
                 rows = plan.rows.by_keys(source, batch)
             tables[plan.name].write(read_rows(plan, rows.values(), report))
             gone += [key for key in batch if key not in rows]
@@ -269,19 +250,20 @@ class OneWayRun(OneWayReview):
         keys = (note.key(plan.rows) for note in notes if note.table == plan.name)
         return list(dict.fromkeys(key for key in keys if key is not None))
 
-    def _check_noted_deletes(self, state: State, plan: TablePlan) -> None:
+    def _check_noted_deletes(self, source: sa.Connection, plan: TablePlan) -> None:
         """Before anything is written: as many rows may be deleted as ``max_deletes`` allows."""
-        most = state.count_gone(plan.name)
-        if plan.spec.on_delete == "ignore" or not most or not self._exists[plan.name]:
+        noted = Notes(source, self._pipeline.name)
+        most = noted.count_gone(plan.name)
+        if plan.spec.on_delete == "ignore" or not most or not self._systems.exists[plan.name]:
             return
-        with self._destination() as target:
+        with self._systems.destination() as target:
             total = plan.count_live(target.connection)
         if not plan.spec.max_deletes.exceeded(most, total):
             return
         number = 0
-        for keys in state.gone_keys(plan.rows):
-            there = plan.rows.by_keys(state.connection, keys)
-            with self._destination() as target:
+        for keys in noted.gone_keys(plan.rows):
+            there = plan.rows.by_keys(source, keys)
+            with self._systems.destination() as target:
                 # Those that went before a crash do not go once more.
                 number += len(
                     plan.live(target.connection, (key for key in keys if key not in there))
@@ -292,24 +274,22 @@ class OneWayRun(OneWayReview):
 
     def _read_on(self, plan: TablePlan, cursor: Cursor, current: Pass) -> None:
         """Take over the rows whose cursor column is beyond the last one."""
-        with self._destination() as state:
+        with self._systems.destination() as state:
             start = cursor_start(state, plan, cursor)
-        with self._source() as source:
+        with self._systems.source() as source:
             greatest = greatest_value(plan, source, cursor)
         since = None if start is None else (cursor.column, start)
         after: Key | None = None
-        size = PAGE // 10
+        size = FIRST_PAGE
         while True:
-            changes: list[Change] = []
-            with self._writing_tables(current, changes) as (state, tables):
-                with self._source() as source:
+            with writing_tables(self._systems, current) as (state, tables):
+                with self._systems.source() as source:
                     rows = plan.rows.page(source, after, size, since)
                 tables[plan.name].write(read_rows(plan, rows, current.report))
                 after = last_key(plan.rows, rows)
                 more = len(rows) == size and after is not None
                 if not more and greatest is not None:
                     state.set_meta(f"{HIGH}{plan.name}", greatest)
-            self._tell(changes)
             if not more:
                 return
             size = page_size(rows)
@@ -317,22 +297,15 @@ class OneWayRun(OneWayReview):
     def _try_again(self, current: Pass) -> None:
         """Try rows again that wait for others, or that the destination refused."""
         for _ in range(_ROUNDS):
-            changes: list[Change] = []
-            with self._writing_tables(current, changes, again=True) as (state, tables):
-                quarantine = Quarantine(state.connection, self.pipeline.name)
+            with writing_tables(self._systems, current, again=True) as (state, tables):
+                quarantine = Quarantine(state.connection, self._pipeline.name)
                 before = quarantine.count()
-                for plan in self._plans if before else ():
-                    keys = quarantine.keys(SOURCE, plan.name, passing=True)
-                    with self._source() as source:
+                for plan in self._systems.plans if before else ():
+                    keys = quarantine.keys(SOURCE, plan.name, transient=True)
+                    with self._systems.source() as source:
                         rows = plan.rows.by_keys(source, keys)
                     tables[plan.name].write([plan.read(row) for row in rows.values()])
                     tables[plan.name].remove([key for key in keys if key not in rows])
                 after = quarantine.count()
-            self._tell(changes)
             if after in (0, before):
                 return
-
-    def _tell(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            if self._changed is not None:
-                self._changed(change)
