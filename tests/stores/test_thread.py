@@ -221,10 +221,16 @@ async def test_closing_raises_what_the_last_call_raises(run: StoreCalls) -> None
     assert store_threads() == []
 
 
-async def test_the_thread_has_ended_when_closing_returns(threaded: StoreThread) -> None:
-    assert await threaded(len, "abc") == 3
+async def test_the_thread_has_ended_when_closing_returns() -> None:
+    class Lingering(StoreThread):
+        def _work(self) -> None:
+            super()._work()
+            threading.Event().wait(0.05)  # longer than closing takes
+
+    lingering = Lingering()
+    assert await lingering(len, "abc") == 3
     assert store_threads() != []
-    await threaded.close()
+    await lingering.close()
     assert store_threads() == []
 
 
