@@ -23,7 +23,7 @@ json        TEXT                JSONB                     LONGTEXT
 from __future__ import annotations
 
 import json
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -52,8 +52,6 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
 from syncline.engine.records.projection import KEY, WORKSPACE, ColumnKind, ProjectedTable, to_column
-
-_STRICT = Context(traps=[InvalidOperation])  # the program's own may let anything pass for a number
 
 DECIMAL_COLLATION = "syncline_decimal"
 """Compares digits as numbers, where decimals are text; ``compare_decimals`` is its function."""
@@ -180,9 +178,10 @@ def compare_decimals(one: str, other: str) -> int:
 
 def _by_size(text: str) -> tuple[bool, Decimal, str]:
     try:
-        number = Decimal(text, _STRICT)
+        number = Decimal(text)
     except InvalidOperation:
         return False, Decimal(0), text
+    # Where the program does not have that raised, it is a NaN.
     return (False, Decimal(0), text) if number.is_nan() else (True, number, "")
 
 
