@@ -17,7 +17,8 @@ import orjson
 
 from syncline.engine.clock import MAX_STAMP
 
-from .document import Document, MapRoot
+from .document import Document
+from .roots import MapRoot
 from .values import unpack
 
 D = TypeVar("D")
@@ -41,6 +42,7 @@ class Cells:
         self._root = root
         self._by_name: dict[str, dict[int, Cell]] = {}
         self._derived: Any = None
+        self._news: set[str] | None = None
         root.changed.clear()
         for key in root.items():
             self._read(key)
@@ -57,6 +59,8 @@ class Cells:
         name, slash, writer_text = key.rpartition("/")
         if not slash or not _WRITER.fullmatch(writer_text):
             return  # not of this layout: some other program's entry
+        if self._news is not None:
+            self._news.add(name)
         writer = int(writer_text)
         siblings = self._by_name.setdefault(name, {})
         cell = _parse_cell(writer, self._root.items().get(key))
@@ -73,6 +77,17 @@ class Cells:
         if self._derived is None:
             self._derived = build()
         return cast("D", self._derived)
+
+    def follow(self) -> None:
+        """Collect from now on the names that change, for ``take_news``."""
+        self._current()
+        self._news = set()
+
+    def take_news(self) -> set[str]:
+        """The names whose cells have changed since the last call. ``follow`` comes first."""
+        self._current()
+        news, self._news = self._news or set(), set()
+        return news
 
     def names(self) -> Iterator[str]:
         """The names that have a cell, in no particular order."""

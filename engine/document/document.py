@@ -1,4 +1,4 @@
-"""Documents: the only file that touches pycrdt.
+"""Documents: with roots.py the only file that touches pycrdt.
 
 What it keeps its callers from (each measured, see docs/architecture.md):
 
@@ -15,21 +15,23 @@ A document belongs to one thread. Callers apply only updates that are causally c
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import pycrdt
 
 from syncline.engine.errors import DocumentBroken, SchemaError
+from syncline.engine.updates.insertion import Id
 from syncline.engine.updates.parse import StateVector, decode_state_vector, encode_state_vector
+
+from .roots import ArrayRoot, MapRoot, Root, TextRoot, formatted, plain
 
 EMPTY_UPDATE = b"\x00\x00"
 _MERGE_CHUNK = 100  # merging n updates at once costs n^2 beyond this (4.7 ms for 1,000)
 
-R = TypeVar("R", bound="Root")
+R = TypeVar("R", bound=Root)
 
 
 def merge_updates(updates: Sequence[bytes]) -> bytes:
@@ -80,206 +82,6 @@ def _broken() -> DocumentBroken:
         hint="Open it again: it is rebuilt from its log. If that fails too, an update in the log "
         "is bad.",
     )
-
-
-class Root(ABC):
-    """A named top-level shared type of a document; keeps a view of its content up to date."""
-
-    def __init__(self, document: Document, name: str, shared: Any) -> None:
-        self.document = document
-        self.name = name
-        self._shared = shared
-        self._subscription = self._observe()
-
-    def _observe(self) -> Any:
-        # The native events: pycrdt's own also tell what changed, for which it walks all through a
-        # text or an array, whatever the length of the change.
-        return self._shared.integrated.observe_deep(self._on_events)
-
-    @abstractmethod
-    def _on_events(self, events: list[Any]) -> None:
-        """Follow what a transaction did to the root, or to the shared types nested in it."""
-
-    def close(self) -> None:
-        self._subscription.drop()
-
-
-class MapRoot(Root):
-    """A Y.Map root. Values are what Yjs calls Any: JSON-like, every number a float."""
-
-    def __init__(self, document: Document, name: str, shared: Any) -> None:
-        self._items: dict[str, Any] | None = None
-        self.changed: set[str] = set()
-        """Keys changed since a reader last cleared this set."""
-        super().__init__(document, name, shared)
-
-    def _observe(self) -> Any:
-        return self._shared.observe_deep(self._on_events)
-
-    def _on_events(self, events: list[Any]) -> None:
-        for event in events:
-            if event.path:
-                self._items = None
-                keys = {cast("str", event.path[0])}
-            else:
-                keys = self._on_own_event(event)
-            self.changed.update(keys)
-            self.document.touched.update((self.name, key) for key in keys)
-
-    def _on_own_event(self, event: Any) -> set[str]:
-        changes = cast("dict[str, dict[str, Any]]", event.keys)
-        if self._items is not None:
-            for key, change in changes.items():
-                if change["action"] == "delete":
-                    self._items.pop(key, None)
-                else:
-                    self._items[key] = _plain(change["newValue"])
-        return set(changes)
-
-    def items(self) -> dict[str, Any]:
-        """The content by key. Do not change it."""
-        items = self._items
-        if items is None:
-            with self.document.guard:
-                items = self._items = cast("dict[str, Any]", _plain(self._shared))
-        return items
-
-    def set(self, key: str, value: object) -> None:
-        with self.document.guard:
-            self._shared[key] = value
-
-    def delete(self, key: str) -> None:
-        with self.document.guard:
-            del self._shared[key]
-
-
-class ArrayRoot(Root):
-    """A Y.Array root."""
-
-    def __init__(self, document: Document, name: str, shared: Any) -> None:
-        self._items: list[Any] | None = None
-        super().__init__(document, name, shared)
-
-    def _on_events(self, events: list[Any]) -> None:
-        self._items = None
-        self.document.touched.add((self.name, None))
-
-    def items(self) -> list[Any]:
-        """The content. Do not change it."""
-        items = self._items
-        if items is None:
-            with self.document.guard:
-                items = self._items = cast("list[Any]", _plain(self._shared))
-        return items
-
-    def insert(self, index: int, value: object) -> None:
-        with self.document.guard:
-            self._shared.insert(index, value)
-
-    def delete(self, index: int) -> None:
-        with self.document.guard:
-            del self._shared[index]
-
-
-_EMBED = "\ufffc"
-
-
-class TextRoot(Root):
-    """A Y.Text root, addressed in code points.
-
-    pycrdt counts UTF-8 bytes, and an insert inside a character shows locally and nowhere else. An
-    embedded object (an image, a mention) reads as U+FFFC and counts as one.
-    """
-
-    def __init__(self, document: Document, name: str, shared: Any) -> None:
-        self._content: str | None = None
-        self._embeds: frozenset[int] = frozenset()
-        super().__init__(document, name, shared)
-
-    def _on_events(self, events: list[Any]) -> None:
-        if not self.document.capturing:
-            self._content = None  # after a local change it is what insert or delete made it
-        self.document.touched.add((self.name, None))
-
-    def content(self) -> str:
-        if self._content is None:
-            with self.document.guard:
-                content = str(self._shared)
-                embeds: list[int] = []
-                if len(self._shared) != _utf8_length(content):
-                    content, embeds = self._content_with_embeds()
-            self._content, self._embeds = content, frozenset(embeds)
-        return self._content
-
-    def _content_with_embeds(self) -> tuple[str, list[int]]:
-        content, embeds = "", list[int]()
-        for chunk, _attributes in self._shared.diff():
-            if isinstance(chunk, str):
-                content += chunk
-            else:
-                embeds.append(len(content))
-                content += _EMBED
-        return content, embeds
-
-    def _offset(self, content: str, index: int) -> int:
-        if content.isascii():
-            return index
-        embeds = sum(1 for position in self._embeds if position < index)
-        return _utf8_length(content[:index]) - embeds * (len(_EMBED.encode()) - 1)
-
-    def insert(self, index: int, text: str) -> None:
-        """Insert before the code point ``index``, which the caller has checked."""
-        content = self.content()
-        with self.document.guard:
-            self._shared.insert(self._offset(content, index), text)
-        # Reading a long text back after every keystroke would cost its length in UTF-8 decoding.
-        self._content = None if self._embeds else content[:index] + text + content[index:]
-
-    def delete(self, index: int, length: int) -> None:
-        """Delete ``length`` code points from ``index``, a range that the caller has checked."""
-        content = self.content()
-        start, stop = self._offset(content, index), self._offset(content, index + length)
-        with self.document.guard:
-            del self._shared[start:stop]
-        self._content = None if self._embeds else content[:index] + content[index + length :]
-
-
-def _utf8_length(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """A shared type as plain values, XML and texts as str; None for what is nested too deep."""
-    if not isinstance(value, _SHARED_TYPES):
-        return value
-    if depth > _MAX_DEPTH:
-        return None
-    if isinstance(value, pycrdt.Map):
-        entries: dict[str, Any] = dict(cast("Any", value))
-        return {key: _plain(item, depth + 1) for key, item in entries.items()}
-    if isinstance(value, pycrdt.Array):
-        return [_plain(item, depth + 1) for item in value]
-    return None if isinstance(value, pycrdt.Doc) else str(value)
-
-
-def _formatted(value: Any, depth: int = 0) -> Any:
-    if depth > _MAX_DEPTH:
-        return None
-    if isinstance(value, pycrdt.Text):
-        runs = cast("list[tuple[Any, Any]]", value.diff())
-        return [(_formatted(chunk, depth + 1), formats) for chunk, formats in runs]
-    if isinstance(value, pycrdt.Map):
-        entries: dict[str, Any] = dict(cast("Any", value))
-        return {key: _formatted(item, depth + 1) for key, item in entries.items()}
-    if isinstance(value, pycrdt.Array):
-        return [_formatted(item, depth + 1) for item in value]
-    return _plain(value, depth)  # XML shows its formats as tags
-
-
-# pycrdt's own to_py raises on XML and on subdocuments.
-_XML = (pycrdt.XmlElement, pycrdt.XmlFragment, pycrdt.XmlText)
-_SHARED_TYPES = (pycrdt.Map, pycrdt.Array, pycrdt.Text, pycrdt.Doc, *_XML)
-_MAX_DEPTH = 100  # of nested shared types; the parser of updates lets many more pass
 
 
 _SHARED: dict[type[Root], type[Any]] = {
@@ -403,6 +205,12 @@ class Document:
                 self._state = decode_state_vector(self._doc.get_state())
         return self._state
 
+    def next_operation(self) -> Id:
+        """The operation that the next local change begins with, also inside a transaction."""
+        with self.guard:
+            state = decode_state_vector(self._doc.get_state())
+        return self.client_id, state.get(self.client_id, 0)
+
     def diff(self, state_vector: StateVector) -> bytes:
         """The update that brings a replica at ``state_vector`` to this document's state."""
         with self.guard:
@@ -414,11 +222,11 @@ class Document:
         Nothing in a document says of which type a root is: a root with keys reads as a dict, else
         one with characters as a str, else as a list.
         """
-        return self._content(_plain)
+        return self._content(plain)
 
     def to_formatted(self) -> dict[str, Any]:
         """As ``to_dict``, with every text as its runs of (characters or embed, formats)."""
-        return self._content(_formatted)
+        return self._content(formatted)
 
     def _content(self, read: Callable[[Any], Any]) -> dict[str, Any]:
         with self.guard:

@@ -40,12 +40,30 @@ def is_position(text: object) -> bool:
     return len(text) >= length and text != _SMALLEST and not text[length:].endswith("0")
 
 
-def _mark(writer: int) -> str:
+def positions_between(lower: str | None, upper: str | None, count: int, writer: int) -> list[str]:
+    """``count`` rising positions between two as in ``position_between``, as short as can be."""
+    if not count:
+        return []
+    middle = position_between(lower, upper, writer)
+    before = (count - 1) // 2
+    return [
+        *positions_between(lower, middle, before, writer),
+        middle,
+        *positions_between(middle, upper, count - 1 - before, writer),
+    ]
+
+
+def base62(number: int, width: int) -> str:
+    """``number`` in digits of base 62, as many as ``width`` says."""
     digits = ""
-    for _ in range(_MARK_DIGITS):
-        writer, rank = divmod(writer, len(DIGITS))
+    for _ in range(width):
+        number, rank = divmod(number, len(DIGITS))
         digits = DIGITS[rank] + digits
-    return digits + "V"  # a fraction may not end in 0
+    return digits
+
+
+def _mark(writer: int) -> str:
+    return base62(writer, _MARK_DIGITS) + "V"  # a fraction may not end in 0
 
 
 def _integer_length(head: str) -> int:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, cast
 
-from syncline.engine.document.document import ArrayRoot, MapRoot
+from syncline.engine.document.roots import ArrayRoot, MapRoot
 from syncline.engine.errors import OutOfRange, ValueRefused
 
 from .base import Host

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncline.engine.document.document import TextRoot
+from syncline.engine.document.roots import TextRoot
 from syncline.engine.errors import OutOfRange, ValueRefused, WrongType
 
 from .base import FieldView

@@ -103,7 +103,14 @@ class _Aligner:
         blocks = self._myers(old, new)
         if blocks is None:
             blocks = self._by_anchors(old, new, "\n", 1) or self._by_anchors(old, new, " ", 3)
+            if not blocks and not isinstance(old, str):
+                blocks = self._by_elements(old, new)
         return blocks
+
+    def _by_elements(self, old: Sequence[Any], new: Sequence[Any]) -> list[Block]:
+        """Align at the elements that stand once in each of the two."""
+        pairs = _rising(_unique_pairs(list(old), list(new), 1))
+        return [Block(one, other, 1) for one, other in pairs]
 
     def _by_anchors(
         self, old: Sequence[Any], new: Sequence[Any], ends: str, width: int

@@ -10,7 +10,8 @@ from syncline.engine.document.cells import Cell, Cells
 from syncline.engine.document.document import Document
 from syncline.engine.document.types import ValueType
 from syncline.engine.errors import InvalidValue, SchemaMismatch, UnknownField, ValueRefused
-from syncline.engine.fields import FieldView, Text
+from syncline.engine.fields import FieldView, ListOf, Text
+from syncline.engine.fields.list_layout import ARRAY
 from syncline.engine.suggestions import did_you_mean
 
 Cleaner: TypeAlias = Callable[[Any, Mapping[str, Any]], Any]
@@ -105,6 +106,8 @@ class Schema:
                 document.text(f"{kind}:{name}")
             elif kind != REGISTER:
                 document.map(f"{kind}:{name}")
+            if kind == ListOf.kind:
+                document.array(f"{ARRAY}:{name}")
 
     def field(self, name: str) -> FieldSpec:
         """The field called ``name``. Raises UnknownField."""

@@ -10,7 +10,7 @@ import pytest
 
 from syncline.engine.document.cells import cells_of
 from syncline.engine.document.types import ValueType
-from syncline.engine.errors import LimitExceeded, OutOfRange, ValueRefused, WrongType
+from syncline.engine.errors import OutOfRange, ValueRefused, WrongType
 from syncline.engine.fields import Counter, FieldView, ListOf, MapOf, SetOf, Text
 from syncline.engine.fields.counter import MAX_DIGITS
 from syncline.engine.fields.maps import MAX_KEY
@@ -371,31 +371,24 @@ def test_a_position_without_a_value_is_no_item(device: Device) -> None:
     assert device.list == ["a", "b"]
 
 
-def test_a_list_without_room_says_so(device: Device) -> None:
-    device.list.extend("ab")
+def test_a_list_always_has_room(device: Device) -> None:
+    longest = "a0" + "z" * (MAX_LENGTH - 2)
+    positions = ["a0V", longest, longest, "a1V"]
     with device.writing() as document:
         cells = cells_of(document, "list:list")
-        cells.write("stranger.v", b'"s"', 1)
-        longest = "a0" + "z" * (MAX_LENGTH - 2)
-        cells.write("stranger.p", f'"{longest}"'.encode(), 1)
-    assert device.list == ["a", "s", "b"]
-    uses: list[Callable[[], object]] = [
-        lambda: device.list.insert(2, "x"),
-        lambda: device.list.move(0, 1),
-    ]
-    for index, use in zip((2, 1), uses, strict=True):
-        with pytest.raises(LimitExceeded) as refused:
-            use()
-        assert refused.value.message == (
-            f"device.list has no room left at index {index}: too many items were inserted there "
-            "one after the other."
-        )
-        assert refused.value.hint == (
-            "Insert at an end of the list, or remove the items around and append them anew."
-        )
-    assert device.list == ["a", "s", "b"]
-    device.list.append("c")
-    assert device.list == ["a", "s", "b", "c"]
+        for item, position in zip("abcd", positions, strict=True):
+            cells.write(f"{item}.v", f'"{item}"'.encode(), 1)
+            cells.write(f"{item}.p", f'"{position}"'.encode(), 1)
+    model = list("abcd")
+    assert device.list == model
+    for index in (2, 3, 1):
+        device.list.insert(index, "x")
+        model.insert(index, "x")
+        assert device.list == model
+    device.list.move(0, 3)
+    model.insert(3, model.pop(0))
+    assert device.list == model
+    assert max(len(place.position) for place in device.list._items()) < 50
 
 
 # MapOf

@@ -7,7 +7,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -23,6 +23,7 @@ from syncline.engine.document.document import Document, merge_updates
 from syncline.engine.document.values import MAX_DEPTH, MAX_VALUE_BYTES, decode_value, encode_value
 from syncline.engine.errors import ValueRefused
 from syncline.engine.fields.counter import MAX_DIGITS
+from syncline.engine.fields.list_layout import ARRAY, read_element
 from syncline.engine.fields.maps import MAX_KEY
 from syncline.engine.fields.order import MAX_LENGTH, is_position, position_between
 from syncline.engine.identity import MAX_CLIENT_ID
@@ -38,7 +39,7 @@ from syncline.engine.records.schema import (
 )
 from syncline.environment import Environment
 from syncline.stores import MemoryStore
-from tests.engine.devices import ANY, Device
+from tests.engine.devices import ANY, Device, exchange
 
 PAGE = (Path(__file__).parents[2] / "docs" / "record-layout.md").read_text(encoding="utf-8")
 
@@ -158,6 +159,7 @@ def parse_vector(lines: list[str]) -> Vector:
 
 
 VECTORS = [parse_vector(block) for block in fenced("vectors")]
+(FIRST_LAYOUT,) = [parse_vector(block) for block in fenced("first-layout")]
 
 
 # Doing what a vector says
@@ -254,7 +256,9 @@ def test_the_operations_make_these_bytes(vector: Vector) -> None:
         assert read(device, vector.reads) == vector.reads
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=str)
+@pytest.mark.parametrize(
+    "vector", [*VECTORS, pytest.param(FIRST_LAYOUT, id="a list of the first layout")], ids=str
+)
 def test_these_bytes_read_as_that_content(vector: Vector) -> None:
     assert vector.document
     assert vector.reads
@@ -267,15 +271,69 @@ def test_these_bytes_read_as_that_content(vector: Vector) -> None:
         assert read(reader, vector.reads) == vector.reads
 
 
+def first_layout_on(*names: str) -> list[Device]:
+    devices = [Device(CLIENTS[name], now=EPOCH_MS + 1_000) for name in names]
+    for device in devices:
+        device.receive([bytes.fromhex(update) for update in FIRST_LAYOUT.updates])
+    return devices
+
+
+def test_a_list_of_the_first_layout_is_edited() -> None:
+    (device,) = first_layout_on("A")
+    before = device.document().to_dict()
+    steps, model = note_on(device).steps, ["nought", "two", "one"]
+    assert steps == model
+    edits: list[Callable[[Any], None]] = [
+        lambda steps: steps.append("end"),
+        lambda steps: steps.insert(1, "inner"),
+        lambda steps: steps.__setitem__(2, "TWO"),
+        lambda steps: steps.__delitem__(0),
+        lambda steps: steps.insert(0, "first"),
+        lambda steps: steps.__setitem__(0, "FIRST"),
+    ]
+    for edit_list in edits:
+        edit_list(steps)
+        edit_list(model)
+        assert steps == model
+    for here in range(len(model)):
+        for there in range(len(model)):
+            steps.move(here, there)
+            model.insert(there, model.pop(here))
+            assert steps == model
+    # The old items are where they were; nothing was copied.
+    after = device.document().to_dict()
+    old = {key.partition("/")[0] for key in before["list:steps"] if "c5e7f2b400800" not in key}
+    assert old <= {key.partition("/")[0] for key in after["list:steps"]}
+    (reader,) = first_layout_on("B")
+    reader.receive(device.written())
+    assert note_on(reader).steps == model
+
+
+def test_a_list_of_the_first_layout_is_edited_by_two_at_once() -> None:
+    ada, bob = first_layout_on("A", "B")
+    bob.now += 1
+    for device, name in ((ada, "ada"), (bob, "bob")):
+        steps = note_on(device).steps
+        steps.append(name)
+        steps.move(0, 1)
+    note_on(ada).steps[2] = "ONE"
+    note_on(bob).steps.move(2, 0)
+    exchange(ada, bob)
+    steps = list(note_on(ada).steps)
+    assert steps == list(note_on(bob).steps)
+    assert sorted(steps) == ["ONE", "ada", "bob", "nought", "two"]
+    assert steps[0] == "ONE"
+
+
 def test_every_operation_and_every_kind_of_root_has_a_vector() -> None:
     steps = [step for vector in VECTORS for step in vector.steps]
     for operation in OPERATIONS.replace("\n", " ").split(", "):
         assert any(step.operation.startswith(operation) for step in steps), operation
     kinds = set(Note.__schema__.kinds.values()) - {REGISTER}
     roots = {root.partition(":")[0] for vector in VECTORS for root in vector.document}
-    assert roots == {REGISTERS, *kinds}
+    assert roots == {REGISTERS, ARRAY, *kinds}
     listed = {bare(row[0]) for row in table("| root | type | holds |")}
-    assert listed == {REGISTERS, *(f"{kind}:<field>" for kind in kinds)}
+    assert listed == {REGISTERS, *(f"{kind}:<field>" for kind in (ARRAY, *kinds))}
 
 
 class Draws(random.Random):
@@ -458,6 +516,23 @@ def test_values(row: list[str]) -> None:
     device = Device(1)
     device.document().map("set:set").set(f"{encoded}/1", "[1,null]")
     assert [repr(element) for element in device.set] == [spelled]
+
+
+@pytest.mark.parametrize("line", fenced("items")[0], ids=str)
+def test_items(line: str) -> None:
+    elements, wanted = json_values(line)
+    device = Device(1)
+    for index, element in enumerate(elements):
+        device.document().array("items:list").insert(index, element)
+    assert device.list == wanted
+    device.list.append("new")
+    assert device.list == [*wanted, "new"]
+    while device.list:
+        del device.list[0]
+    left = device.document().array("items:list").items()
+    for element in elements:
+        read_as = read_element(element)
+        assert element in left or (read_as is not None and not read_as.is_head)
 
 
 def test_every_tag_has_a_row() -> None:
