@@ -33,6 +33,7 @@ class Address(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Address:
         """Split and check ``collection/key``. Raises InvalidName."""
+        _check_str("address", text)
         collection, slash, key = text.partition("/")
         if not slash:
             raise InvalidName(
@@ -54,6 +55,7 @@ def check_collection(name: str) -> str:
 
 def check_key(key: str) -> str:
     """Return ``key`` if it may name a document inside a collection, else raise InvalidName."""
+    _check_str("key", key)
     problem = _key_problem(key)
     if problem:
         raise InvalidName(
@@ -62,6 +64,14 @@ def check_key(key: str) -> str:
             "-_.~@:+,()'&=!$, in Unicode NFC form; leave it out to get a UUIDv7.",
         )
     return key
+
+
+def _check_str(noun: str, name: object) -> None:
+    if not isinstance(name, str):
+        raise InvalidName(
+            f"The {noun} {name!r:.80} is of type {type(name).__qualname__}, not str.",
+            hint="Convert it with str() first.",
+        )
 
 
 def _check_plain(noun: str, name: str) -> str:

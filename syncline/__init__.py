@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from syncline.access.token_file import TokenFile
     from syncline.engine.errors import NotAuthenticated, SynclineError
     from syncline.engine.fields import Counter, ListOf, MapOf, SetOf, Text
-    from syncline.records.record import Conflict, ConflictingValue, Record, col, field
+    from syncline.records.columns import col
+    from syncline.records.declarations import field
+    from syncline.records.record import Conflict, ConflictingValue, Record
     from syncline.relay.editors.stateless import StatelessMessage
     from syncline.relay.relay import Relay
     from syncline.replica.changes import Change
@@ -78,8 +80,8 @@ _HOMES = {
     "SynclineError": "syncline.engine.errors",
     "Text": "syncline.engine.fields",
     "TokenFile": "syncline.access.token_file",
-    "col": "syncline.records.record",
-    "field": "syncline.records.record",
+    "col": "syncline.records.columns",
+    "field": "syncline.records.declarations",
 }
 
 
@@ -87,3 +89,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'syncline' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

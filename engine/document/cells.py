@@ -10,7 +10,7 @@ until a later write has seen it. Readers choose by stamp. docs/record-layout.md 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple, TypeVar, cast
 
 import orjson
@@ -137,6 +137,15 @@ def cells_of(document: Document, root_name: str) -> Cells:
     if cells is None:
         cells = document.attachments[root_name] = Cells(document.map(root_name))
     return cells
+
+
+def clear_cells(root: MapRoot, keep: Collection[str] = ()) -> None:
+    """Remove every entry whose key is that of a cell, whether this version knows its value or not,
+    but for the names in ``keep``. Call inside the document's transaction."""
+    for key in list(root.items()):
+        name, slash, writer = key.rpartition("/")
+        if slash and name not in keep and _WRITER.fullmatch(writer):
+            root.delete(key)
 
 
 def _age(cell: Cell) -> tuple[int, int]:

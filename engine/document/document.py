@@ -136,6 +136,11 @@ class Document:
     def text(self, name: str) -> TextRoot:
         return self._root(name, TextRoot)
 
+    def root_names(self) -> list[str]:
+        """The names of all roots that anything was ever written to, or that are open."""
+        with self.guard:
+            return sorted(self._doc.keys())
+
     def _root(self, name: str, kind: type[R]) -> R:
         root = self._roots.get(name)
         if root is None:

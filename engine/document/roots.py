@@ -18,6 +18,8 @@ from syncline.engine.updates.insertion import RUN, Id, insertion
 _MAX_DELTAS = 1000  # changes that may wait for whoever follows an array
 _FEW = 16  # texts inserted one by one: the next costs more than all that one transaction inserted
 _EMBED = "\ufffc"
+_PLAIN = (str, bool, int, float, bytes, list, dict, type(None))
+"""The types of values in a map that are no shared types."""
 
 
 class Owner(Protocol):
@@ -46,7 +48,8 @@ class Root(ABC):
 
     def _observe(self) -> Any:
         # The native events: pycrdt's own also tell what changed, for which it walks all through a
-        # text or an array, whatever the length of the change.
+        # text or an array, whatever the length of the change; and making them costs more than the
+        # change of a map.
         return self._shared.integrated.observe_deep(self._on_events)
 
     @abstractmethod
@@ -66,14 +69,12 @@ class MapRoot(Root):
         """Keys changed since a reader last cleared this set."""
         super().__init__(document, name, shared)
 
-    def _observe(self) -> Any:
-        return self._shared.observe_deep(self._on_events)
-
     def _on_events(self, events: list[Any]) -> None:
         for event in events:
-            if event.path:
+            path = event.path
+            if path:
                 self._items = None
-                keys = {cast("str", event.path[0])}
+                keys = {cast("str", path[0])}
             else:
                 keys = self._on_own_event(event)
             self.changed.update(keys)
@@ -81,12 +82,16 @@ class MapRoot(Root):
 
     def _on_own_event(self, event: Any) -> set[str]:
         changes = cast("dict[str, dict[str, Any]]", event.keys)
-        if self._items is not None:
-            for key, change in changes.items():
-                if change["action"] == "delete":
-                    self._items.pop(key, None)
-                else:
-                    self._items[key] = plain(change["newValue"])
+        for key, change in changes.items():
+            if self._items is None:
+                break
+            value = change.get("newValue")
+            if change["action"] == "delete":
+                self._items.pop(key, None)
+            elif isinstance(value, _PLAIN):
+                self._items[key] = value
+            else:
+                self._items = None  # a shared type: it is read when the transaction is over
         return set(changes)
 
     def items(self) -> dict[str, Any]:
@@ -179,6 +184,11 @@ class ArrayRoot(Root):
         with self.document.guard:
             made = self._shared.sticky_index(index).to_json()["item"]
         return made["client"], made["clock"]
+
+    def clear(self) -> None:
+        """Remove every element."""
+        with self.document.guard:
+            del self._shared[0 : len(self._shared)]
 
     def delete(self, index: int) -> None:
         with self.document.guard:

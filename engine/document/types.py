@@ -13,6 +13,8 @@ import orjson
 
 from syncline.engine.errors import SchemaError, WrongType
 
+from .foreign import ForeignMember, foreign_member
+from .frozen import FrozenDict, FrozenList, freeze
 from .values import encode_value, same_value, unpack
 
 _SCALARS: tuple[type, ...] = (
@@ -36,12 +38,14 @@ class ValueType:
     """The values of one annotation, such as ``str | None``, ``list[int]`` or an Enum.
 
     Raises SchemaError for an annotation that no stored value can have. ``owner`` names the field in
-    errors.
+    errors. With ``frozen``, lists and dicts that are read refuse to be changed in place.
     """
 
-    def __init__(self, annotation: Any, owner: str) -> None:
+    def __init__(self, annotation: Any, owner: str, *, frozen: bool = False) -> None:
         self.annotation = annotation
-        self._has_enum = False
+        self._owner = owner
+        self._frozen = frozen
+        self._has_members = False
         self._check_annotation(annotation, owner)
 
     def __str__(self) -> str:
@@ -64,10 +68,11 @@ class ValueType:
 
     def restore(self, value: Any) -> Any:
         """The value in its declared form: enum members for the stored values of some, and lists and
-        dicts that the caller may change."""
-        if self._has_enum or isinstance(value, list | dict):
-            return _restore(value, self.annotation)
-        return value
+        dicts of its own, which the caller may change unless they are frozen."""
+        if isinstance(value, list | dict):
+            restored = _restore(value, self.annotation)
+            return freeze(restored, self._owner) if self._frozen else restored
+        return _restore(value, self.annotation) if self._has_members else value
 
     def _check_annotation(self, annotation: Any, owner: str) -> None:
         if annotation is Any or annotation is None or annotation is types.NoneType:
@@ -75,7 +80,7 @@ class ValueType:
         if annotation in _SCALARS or annotation in (list, dict):
             return
         if _is_enum(annotation):
-            self._has_enum = True
+            self._has_members = True
             return
         origin, arguments = get_origin(annotation), get_args(annotation)
         if _is_union(annotation) or (origin is list and arguments):
@@ -88,6 +93,7 @@ class ValueType:
             self._check_annotation(arguments[1], owner)
             return
         if origin is Literal and not any(isinstance(argument, Enum) for argument in arguments):
+            self._has_members = True
             return
         raise SchemaError(
             f"{owner} is annotated {_spell(annotation)}, which cannot be stored.",
@@ -128,11 +134,30 @@ def _admit(value: object, annotation: Any) -> Any:
         # As everywhere in Python's typing, an int is welcome as a float; if it is exact as one.
         return float(value) if abs(value) <= _EXACT_IN_FLOAT else _NOTHING
     if _is_enum(annotation):
-        return cast("Enum", value).value if isinstance(value, annotation) else _NOTHING
+        if isinstance(value, annotation):
+            return cast("Enum", value).value
+        return _admit_foreign(value, annotation)
     origin = get_origin(annotation)
     if origin is None:
-        return value if type(value) is annotation else _NOTHING
+        return _admit_plain(value, annotation)
     return _admit_generic(value, origin, get_args(annotation))
+
+
+def _admit_plain(value: object, annotation: Any) -> Any:
+    kind = type(value)
+    if kind is annotation:
+        return value
+    same = (kind is FrozenList and annotation is list) or (
+        kind is FrozenDict and annotation is dict
+    )
+    return value if same else _NOTHING
+
+
+def _admit_foreign(value: object, declared: Any) -> Any:
+    """What is stored for a member that only another version knows, if it was read as one."""
+    if isinstance(value, ForeignMember) and value.declared == declared:
+        return value.value
+    return _NOTHING
 
 
 def _admit_generic(value: object, origin: Any, arguments: tuple[Any, ...]) -> Any:
@@ -143,11 +168,11 @@ def _admit_generic(value: object, origin: Any, arguments: tuple[Any, ...]) -> An
         return next((item for item in admitted if item is not _NOTHING), _NOTHING)
     if origin is Literal:
         same = (item for item in arguments if same_value(item, value))
-        return next(same, _NOTHING)
-    if origin is list and type(value) is list:
+        return next(same, _admit_foreign(value, Literal[arguments]))
+    if origin is list and type(value) in (list, FrozenList):
         items = [_admit(item, arguments[0]) for item in cast("list[Any]", value)]
         return _NOTHING if any(item is _NOTHING for item in items) else items
-    if origin is dict and type(value) is dict:
+    if origin is dict and type(value) in (dict, FrozenDict):
         entries = cast("dict[Any, Any]", value)
         packed = {key: _admit(item, arguments[1]) for key, item in entries.items()}
         return _NOTHING if any(item is _NOTHING for item in packed.values()) else packed
@@ -157,10 +182,12 @@ def _admit_generic(value: object, origin: Any, arguments: tuple[Any, ...]) -> An
 def _restore(value: Any, annotation: Any) -> Any:
     """The reverse of ``_admit``; what the annotation does not admit stays as it is."""
     if _is_union(annotation):
-        annotation = next((item for item in get_args(annotation) if _fits(value, item)), Any)
-    if _is_enum(annotation):
-        return annotation(value) if _fits(value, annotation) else value
+        annotation = _meant(value, get_args(annotation))
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if (_is_enum(annotation) or origin is Literal) and not isinstance(value, list | dict):
+        if not _fits(value, annotation):
+            return foreign_member(value, annotation)
+        return annotation(value) if origin is None else value
     if isinstance(value, list):
         item_type = arguments[0] if origin is list else Any
         return [_restore(item, item_type) for item in cast("list[Any]", value)]
@@ -169,6 +196,15 @@ def _restore(value: Any, annotation: Any) -> Any:
         entries = cast("dict[str, Any]", value).items()
         return {key: _restore(item, item_type) for key, item in entries}
     return value
+
+
+def _meant(value: Any, arguments: tuple[Any, ...]) -> Any:
+    """Which of the types of a union ``value`` was stored for: one that it fits, else the one whose
+    members other versions may know more of."""
+    fitting = next((item for item in arguments if _fits(value, item)), None)
+    if fitting is not None:
+        return fitting
+    return next((item for item in arguments if _is_enum(item) or get_origin(item) is Literal), Any)
 
 
 def _fits(stored: Any, annotation: Any) -> bool:

@@ -33,8 +33,11 @@ import orjson
 
 from syncline.engine.errors import ValueRefused
 
+from .foreign import ForeignMember
+from .frozen import FrozenDict, FrozenList
+
 MAX_VALUE_BYTES = 1 << 20
-"""Largest encoded value of one field."""
+"""Largest value of one field: of its JSON, in which bytes count as they are, not in base64."""
 MAX_DEPTH = 32
 _EXACT_INT = (1 << 53) - 1
 _MICROSECOND = timedelta(microseconds=1)
@@ -51,13 +54,30 @@ def encode_value(value: object, *, where: str) -> bytes:
             hint="Remove the lone surrogates, for example with "
             "text.encode('utf-8', 'replace').decode().",
         ) from error
-    if len(encoded) > MAX_VALUE_BYTES:
+    if len(encoded) > MAX_VALUE_BYTES and (size := len(encoded) - _spelling(value)) > (
+        MAX_VALUE_BYTES
+    ):
         raise ValueRefused(
-            f"{where} cannot store a value of {len(encoded):,} bytes.",
+            f"{where} cannot store a value of {size:,} bytes.",
             hint=f"A value holds at most {MAX_VALUE_BYTES:,} bytes; long text belongs in a Text "
             "field, files beside the record.",
         )
     return encoded
+
+
+def _spelling(value: object) -> int:
+    """How many bytes of the JSON are there only because JSON has to spell bytes as text."""
+    if isinstance(value, bytes):
+        return len('{"$bytes":""}') + 4 * -(-len(value) // 3) - len(value)
+    parts: Iterable[Any] = ()
+    if isinstance(value, list):
+        parts = cast("list[Any]", value)
+    elif isinstance(value, dict):
+        parts = cast("dict[Any, Any]", value).values()
+    total = 0
+    for part in parts:
+        total += _spelling(part)
+    return total
 
 
 def decode_value(encoded: bytes | str) -> Any:
@@ -188,10 +208,12 @@ def _pack(value: Any, where: str, depth: int) -> Any:
         return writer(value, where)
     if depth >= MAX_DEPTH:
         raise _refuse(where, f"a value nested deeper than {MAX_DEPTH}", "Flatten it.")
-    if kind is list:
+    if kind is list or kind is FrozenList:
         return [_pack(item, where, depth + 1) for item in value]
-    if kind is dict:
+    if kind is dict or kind is FrozenDict:
         return _pack_dict(cast("dict[Any, Any]", value), where, depth)
+    if isinstance(value, ForeignMember):
+        return _pack(value.value, where, depth)
     raise _refuse(
         where,
         f"a value of type {kind.__qualname__}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from syncline.engine.document.document import Document
 from syncline.engine.errors import ValueRefused, WrongType
 
 from .base import FieldView
@@ -12,6 +13,7 @@ from .base import FieldView
 MAX_DIGITS = 1000
 """Longest sum of one writer. Python reads and writes no int of more than 4,300 digits."""
 _SUM = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}", re.ASCII)
+_WRITER = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
 
 
 class Counter(FieldView):
@@ -28,11 +30,7 @@ class Counter(FieldView):
     kind = "counter"
 
     def _sums(self) -> dict[str, int]:
-        sums: dict[str, int] = {}
-        for writer, digits in self._host.document().map(self._root).items().items():
-            if isinstance(digits, str) and _SUM.fullmatch(digits):  # else not of this layout
-                sums[writer] = int(digits)
-        return sums
+        return _read_sums(self._host.document(), self._root)
 
     def _add(self, step: object, sign: int = 1) -> None:
         if type(step) is not int:
@@ -57,6 +55,12 @@ class Counter(FieldView):
     def __isub__(self, step: int) -> Counter:
         self._add(step, -1)
         return self
+
+    def __bool__(self) -> bool:
+        return int(self) != 0
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self), spec)
 
     def __int__(self) -> int:
         return sum(self._sums().values())
@@ -90,6 +94,32 @@ class Counter(FieldView):
     def to_plain(self) -> int:
         """The number as an int."""
         return int(self)
+
+
+def reset_counter(document: Document, root: str) -> None:
+    """Make the counter in ``root`` 0, steps aside that this replica has not seen. Call inside the
+    document's transaction.
+
+    The entry ``-<writer>`` takes back that writer's sum. Deleting the sum instead would let it come
+    back whole with the writer's next step, and two replicas that do the same at once take it back
+    once, since both write the same entry.
+    """
+    entries, sums = document.map(root), _read_sums(document, root)
+    writers = {key for key in sums if _WRITER.fullmatch(key)}
+    for key, total in sums.items():
+        if key in writers:
+            if sums.get(f"-{key}", 0) != -total:
+                entries.set(f"-{key}", str(-total))
+        elif key[1:] not in writers or not key.startswith("-"):
+            entries.delete(key)
+
+
+def _read_sums(document: Document, root: str) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for writer, digits in document.map(root).items().items():
+        if isinstance(digits, str) and _SUM.fullmatch(digits):  # else not of this layout
+            sums[writer] = int(digits)
+    return sums
 
 
 def _number(other: Any) -> Any:

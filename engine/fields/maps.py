@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar, cast
+from typing import Generic, Self, TypeVar, cast
 
 from syncline.engine.document.cells import Cells, cells_of
-from syncline.engine.errors import ValueRefused, WrongType
+from syncline.engine.document.frozen import thaw
+from syncline.engine.errors import ValueRefused
 
-from .base import FieldView
+from .base import FieldView, check_str_key
 from .text import check_text
 
 V = TypeVar("V")
@@ -34,11 +35,7 @@ class MapOf(FieldView, Generic[V]):
         return cells_of(self._host.document(), self._root)
 
     def _check_key(self, key: object) -> str:
-        if not isinstance(key, str):
-            raise WrongType(
-                f"A key of {self._where} must be str, not {type(key).__qualname__}.",
-                hint="Convert the key with str() first.",
-            )
+        key = check_str_key(self._where, key)
         check_text(key, f"A key of {self._where}")
         if len(key) > MAX_KEY:
             raise ValueRefused(
@@ -48,15 +45,27 @@ class MapOf(FieldView, Generic[V]):
         return key
 
     def __setitem__(self, key: str, value: V) -> None:
-        self._check_key(key)
-        encoded = self._item.encode(value, f"{self._where}[{key!r}]")
+        self.update({key: value})
+
+    def update(self, entries: Mapping[str, V]) -> None:
+        """Set each of ``entries``, in one change; nothing if one is refused."""
+        encoded = {
+            self._check_key(key): self._item.encode(value, f"{self._where}[{key!r}]")
+            for key, value in entries.items()
+        }
+        if not encoded:
+            return
         with self._host.writing() as document:
-            cells_of(document, self._root).write(
-                key, encoded, self._host.tick(self._cells().stamp(key))
-            )
+            cells = cells_of(document, self._root)
+            for key, value in encoded.items():
+                cells.write(key, value, self._host.tick(cells.stamp(key)))
+
+    def __ior__(self, entries: Mapping[str, V]) -> Self:
+        self.update(entries)
+        return self
 
     def __getitem__(self, key: str) -> V:
-        cell = self._cells().newest(key)
+        cell = self._cells().newest(check_str_key(self._where, key))
         if cell is None:
             raise KeyError(key)
         return cast("V", self._item.restore(cell.value))
@@ -66,16 +75,41 @@ class MapOf(FieldView, Generic[V]):
         return self[key] if key in self else default  # noqa: SIM401  # this is what get() is
 
     def __delitem__(self, key: str) -> None:
-        if key not in self:
+        if check_str_key(self._where, key) not in self:
             raise KeyError(key)
         with self._host.writing() as document:
             cells_of(document, self._root).remove(key)
+
+    def pop(self, key: str, *default: V) -> V:
+        """Remove ``key`` and return its value; ``default``, if given, where it is not there. Raises
+        KeyError."""
+        if key not in self and default:
+            return default[0]
+        value = self[key]
+        del self[key]
+        return value
+
+    def clear(self) -> None:
+        """Remove every key that is there."""
+        if self:
+            with self._host.writing() as document:
+                cells = cells_of(document, self._root)
+                for key in cells.names():
+                    cells.remove(key)
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and key in self._cells()
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._cells().names()))
+
+    def keys(self) -> list[str]:
+        """The keys, in order."""
+        return list(self)
+
+    def values(self) -> list[V]:
+        """The values, in the order of the keys."""
+        return [self[key] for key in self]
 
     def items(self) -> Iterator[tuple[str, V]]:
         """(key, value) in the order of the keys."""
@@ -96,9 +130,8 @@ class MapOf(FieldView, Generic[V]):
 
     def fill(self, value: Mapping[str, V]) -> None:
         """Set each key of ``value``."""
-        for key, item in value.items():
-            self[key] = item
+        self.update(value)
 
     def to_plain(self) -> dict[str, V]:
         """The content as a dict, in the order of the keys."""
-        return dict(self.items())
+        return cast("dict[str, V]", thaw(dict(self.items())))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar, cast
+from collections.abc import Iterable, Iterator, Set
+from typing import Generic, Self, TypeVar, cast
 
 from syncline.engine.document.cells import Cells, cells_of
 from syncline.engine.document.values import decode_value, encode_value
@@ -34,20 +34,55 @@ class SetOf(FieldView, Generic[T]):
     def add(self, element: T) -> None:
         """Add ``element``; of no effect locally if it is there, but it still outlives a removal
         that another device makes at the same time. Raises WrongType, ValueRefused."""
-        encoded = self._encode(element)
+        self.update((element,))
+
+    def update(self, elements: Iterable[T]) -> None:
+        """Add each of ``elements``, in one change; none if one is refused. Raises WrongType,
+        ValueRefused."""
+        encoded = dict.fromkeys(map(self._encode, elements))
+        if not encoded:
+            return
         with self._host.writing() as document:
             cells = cells_of(document, self._root)
-            present = cells.siblings(encoded)
-            # Adding again keeps the element's time, and with it its place in the iteration.
-            stamp = present[-1].stamp if present else self._host.tick()
-            cells.write(encoded, b"null", stamp)
+            for element in encoded:
+                present = cells.siblings(element)
+                # Adding again keeps the element's time, and with it its place in the iteration.
+                stamp = present[-1].stamp if present else self._host.tick()
+                cells.write(element, b"null", stamp)
+
+    def __ior__(self, elements: Set[T]) -> Self:
+        self.update(elements)
+        return self
 
     def discard(self, element: T) -> None:
         """Remove ``element`` if it is there. Raises WrongType, ValueRefused."""
-        encoded = self._encode(element)
-        if encoded in self._cells():
+        self.difference_update((element,))
+
+    def remove(self, element: T) -> None:
+        """Remove ``element``. Raises KeyError if it is not there."""
+        if element not in self:
+            raise KeyError(element)
+        self.discard(element)
+
+    def difference_update(self, elements: Iterable[T]) -> None:
+        """Remove each of ``elements`` that is there, in one change."""
+        self._remove(dict.fromkeys(map(self._encode, elements)))
+
+    def __isub__(self, elements: Set[T]) -> Self:
+        self.difference_update(elements)
+        return self
+
+    def clear(self) -> None:
+        """Remove every element that is there."""
+        self._remove(self._names())
+
+    def _remove(self, encoded: Iterable[str]) -> None:
+        present = [element for element in encoded if element in self._cells()]
+        if present:
             with self._host.writing() as document:
-                cells_of(document, self._root).remove(encoded)
+                cells = cells_of(document, self._root)
+                for element in present:
+                    cells.remove(element)
 
     def __contains__(self, element: object) -> bool:
         return self._encode(element) in self._cells()
@@ -80,8 +115,7 @@ class SetOf(FieldView, Generic[T]):
 
     def fill(self, value: Iterable[T]) -> None:
         """Add each of ``value``."""
-        for element in value:
-            self.add(element)
+        self.update(value)
 
     def to_plain(self) -> list[T]:
         """The elements as a list, in the order of iteration."""

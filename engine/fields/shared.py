@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, cast, overload
 
+from syncline.engine.document.frozen import freeze, thaw
 from syncline.engine.document.roots import ArrayRoot, MapRoot
-from syncline.engine.errors import OutOfRange, ValueRefused
+from syncline.engine.errors import ValueRefused
 
-from .base import Host
+from .base import Host, check_index, check_str_key, index_in
 from .text import Text, check_text
 
 _EXACT_INT = (1 << 53) - 1
@@ -42,7 +43,8 @@ class SharedMap:
         return self._host.document().map(self._root)
 
     def __getitem__(self, key: str) -> Any:
-        return _natural(self._map().items()[key])
+        value = self._map().items()[check_str_key(self._where, key)]
+        return freeze(_natural(value), f"{self._where}[{key!r}]")
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of ``key``, or ``default``."""
@@ -56,13 +58,13 @@ class SharedMap:
             document.map(self._root).set(key, plain)
 
     def __delitem__(self, key: str) -> None:
-        if key not in self:
+        if check_str_key(self._where, key) not in self:
             raise KeyError(key)
         with self._host.writing() as document:
             document.map(self._root).delete(key)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._map().items()
+        return isinstance(key, str) and key in self._map().items()
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._map().items()))
@@ -72,7 +74,7 @@ class SharedMap:
 
     def to_plain(self) -> dict[str, Any]:
         """The content as a dict."""
-        return {key: self[key] for key in self}
+        return {key: thaw(self[key]) for key in self}
 
     def __repr__(self) -> str:
         return f"<SharedMap {self._where}: {self.to_plain()!r}>"
@@ -89,18 +91,10 @@ class SharedArray:
     def _array(self) -> ArrayRoot:
         return self._host.document().array(self._root)
 
-    def _index(self, index: int) -> int:
-        length = len(self)
-        if not -length <= index < length:
-            raise OutOfRange(
-                f"{self._where} has {length} items, so there is none at {index}.",
-                hint="Use an index from 0 to len - 1, or a negative one from the end.",
-            )
-        return index % length
-
     def insert(self, index: int, value: Any) -> None:
         """Insert before ``index``; like ``list.insert``, an index beyond an end means that end."""
         length = len(self)
+        check_index(self._where, index)
         index = max(0, index + length) if index < 0 else min(index, length)
         plain = _checked(value, f"{self._where}[{index}]", 0)
         with self._host.writing() as document:
@@ -110,11 +104,21 @@ class SharedArray:
         """Insert at the end."""
         self.insert(len(self), value)
 
-    def __getitem__(self, index: int) -> Any:
-        return _natural(self._array().items()[self._index(index)])
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        items = self._array().items()
+        if isinstance(index, slice):
+            return [self._read(item) for item in items[index]]
+        return self._read(items[index_in(self._where, len(items), index)])
+
+    def _read(self, item: Any) -> Any:
+        return freeze(_natural(item), f"an item of {self._where}")
 
     def __delitem__(self, index: int) -> None:
-        index = self._index(index)
+        index = index_in(self._where, len(self), index)
         with self._host.writing() as document:
             document.array(self._root).delete(index)
 
@@ -125,14 +129,14 @@ class SharedArray:
         return value
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([_natural(item) for item in self._array().items()])
+        return iter([self._read(item) for item in self._array().items()])
 
     def __len__(self) -> int:
         return len(self._array().items())
 
     def to_plain(self) -> list[Any]:
         """The content as a list."""
-        return list(self)
+        return cast("list[Any]", thaw(list(self)))
 
     def __repr__(self) -> str:
         return f"<SharedArray {self._where}: {self.to_plain()!r}>"

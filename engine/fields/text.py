@@ -5,7 +5,7 @@ from __future__ import annotations
 from syncline.engine.document.roots import TextRoot
 from syncline.engine.errors import OutOfRange, ValueRefused, WrongType
 
-from .base import FieldView
+from .base import FieldView, index_in
 
 MAX_INSERT = 1 << 20
 """Most code points in one insert; longer text goes in by pieces."""
@@ -30,6 +30,7 @@ class Text(FieldView):
         """Insert before code point ``index``; ``len(self)`` appends. Raises OutOfRange, WrongType,
         ValueRefused."""
         check_text(text, self._where)
+        _check_ints(self._where, index)
         length = len(self)
         if not 0 <= index <= length:
             raise OutOfRange(
@@ -42,6 +43,7 @@ class Text(FieldView):
 
     def delete(self, index: int, length: int) -> None:
         """Delete ``length`` code points from ``index``. Raises OutOfRange."""
+        _check_ints(self._where, index, length)
         size = len(self)
         if index < 0 or length < 0 or index + length > size:
             raise OutOfRange(
@@ -69,8 +71,18 @@ class Text(FieldView):
     def __bool__(self) -> bool:
         return len(self) > 0
 
-    def __contains__(self, text: str) -> bool:
-        return text in str(self)
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and text in str(self)
+
+    def __getitem__(self, index: int | slice) -> str:
+        """The characters at ``index``, as of a str. Raises OutOfRange."""
+        content = str(self)
+        if isinstance(index, slice):
+            return content[index]
+        return content[index_in(self._where, len(content), index)]
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
 
     def __eq__(self, other: object) -> bool:
         return str(self) == (str(other) if isinstance(other, Text) else other)
@@ -84,6 +96,15 @@ class Text(FieldView):
     def to_plain(self) -> str:
         """The text as a str."""
         return str(self)
+
+
+def _check_ints(where: str, *positions: object) -> None:
+    for position in positions:
+        if not isinstance(position, int):
+            raise WrongType(
+                f"{where} is addressed by int, not {type(position).__qualname__}.",
+                hint="Positions and lengths are numbers of code points.",
+            )
 
 
 def check_text(text: object, where: str) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from syncline.engine.document.cells import cells_of
+from syncline.engine.document.document import Document
 from syncline.engine.errors import LimitExceeded
 from syncline.engine.names import Address
 
@@ -42,6 +44,13 @@ def fields_of(touched: set[tuple[str, str | None]]) -> frozenset[str]:
         else:
             names.add(root.rpartition(":")[2])
     return frozenset(names)
+
+
+def defaults_of(document: Document) -> frozenset[str]:
+    """The names of the registers that hold the default they were created with: the creator gave no
+    value."""
+    cells = cells_of(document, REGISTERS)
+    return frozenset(name for name in cells.names() if not cells.stamp(name))
 
 
 class ChangeFeed:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import logging
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -60,6 +60,13 @@ _KINDS: dict[Any, ColumnKind] = {
 }
 _VIEWS: dict[str, type[FieldView]] = {
     view.kind: view for view in (Text, Counter, SetOf, ListOf, MapOf)
+}
+_EMPTY: dict[type[FieldView], Callable[[], Any]] = {
+    Text: str,
+    Counter: int,
+    SetOf: list,
+    ListOf: list,
+    MapOf: dict,
 }
 _KINDS_OF_VIEWS: dict[str, ColumnKind] = {Text.kind: "text", Counter.kind: "integer"}
 
@@ -150,15 +157,8 @@ def _column(name: str, spec: FieldSpec) -> ProjectedColumn:
         kind = _KINDS_OF_VIEWS.get(spec.kind, "json")
         return ProjectedColumn(name, spec.name, spec.kind, kind)
     kind = column_kind(spec.value.annotation)
-    return ProjectedColumn(name, spec.name, spec.kind, kind, spec.on_conflict, _default(spec))
-
-
-def _default(spec: FieldSpec) -> str | None:
-    if spec.default is None:
-        return None
-    first, second = (spec.value.encode(spec.default(), spec.name) for _ in range(2))
-    # A factory that makes something new at each read has nothing that could stand in a row.
-    return first.decode() if first == second else None
+    default = None if spec.unwritten is None else spec.unwritten.decode()
+    return ProjectedColumn(name, spec.name, spec.kind, kind, spec.on_conflict, default)
 
 
 def column_kind(annotation: Any) -> ColumnKind:
@@ -180,7 +180,11 @@ class Rows:
 
     def __init__(self, table: ProjectedTable) -> None:
         self._collection = table.collection
-        self._columns = [(column, column.spec(), _initial(column)) for column in table.columns]
+        self._columns = [
+            (column, spec, _root_of(spec), _initial(column, spec))
+            for column in table.columns
+            for spec in (column.spec(),)
+        ]
         self._reported: set[str] = set()
 
     def row(self, document: Document) -> dict[str, Any]:
@@ -192,8 +196,10 @@ class Rows:
         cells = cells_of(document, REGISTERS)
         host = _Reading(document)
         row: dict[str, Any] = {}
-        for column, spec, initial in self._columns:
-            if spec.view is None and spec.name not in cells:
+        # To open a root, and to watch it, costs more than all the rest of an empty field.
+        there = frozenset(document.root_names())
+        for column, spec, root, initial in self._columns:
+            if root not in there or (spec.view is None and spec.name not in cells):
                 row[column.name] = initial
                 continue
             try:
@@ -230,8 +236,14 @@ class _Reading(Host):
         raise AssertionError("a row is made by reading")
 
 
-def _initial(column: ProjectedColumn) -> Any:
+def _root_of(spec: FieldSpec) -> str:
+    return REGISTERS if spec.view is None else f"{spec.kind}:{spec.name}"
+
+
+def _initial(column: ProjectedColumn, spec: FieldSpec) -> Any:
     """What stands in the column while nobody has written the field."""
+    if spec.view is not None:
+        return _EMPTY[spec.view]()
     if column.default is None:
         return None
     try:

@@ -34,7 +34,10 @@ class FieldSpec:
 
     ``name`` is the one that documents store; the schema knows the field by that of its attribute,
     which may be another after a renaming. ``value`` is the type of the register, or of the items of
-    a SetOf, ListOf or MapOf.
+    a SetOf, ListOf or MapOf. ``default`` makes what is written when a record is created without the
+    field; ``constant`` is that in its encoded form, if it is always the same. ``unwritten`` is the
+    encoded value that a record shows in which nobody has written the field, because it is older
+    than the field or than the storing of defaults.
     """
 
     name: str
@@ -43,6 +46,17 @@ class FieldSpec:
     default: Callable[[], Any] | None = None
     on_conflict: OnConflict = "newest"
     clean: Cleaner | None = None
+    constant: bytes | None = None
+    unwritten: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if self.unwritten is None and self.default is not None:
+            object.__setattr__(self, "unwritten", self.constant or self._unwritten(self.default))
+
+    def _unwritten(self, default: Callable[[], Any]) -> bytes | None:
+        first, second = (self.value.encode(default(), self.name) for _ in range(2))
+        # A factory that makes something new each time has nothing that all readers could show.
+        return first if first == second else None
 
     @property
     def kind(self) -> str:
@@ -70,12 +84,19 @@ class FieldSpec:
         """The cell that this field shows, by its policy."""
         siblings = cells.siblings(self.name)
         if len(siblings) > 1 and self.on_conflict in ("max", "min"):
+            siblings = written(siblings)
             extreme = max if self.on_conflict == "max" else min
             try:
                 return extreme(siblings, key=lambda cell: cell.value)
             except TypeError:  # None beside a number: they do not compare, so time decides
                 return siblings[0]
         return siblings[0] if siblings else None
+
+
+def written(siblings: list[Cell]) -> list[Cell]:
+    """The cells among ``siblings``, which are newest first, that stand for a conflict: a default,
+    whose stamp is 0, is none beside what somebody wrote."""
+    return [cell for cell in siblings if cell.stamp] or siblings
 
 
 @dataclass(frozen=True, slots=True)

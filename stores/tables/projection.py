@@ -53,6 +53,8 @@ from sqlalchemy.types import TypeEngine
 
 from syncline.engine.records.projection import KEY, WORKSPACE, ColumnKind, ProjectedTable, to_column
 
+from .criteria import guarded
+
 DECIMAL_COLLATION = "syncline_decimal"
 """Compares digits as numbers, where decimals are text; ``compare_decimals`` is its function."""
 
@@ -136,7 +138,7 @@ class FieldType(TypeDecorator[Any]):
         def operate(self, op: OperatorType, *other: Any, **kwargs: Any) -> ColumnElement[Any]:
             if is_decimal(self.expr) and not isinstance(self.expr, ByNumber):
                 return ByNumber(self.expr).operate(op, *other, **kwargs)
-            return super().operate(op, *other, **kwargs)
+            return guarded(super().operate(op, *other, **kwargs))
 
         def contains(self, other: Any, **kwargs: Any) -> ColumnElement[bool]:
             """Of a set or a list: whether it has this element. Of a text: whether it has this

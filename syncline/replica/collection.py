@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from syncline.engine.document.cells import cells_of
-from syncline.engine.document.document import Document
-from syncline.engine.errors import RecordExists, RecordNotFound, WrongType
+from syncline.engine.errors import RecordExists, RecordNotFound, UsageError, WrongType
 from syncline.engine.identity import uuid7
 from syncline.engine.names import Address, check_key
-from syncline.engine.records.liveness import write_live
-from syncline.engine.records.schema import LIVE, REGISTERS
+from syncline.records.descriptors import address_of
+from syncline.records.lifecycle import (
+    NewRecord,
+    delete_record,
+    from_draft,
+    lacking,
+    new_record,
+    write_new,
+)
 from syncline.records.record import Record
 
 from .changes import ChangeStream
@@ -36,59 +41,66 @@ class Collection(Generic[R]):
         self.name = self._schema.collection
 
     def create(self, *, key: str | None = None, **fields: Any) -> R:
-        """Make a record. ``key`` names it; without one it gets a UUIDv7.
+        """Make a record. ``key`` names it; without one it gets a UUIDv7. Fields that are not given
+        get their defaults, which are written like the others. Where a record of this key was
+        deleted the new one begins empty.
 
         Two devices that create the same key make one record, whose fields merge. Raises
         RecordExists if this replica has it already, UnknownField, WrongType, ValueRefused,
         InvalidName.
         """
+        address = self._free_address(key)
+        missing = lacking(self._schema, fields)
+        if missing is not None:
+            raise WrongType(
+                f"{self.name} records need the field {missing!r}.",
+                hint=f"Give it: create({missing}=…), or declare a default for it.",
+            )
+        new = new_record(self._schema, fields, str(address))
+        record, host = self._attach(address)
+        self._write(record, host, address, new)
+        return record
+
+    def add(self, record: R, *, key: str | None = None) -> R:
+        """Make a draft, ``Contact(name="Ada")``, a record of this collection; returns it.
+
+        ``key`` names it; without one it gets a UUIDv7. Type checkers know the fields of a draft, as
+        they do not know those of ``create``. Raises WrongType, RecordExists, InvalidName, and
+        UsageError for a record that is in a collection already.
+        """
+        if not isinstance(record, self._model):
+            raise WrongType(
+                f"{self.name} takes {self._model.__name__} records, not "
+                f"{type(record).__qualname__}.",
+                hint=f"Add {self._model.__name__}(…).",
+            )
+        if address_of(record).key:
+            raise UsageError(
+                f"The record {str(address_of(record))!r} is in a collection already.",
+                hint="Records are edited where they are. For a copy, "
+                f"create(**record.to_dict()), or add another {self._model.__name__}(…).",
+            )
+        address = self._free_address(key)
+        attached, host = self._attach(address)
+        self._write(attached, host, address, from_draft(record))
+        record._bind(host, address)  # pyright: ignore[reportPrivateUsage]
+        return record
+
+    def _free_address(self, key: str | None) -> Address:
         address = Address(self.name, check_key(key) if key is not None else self._new_key())
         if address.key in self:
             raise RecordExists(
                 f"There is a record {str(address)!r} already.",
                 hint="Get it with collection.get(key) and change its fields.",
             )
-        self._check_fields(fields)
-        registers = self._encode_registers(address, fields)
-        record, host = self._attach(address)
+        return address
+
+    def _write(self, record: R, host: RecordHost, address: Address, new: NewRecord) -> None:
         with self._workspace.transaction(f"create {address}"):
             with self._workspace.writing(address) as document:
-                self._write_registers(document, host, registers)
-            for name, value in fields.items():
-                if self._schema.fields[name].view is not None:
-                    getattr(record, name).fill(value)
-        return record
-
-    def _check_fields(self, fields: dict[str, Any]) -> None:
-        for name in fields:
-            self._schema.field(name)
-        for name, spec in self._schema.fields.items():
-            if spec.view is None and spec.default is None and name not in fields:
-                raise WrongType(
-                    f"{self.name} records need the field {name!r}.",
-                    hint=f"Give it: create({name}=…), or declare a default for it.",
-                )
-
-    def _encode_registers(self, address: Address, fields: dict[str, Any]) -> dict[str, bytes]:
-        """The encoded registers by stored name."""
-        specs = self._schema.fields
-        defaults = {name: spec.default() for name, spec in specs.items() if spec.default}
-        others = defaults | fields
-        return {
-            specs[name].name: specs[name].encode(
-                value, others, f"{self.name}.{name}", f"{address}.{name}"
-            )
-            for name, value in fields.items()
-            if specs[name].view is None
-        }
-
-    def _write_registers(
-        self, document: Document, host: RecordHost, registers: dict[str, bytes]
-    ) -> None:
-        cells = cells_of(document, REGISTERS)
-        write_live(document, True, self._schema.delete_vs_edit, host.tick(cells.stamp(LIVE)))
-        for name, encoded in registers.items():
-            cells.write(name, encoded, host.tick(cells.stamp(name)))
+                write_new(document, host, self._schema, new)
+            for name, content in new.contents.items():
+                getattr(record, name).fill(content)
 
     def _new_key(self) -> str:
         return uuid7(self._workspace.now, self._workspace.rng)
@@ -112,14 +124,10 @@ class Collection(Generic[R]):
 
     def delete(self, key: str) -> None:
         """Delete the record called ``key``. Raises RecordNotFound."""
-        address = self[key]._address  # pyright: ignore[reportPrivateUsage]
-        host = RecordHost(self._workspace, address)
-        with self._workspace.writing(address) as document:
-            stamp = host.tick(cells_of(document, REGISTERS).stamp(LIVE))
-            write_live(document, False, self._schema.delete_vs_edit, stamp)
+        delete_record(self[key])
 
     def __contains__(self, key: object) -> bool:
-        return key in self._workspace.records.keys(self.name)
+        return isinstance(key, str) and key in self._workspace.records.keys(self.name)
 
     def __len__(self) -> int:
         return len(self._workspace.records.keys(self.name))

@@ -20,7 +20,8 @@ from syncline.engine.errors import LimitExceeded, StoreError, UsageError
 from syncline.engine.names import Address
 from syncline.engine.records.changes import ChangeFeed, DocumentChange, Kind
 from syncline.engine.records.projection import KEY
-from syncline.records.record import Record, columns_of
+from syncline.records.columns import columns_of
+from syncline.records.record import Record
 from syncline.stores.tables.projection import ByNumber, is_decimal
 
 from .changes import Change
@@ -88,6 +89,13 @@ class Query(Generic[R]):
         counted = self._statement().subquery()
         rows = self._workspace.select(select(func.count()).select_from(counted))
         return cast("int", rows[0][0])
+
+    def exists(self) -> bool:
+        """Whether there is any record, without loading one."""
+        limit = 1 if self._limit is None else min(1, self._limit)
+        return bool(self._workspace.select(replace(self, _limit=limit)._statement()))
+
+    __bool__ = exists
 
     def __iter__(self) -> Iterator[R]:
         return iter(self.all())

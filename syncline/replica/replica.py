@@ -34,7 +34,7 @@ from .local.copied_store import renew_copied_store
 from .local.document_cache import MAX_DOCUMENTS
 from .local.hosts import DocumentHost
 from .local.workspace import Workspace
-from .seeding import seed_update
+from .seeding import seed_updates
 from .shared_document import SharedDocument
 from .sync.link import Link, LinkState, Token
 
@@ -257,8 +257,9 @@ class Replica:
         time.
         """
         address = Address.parse(key)
-        update = seed_update(self._models.get(address.collection), address, fn)
-        self._workspace.seed(address, update, parse_update(update))
+        for update in seed_updates(self._models.get(address.collection), address, fn):
+            if not self._workspace.seed(address, update, parse_update(update)):
+                return
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The whole content as plain values, by collection and key; equal on equal replicas."""

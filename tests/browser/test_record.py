@@ -13,6 +13,7 @@ import pytest
 
 from syncline import Counter, Record, SetOf, Text
 from syncline.engine.names import Address
+from syncline.engine.records.emptying import begin_empty
 from syncline.engine.records.liveness import is_live, write_live
 from tests.engine.devices import Device
 from tests.npm import EXAMPLE, install, program, run
@@ -43,6 +44,11 @@ class Both:
     def create(self) -> None:
         with self.device.writing():
             write_live(self.device.document(), True, "delete-wins", self.device.tick())
+
+    def create_again(self) -> None:
+        with self.device.writing() as document:
+            begin_empty(document, ())
+            write_live(document, True, "delete-wins", self.device.tick())
 
     def in_javascript(self, *calls: list[Any], now: int = NOW) -> Any:
         """Call methods of a SharedRecord that has all of this; apply what they change. Returns
@@ -129,3 +135,37 @@ def test_a_deletion_in_javascript_and_an_edit_that_it_has_not_seen(both: Both) -
     both.note.votes += 1
     assert not is_live(both.device.document())
     assert both.in_javascript()["$live"] is False
+
+
+EMPTY: dict[str, Any] = {"$live": True, "title": None, "body": "", "votes": 0, "tags": []}
+
+
+def fill(note: Note) -> None:
+    note.title = "old"
+    note.body.append("private 😀")
+    note.votes += 5
+    note.tags |= {"a", "b"}
+
+
+def test_a_record_that_javascript_creates_again_begins_empty(both: Both) -> None:
+    both.create()
+    fill(both.note)
+    both.in_javascript(["add", "votes", 4], ["delete"])
+    assert both.in_javascript(["create", {"title": "new"}]) == {**EMPTY, "title": "new"}
+    assert both.note.to_dict() == {"title": "new", "body": "", "votes": 0, "tags": []}
+    both.note.votes += 1
+    assert both.in_javascript(["add", "votes", 2])["votes"] == 3
+    assert both.note.votes == 3
+    # What is there is not emptied.
+    assert both.in_javascript(["create", {}])["title"] == "new"
+
+
+def test_a_record_that_python_creates_again_begins_empty(both: Both) -> None:
+    both.create()
+    fill(both.note)
+    for _ in range(2):
+        both.in_javascript(["add", "votes", 4], ["delete"])
+        both.create_again()
+        assert both.in_javascript() == EMPTY
+        fill(both.note)
+    assert both.in_javascript()["votes"] == 5

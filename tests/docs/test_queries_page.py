@@ -32,11 +32,17 @@ class Contact(Record, collection="contacts"):
 
 @pytest.mark.slow
 async def test_the_programs(tmp_path: Path) -> None:
-    queries, live, renamed, pandas = PROGRAMS
+    queries, live, made, renamed, missing, migrated, pandas = PROGRAMS
     assert await output_of(queries, tmp_path) == (
         "['Grace Hopper']\n2 ['Ada Lovelace', 'Grace Hopper']\nNone\n"
     )
     assert await output_of(live, tmp_path) == "created\nupdated\ndeleted\n"
+    assert await output_of(made, tmp_path) == (
+        'True True\n{"title": "every night", "ident": "\\u2026", "made": "\\u2026", '
+        '"options": {"retries": 5}, "notes": "", "runs": 0, "tags": ["sql"]}\n'
+    )
+    assert await output_of(missing, tmp_path) == ""
+    assert await output_of(migrated, tmp_path) == "['Ada Lovelace']\n"
     assert await output_of(renamed, tmp_path) == ""
 
     sqlite, _ = STATEMENTS
@@ -71,7 +77,7 @@ async def test_the_command(tmp_path: Path) -> None:
     (command,) = COMMANDS
     package = tmp_path / "myapp"
     package.mkdir()
-    _, live, renamed, _ = PROGRAMS
+    _, live, _, renamed, *_ = PROGRAMS
     classes = renamed + re.findall(r"class Task.*?\n\n", live, re.DOTALL)[0]
     (package / "records.py").write_text(classes)
     # All is read and imported before the store is, which is not there.

@@ -202,7 +202,12 @@ def test_an_edit_of_a_long_list_does_hardly_more_than_of_a_short_one(
         edit(device)
         edit(device)
         len(device.list)  # what was written is followed when the list is used next
-        counts.append(Calls().of(lambda device=device: (edit(device), len(device.list))))
+
+        def edited(device: Device = device) -> None:
+            edit(device)
+            len(device.list)
+
+        counts.append(Calls().of(edited))
     # Seven doublings later: a few steps more down a tree.
     assert counts[1] <= counts[0] + 150
 

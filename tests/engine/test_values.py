@@ -303,3 +303,24 @@ def test_reading_any_json_gives_a_value_or_a_value_error(parsed: Any) -> None:
         return
     # What is read can be written again, and is the same then.
     assert repr(decode_value(encode_value(value, where="w"))) == repr(value)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, MAX_VALUE_BYTES - 1, MAX_VALUE_BYTES])
+def test_bytes_count_as_they_are(size: int) -> None:
+    value = b"\xff" * size
+    assert decode_value(encode_value(value, where="w")) == value
+
+
+def test_bytes_beyond_one_mebibyte_are_refused_by_their_own_size() -> None:
+    with pytest.raises(ValueRefused) as refused:
+        encode_value(b"x" * (MAX_VALUE_BYTES + 1), where="contacts.photo")
+    assert refused.value.message == "contacts.photo cannot store a value of 1,048,577 bytes."
+
+
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_bytes_in_a_list_or_a_dict_count_as_they_are(as_dict: bool) -> None:
+    part = b"x" * (MAX_VALUE_BYTES // 2 - 20)
+    value = {"k": [part, part]} if as_dict else [part, part]
+    assert decode_value(encode_value(value, where="w")) == value
+    with pytest.raises(ValueRefused, match="cannot store a value of"):
+        encode_value({"k": value, "l": part} if as_dict else [value, part], where="w")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from syncline import Record
-from syncline.records.record import columns_of
+from syncline.records.columns import columns_of
 from syncline.stores.tables import projection
 from tests.stores.opening import at_once
 

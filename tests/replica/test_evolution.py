@@ -8,13 +8,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from syncline import Record, Relay, Replica, Text, col, field
-from syncline.engine.errors import SchemaError, SchemaMismatch
+from syncline import MapOf, Record, Relay, Replica, SetOf, Text, col, field
+from syncline.engine.errors import SchemaError, SchemaMismatch, WrongType
 from syncline.stores import SqlStore
 
 
@@ -217,6 +218,68 @@ async def test_conflicts_of_a_renamed_field(tmp_path: Path) -> None:
             (conflict,) = ada.conflicts()
             assert conflict.field == "mobile"
             assert {each.value for each in conflict.values} == {"1", "2"}
+
+
+class Stage(Enum):
+    LEAD = "lead"
+
+
+class NewStage(Enum):
+    LEAD = "lead"
+    VIP = "vip"
+
+
+class Older(Record, collection="deals"):
+    stage: Stage
+    kind: Literal["a"] = "a"
+    path: list[Stage] = field(default_factory=list[Stage])
+    marks: SetOf[Stage]
+    named: MapOf[Stage]
+
+
+class Newer(Record, collection="deals"):
+    stage: NewStage
+    kind: Literal["a", "b"] = "a"
+    path: list[NewStage] = field(default_factory=list[NewStage])
+    marks: SetOf[NewStage]
+    named: MapOf[NewStage]
+
+
+async def test_members_that_only_a_newer_version_knows_survive_an_older_ones_edits(
+    tmp_path: Path,
+) -> None:
+    vip = NewStage.VIP
+    async with Relay(tmp_path / "relay.db", port=0) as relay:
+        url = f"{relay.url}/crm"
+        async with (
+            Replica.open(tmp_path / "old.db", models=[Older], relay=url) as old,
+            Replica.open(tmp_path / "new.db", models=[Newer], relay=url) as new,
+        ):
+            deals = new.collection(Newer)
+            deals.create(key="a", stage=vip, kind="b", path=[vip], marks=[vip], named={"x": vip})
+            await new.synced()
+            await old.synced()
+            theirs: Any = old.collection(Older)["a"]
+            assert (theirs.stage, theirs.stage.value, theirs.kind) == ("vip", "vip", "b")
+            theirs.path += [Stage.LEAD]
+            theirs.stage = theirs.stage
+            theirs.update(kind=theirs.kind)
+            theirs.named["y"] = theirs.named["x"]
+            (mark,) = theirs.marks
+            theirs.marks.discard(mark)
+            theirs.marks |= {mark, Stage.LEAD}
+            copy = old.collection(Older).create(key="b", **theirs.to_dict())
+            assert copy.to_dict() == theirs.to_dict()
+            for value in ("vip", "led"):
+                with pytest.raises(WrongType, match=r"deals\.stage takes Stage, not str"):
+                    theirs.stage = value
+            await old.synced()
+            await new.synced()
+            for key in ("a", "b"):
+                deal = deals[key]
+                assert (deal.stage, deal.kind, deal.path) == (vip, "b", [vip, NewStage.LEAD])
+                assert deal.marks == {vip, NewStage.LEAD}
+                assert deal.named == {"x": vip, "y": vip}
 
 
 def test_names_that_cannot_be() -> None:

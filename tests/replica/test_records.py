@@ -164,7 +164,7 @@ def test_record_classes_are_checked_when_defined() -> None:
     with pytest.raises(SchemaError, match="no conflict policy 'oldest'"):
         field(on_conflict="oldest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(SchemaError, match="are not made by calling"):
-        Contact()
+        Contact()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     with pytest.raises(InvalidName, match="'Big Name' cannot name a collection"):
 
         class BadName(Record, collection="Big Name"):

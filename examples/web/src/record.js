@@ -16,6 +16,7 @@ import * as Y from 'yjs'
 import { encode, isOneSpelling, unpack } from './values.js'
 
 const CELL_KEY = /^(.*)\/(0|[1-9][0-9]{0,15})$/s
+const WRITER = /^(0|[1-9][0-9]{0,15})$/
 const SUM = /^-?[0-9]{1,1000}$/
 const TICKS_PER_MS = 2048
 const TOLERATED_DRIFT_MS = 300_000
@@ -102,7 +103,7 @@ export class SharedRecord {
     return [...stateVector(this.doc)].some(([client, clock]) => clock > (seen.get(client) ?? 0))
   }
 
-  /** The value of a register, or `otherwise`, its default, if nobody has written it. */
+  /** The value of a register, or `otherwise` in a record that is older than the field. */
   get (name, otherwise = null) {
     const siblings = cells(this.fields).get(name)
     return siblings ? siblings[0].value : otherwise
@@ -121,9 +122,13 @@ export class SharedRecord {
     })
   }
 
-  /** Create the record, or create it again, and write registers. */
+  /**
+   * Create the record, and write registers: all of its schema, defaults included. After a deletion
+   * it begins empty.
+   */
   create (values = {}) {
     this.doc.transact(() => {
+      if (!this.exists && cells(this.fields).has('$live')) this.#empty()
       this.#write('$live', () => 'true')
       this.set(values)
     })
@@ -183,6 +188,42 @@ export class SharedRecord {
   observe (callback) {
     this.doc.on('update', callback)
     return () => this.doc.off('update', callback)
+  }
+
+  /** Remove what a deleted record held. */
+  #empty () {
+    for (const name of [...this.doc.share.keys()]) {
+      const kind = name.split(':', 1)[0]
+      if (name === 'fields' || (['set', 'list', 'map'].includes(kind) && name !== kind)) {
+        const root = this.doc.getMap(name)
+        for (const key of [...root.keys()]) {
+          const [, cell] = CELL_KEY.exec(key) ?? []
+          if (cell !== undefined && !(name === 'fields' && cell === '$live')) root.delete(key)
+        }
+      } else if (kind === 'counter' && name !== kind) {
+        this.#reset(this.doc.getMap(name))
+      } else if (kind === 'text' && name !== kind) {
+        const text = this.doc.getText(name)
+        text.delete(0, text.length)
+      }
+    }
+  }
+
+  /** Take back every writer's sum, each in an entry of its own. */
+  #reset (sums) {
+    const read = key => {
+      const sum = sums.get(key)
+      return typeof sum === 'string' && SUM.test(sum) ? BigInt(sum) : null
+    }
+    for (const key of [...sums.keys()]) {
+      const sum = read(key)
+      if (sum === null) continue
+      if (WRITER.test(key)) {
+        if ((read(`-${key}`) ?? 0n) !== -sum) sums.set(`-${key}`, String(-sum))
+      } else if (!(key.startsWith('-') && WRITER.test(key.slice(1)) && read(key.slice(1)) !== null)) {
+        sums.delete(key)
+      }
+    }
   }
 
   #write (name, json) {

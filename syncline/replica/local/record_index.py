@@ -10,7 +10,7 @@ from weakref import WeakSet
 from syncline.engine.document.document import Document
 from syncline.engine.errors import DocumentBroken
 from syncline.engine.names import Address
-from syncline.engine.records.changes import DocumentChange, Kind, Origin, fields_of
+from syncline.engine.records.changes import DocumentChange, Kind, Origin, defaults_of, fields_of
 from syncline.engine.records.liveness import is_live
 from syncline.engine.records.projection import Rows, projected
 from syncline.engine.records.schema import Schema
@@ -121,13 +121,18 @@ class RecordIndex:
         exists = self.update(address, document)
         if exists is None:
             return
-        attributes = self._schemas[address.collection].attributes
-        touched = fields_of(document.touched)
-        fields = frozenset(attributes[name] for name in touched if name in attributes)
+        listeners = list(self._listeners[address.collection])
         kind = _kind_of_change(bool(existed), exists)
-        if kind is None or (kind == "updated" and not fields):
+        if not listeners or kind is None:
             return
-        for listener in list(self._listeners[address.collection]):
+        touched = fields_of(document.touched)
+        if kind == "created":
+            touched -= defaults_of(document)
+        attributes = self._schemas[address.collection].attributes
+        fields = frozenset(attributes[name] for name in touched if name in attributes)
+        if kind == "updated" and not fields:
+            return
+        for listener in listeners:
             listener.add(DocumentChange(address, kind, fields, origin))
 
     # Who hears of it

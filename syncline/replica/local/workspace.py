@@ -208,14 +208,15 @@ class Workspace:
                 self.journal.add(address, document.epoch, updates, local=True)
                 self.records.announce(address, document, transaction.existed[address], "local")
 
-    def seed(self, address: Address, update: bytes, info: UpdateInfo) -> None:
-        """Put in content that other replicas may put in too, byte for byte the same."""
+    def seed(self, address: Address, update: bytes, info: UpdateInfo) -> bool:
+        """Put in content that other replicas may put in too, byte for byte the same. Returns
+        whether it was not there."""
         document = self.documents.get(address)
         if document.epoch:
-            return  # rebuilt: the seed's content is in it, or was removed
+            return False  # rebuilt: the seed's content is in it, or was removed
         state = document.state_vector()
         if all(state.get(client, 0) >= end for client, end in info.ends().items()):
-            return
+            return False
         self.unsaved.check_space()
         existed = self.records.before_change(address, document)
         document.apply(update)
@@ -224,6 +225,7 @@ class Workspace:
         self.journal.add(address, document.epoch, [update], local=False)
         self.journal.offer(address, document.epoch, update)
         self.records.announce(address, document, existed, "local")
+        return True
 
     # Changes from the relay
 
