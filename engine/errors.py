@@ -17,6 +17,7 @@
     │   ├── RecordExists        record-exists
     │   ├── RecordNotFound      record-not-found    (also a KeyError)
     │   ├── TransactionConflict transaction-conflict
+    │   ├── WrongThread         wrong-thread        (also a RuntimeError)
     │   └── ReplicaClosed       replica-closed
     ├── StoreError              the local database
     │   ├── StoreBusy           store-busy          another process holds it
@@ -183,6 +184,13 @@ class TransactionConflict(UsageError):
     """A transaction is open where none may be, or a query would not see its changes."""
 
     code = "transaction-conflict"
+
+
+class WrongThread(UsageError, RuntimeError):
+    """A replica belongs to the thread that opened it, and another one has called. Also a
+    RuntimeError."""
+
+    code = "wrong-thread"
 
 
 class ReplicaClosed(UsageError):

@@ -65,7 +65,11 @@ class ReplicaStatus:
 
 
 class Replica:
-    """One device's copy of a workspace. Made by ``Replica.open``, used with ``async with``."""
+    """One device's copy of a workspace. Made by ``Replica.open``, used with ``async with``.
+
+    A replica, with its records and documents, belongs to the thread that opens it; in any other one
+    every call raises WrongThread.
+    """
 
     def __init__(
         self,
@@ -219,6 +223,7 @@ class Replica:
                 "The replica is not open.",
                 hint="Use it inside `async with Replica.open(…) as replica:`.",
             )
+        self._opened.owner.check()
         return self._opened
 
     # Content
@@ -320,6 +325,8 @@ class Replica:
 
     async def disconnect(self) -> None:
         """Leave the relay; changes wait in the outbox. Of no effect when not connected."""
+        if self._opened is not None:
+            self._opened.owner.check()
         task, self._link_task, self._link = self._link_task, None, None
         if task is not None:
             task.cancel()

@@ -19,4 +19,4 @@ async def test_a_program(program: str, output: str, tmp_path: Path) -> None:
 
 
 def test_every_program_is_run() -> None:
-    assert len(PROGRAMS) == PAGE.count("```python") == 2
+    assert len(PROGRAMS) == PAGE.count("```python") == 3

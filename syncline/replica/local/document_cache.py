@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from threading import get_ident
 
 from syncline.engine.document.document import Document
 from syncline.engine.names import Address
 from syncline.stores import Store
 
+from .owner import Owner
 from .unsaved import Unsaved
 
 MAX_DOCUMENTS = 4096
@@ -21,6 +23,7 @@ class DocumentCache:
     """Documents by address, each made of the store's log and what is ``unsaved``.
 
     So any may be let go at any time, except the pinned ones, which hold changes that neither has.
+    They are the ``owner``'s: this is the door to every reading and writing of them.
     """
 
     def __init__(
@@ -29,10 +32,12 @@ class DocumentCache:
         workspace: str,
         client_id: int,
         unsaved: Unsaved,
+        owner: Owner,
         capacity: int = MAX_DOCUMENTS,
     ) -> None:
         self._store = store
         self._unsaved = unsaved
+        self._owner = owner
         self._workspace = workspace
         self._client_id = client_id
         self._capacity = capacity
@@ -40,7 +45,12 @@ class DocumentCache:
         self._pinned: set[Address] = set()
 
     def get(self, address: Address) -> Document:
-        """The document, loaded from the store if need be; an empty one if nobody has written it."""
+        """The document, loaded from the store if need be; an empty one if nobody has written it.
+
+        Raises WrongThread, ReplicaClosed, StoreError.
+        """
+        if get_ident() != self._owner.thread:
+            raise self._owner.refusal()
         document = self._loaded.get(address)
         if document is not None and not document.broken:
             self._loaded.move_to_end(address)

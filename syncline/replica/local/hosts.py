@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from syncline.engine.document.document import Document
-from syncline.engine.errors import RecordNotFound
+from syncline.engine.errors import RecordNotFound, SynclineError
 from syncline.engine.fields import Host
 from syncline.engine.names import Address
 
@@ -40,19 +40,22 @@ class RecordHost(DocumentHost):
     """The host of the views of a record: of one that was deleted there is nothing to see."""
 
     def document(self) -> Document:
-        self._check_exists()
-        return super().document()
+        workspace = self._workspace
+        # Every reading of a field comes here; the documents check the thread, once.
+        if not workspace.records.exists(self._address):
+            raise self._missing()
+        return workspace.documents.get(self._address)
 
     @contextmanager
     def writing(self) -> Generator[Document]:
-        self._check_exists()
+        if not self._workspace.records.exists(self._address):
+            raise self._missing()
         with super().writing() as document:
             yield document
 
-    def _check_exists(self) -> None:
-        if self._address.key not in self._workspace.records.keys(self._address.collection):
-            raise RecordNotFound(
-                f"There is no record {str(self._address)!r}.",
-                hint="It was never created here, or it has been deleted; `key in collection` "
-                "tells.",
-            )
+    def _missing(self) -> SynclineError:
+        self._workspace.owner.check()
+        return RecordNotFound(
+            f"There is no record {str(self._address)!r}.",
+            hint="It was never created here, or it has been deleted; `key in collection` tells.",
+        )

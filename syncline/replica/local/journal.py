@@ -136,6 +136,7 @@ class Journal:
         self._listeners: list[CommitListener] = []
         self._closing = False
         self.error: StoreError | None = None
+        self._ended_by: StoreError | None = None
 
     def subscribe(self, listener: CommitListener) -> None:
         """Tell ``listener`` of every commit from now on, until ``unsubscribe``."""
@@ -155,6 +156,13 @@ class Journal:
     def saved(self) -> bool:
         """Whether the store holds everything."""
         return self._durable == self._version
+
+    def check_taking(self) -> None:
+        """Raise, before anything is changed, what prevents that a change is stored: the StoreError
+        that has ended the writing, or LimitExceeded when too much waits for the disk."""
+        if self._ended_by is not None:
+            raise self._ended_by
+        self._unsaved.check_space()
 
     def add(self, address: Address, epoch: int, updates: list[bytes], *, local: bool) -> None:
         """Keep updates of one document, in causal order; local ones go to the relay too.
@@ -224,14 +232,17 @@ class Journal:
                     await self._write()
                 await self.notify()
         except Exception as error:
-            # Whoever waits must not wait for ever; ``run``'s own caller gets the exception itself.
-            if self.error is None:
-                self.error = StoreError(
-                    f"A defect ended the writing of changes: {error!r}.",
-                    hint="Report this with its traceback; what was not flushed is not on disk.",
-                )
-            await self.notify()
+            self._end(error)
+            await self.notify()  # whoever waits must not wait for ever
             raise
+
+    def _end(self, error: Exception) -> None:
+        """Take nothing more, because of a defect or of a store that fails at the closing."""
+        if self._ended_by is None:
+            self._ended_by = self.error = self.error or StoreError(
+                f"A defect ended the writing of changes: {error!r}.",
+                hint="Report this with its traceback; what was not flushed is not on disk.",
+            )
 
     def close(self) -> None:
         """Let ``run`` return once everything is written."""
@@ -269,11 +280,17 @@ class Journal:
 
     def _next(self) -> Commit:
         """The transaction that has to reach the store first: the one that has not yet, or one of
-        all that has gathered."""
+        all that has gathered. Raises what has ended the writing."""
+        if self._ended_by is not None:
+            raise self._ended_by
         if self._commit is None:
             gathered, self._gathered = self._gathered, Gathered()
             version = self._version
-            writes = self._prepare(gathered)
+            try:
+                writes = self._prepare(gathered)
+            except Exception as error:
+                self._end(error)  # what had gathered is lost, and all that comes would build on it
+                raise
             self._commit = Commit(writes, gathered.documents, version, writes[0].outbox)
         return self._commit
 

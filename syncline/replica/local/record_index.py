@@ -18,6 +18,7 @@ from syncline.stores import Store
 
 from .document_cache import DocumentCache
 from .journal import Description
+from .owner import Owner
 
 logger = logging.getLogger("syncline.replica")
 
@@ -43,7 +44,9 @@ class RecordIndex:
         workspace: str,
         schemas: Mapping[str, Schema],
         documents: DocumentCache,
+        owner: Owner,
     ) -> None:
+        self._owner = owner
         self._schemas = schemas
         self._documents = documents
         self._rows = {name: Rows(projected(schema)) for name, schema in schemas.items()}
@@ -62,7 +65,9 @@ class RecordIndex:
     # What there is
 
     def keys(self, collection: str) -> set[str]:
-        """The keys of the records that exist. Do not change it."""
+        """The keys of the records that exist. Do not change it. Raises WrongThread,
+        ReplicaClosed."""
+        self._owner.check()
         return self._live[collection]
 
     def exists(self, address: Address) -> bool | None:
@@ -139,7 +144,8 @@ class RecordIndex:
 
     def subscribe(self, collection: str, listener: Listener) -> None:
         """Tell ``listener`` of the changes of a collection's records, for as long as someone else
-        holds it."""
+        holds it. Raises WrongThread, ReplicaClosed."""
+        self._owner.check()
         self._listeners[collection].add(listener)
 
     def subscribe_to_documents(self, listener: DocumentListener) -> None:

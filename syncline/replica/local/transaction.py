@@ -3,27 +3,63 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import Any
 
 from syncline.engine.document.document import Document
-from syncline.engine.errors import LimitExceeded, TransactionConflict
+from syncline.engine.errors import LimitExceeded, SynclineError, TransactionConflict
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import LIMITS
 
 
-class Transaction:
-    """The changes of one ``with replica.transaction()`` block, by document.
+@dataclass(slots=True)
+class Draft:
+    """What a transaction has made of one document so far.
 
-    ``documents`` are those that it has changed, ``existed`` whether each was a record before, and
-    ``changes`` their updates.
+    ``existed`` says whether it was a record before; ``updates`` are in causal order.
+    """
+
+    document: Document
+    existed: bool | None
+    updates: list[bytes] = field(default_factory=list[bytes])
+
+
+class Transaction:
+    """The changes of one ``with replica.transaction()`` block, of the blocks inside it too.
+
+    ``drafts`` are the documents that it has changed. ``failure`` is set when changes could not be
+    taken back, so that nothing of the transaction may be kept.
     """
 
     def __init__(self, label: str) -> None:
         self._label = label
         self._task = _current_task()
-        self.changes: dict[Address, list[bytes]] = {}
-        self.documents: dict[Address, Document] = {}
-        self.existed: dict[Address, bool | None] = {}
+        self.drafts: dict[Address, Draft] = {}
+        self.failure: SynclineError | None = None
+        self._order: list[tuple[Address, int]] = []
+
+    def add(self, address: Address, updates: list[bytes]) -> None:
+        """Follow one change of a document that has a draft; a change that failed may have none."""
+        self.drafts[address].updates.extend(updates)
+        self._order.append((address, len(updates)))
+
+    def mark(self) -> int:
+        """Where the transaction is now, for ``take_back``."""
+        return len(self._order)
+
+    @property
+    def changed(self) -> bool:
+        """Whether it has changed any document."""
+        return bool(self._order)
+
+    def take_back(self, mark: int) -> list[Address]:
+        """Forget every change since ``mark``; returns the documents that had one. Their drafts say
+        what is to be restored in memory."""
+        taken, self._order = self._order[mark:], self._order[:mark]
+        for address, count in taken:
+            updates = self.drafts[address].updates
+            del updates[len(updates) - count :]
+        return list(dict.fromkeys(address for address, _ in taken))
 
     def check_task(self) -> None:
         """Raise TransactionConflict in another task than the one that has opened it."""
@@ -33,10 +69,13 @@ class Transaction:
                 hint="Do not await inside `with replica.transaction()`.",
             )
 
-    def check_sizes(self) -> None:
-        """Raise LimitExceeded if it has a change that no relay would take."""
-        for address, updates in self.changes.items():
-            largest = max(map(len, updates), default=0)
+    def check(self) -> None:
+        """Raise what keeps it from being kept: ``failure``, or LimitExceeded for a change that no
+        relay would take."""
+        if self.failure is not None:
+            raise self.failure
+        for address, draft in self.drafts.items():
+            largest = max(map(len, draft.updates), default=0)
             if largest > LIMITS.max_update:
                 raise LimitExceeded(
                     f"One change of {address} makes {largest:,} bytes, and a relay takes at most "

@@ -18,7 +18,7 @@ from syncline.engine.clock import HybridClock, Milliseconds
 from syncline.engine.document.document import Document
 from syncline.engine.errors import (
     DocumentBroken,
-    ReplicaClosed,
+    SynclineError,
     TransactionConflict,
     WorkspaceMismatch,
 )
@@ -36,8 +36,9 @@ from .document_cache import MAX_DOCUMENTS, DocumentCache
 from .forks import NONE_OUTDATED, Outdated, unacknowledged
 from .journal import Journal
 from .outbox import Outbox
+from .owner import Owner
 from .record_index import RecordIndex
-from .transaction import Transaction
+from .transaction import Draft, Transaction
 from .unsaved import Unsaved
 
 if TYPE_CHECKING:
@@ -71,10 +72,13 @@ class Workspace:
         self.identity, _ = Identity.recall(meta, rng, meta["fingerprint"])
         self.clock = HybridClock(now, int(meta.get("clock", "0")))
         new_kinds = self._check_schemas(meta)
+        self.owner = Owner()
         self.unsaved = Unsaved()
         self.outbox = Outbox(store, store_thread, name)
-        self.documents = DocumentCache(store, name, self.identity.client_id, self.unsaved, capacity)
-        self.records = RecordIndex(store, name, schemas, self.documents)
+        self.documents = DocumentCache(
+            store, name, self.identity.client_id, self.unsaved, self.owner, capacity
+        )
+        self.records = RecordIndex(store, name, schemas, self.documents, self.owner)
         self.journal = Journal(
             store, store_thread, name, self.unsaved, self.outbox, self.records, self.clock
         )
@@ -84,7 +88,6 @@ class Workspace:
         self.relay: str | None = meta.get("relay")
         """The identity of the relay first reached."""
         self._transaction: Transaction | None = None
-        self._closed = False
         for key, value in new_kinds.items():
             self.journal.set_meta(key, value)
 
@@ -131,22 +134,20 @@ class Workspace:
     # Reading
 
     def addresses(self) -> list[Address]:
-        """Every document that holds anything, deleted records too, in order."""
+        """Every document that holds anything, deleted records too, in order. Raises WrongThread,
+        ReplicaClosed, StoreError."""
+        self.owner.check()
         found = {info.address for info in self.store.documents(self.name)}
         return sorted(found | self.unsaved.addresses())
 
     def select(self, statement: Select[*tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """What ``statement`` finds in the tables, every local change so far included.
 
-        Raises ReplicaClosed, TransactionConflict inside a transaction that has changed something,
-        UsageError, StoreError.
+        Raises WrongThread, ReplicaClosed, TransactionConflict inside a transaction that has changed
+        something, UsageError, StoreError.
         """
-        if self._closed:
-            raise ReplicaClosed(
-                "The replica of this query is closed.",
-                hint="Query inside `async with Replica.open(…) as replica:`.",
-            )
-        if self._transaction is not None and self._transaction.documents:
+        self.owner.check()
+        if self._transaction is not None and self._transaction.changed:
             raise TransactionConflict(
                 "A query cannot see the changes of the transaction that is open.",
                 hint="Query before the first change in the `with` block, or after the block.",
@@ -158,18 +159,31 @@ class Workspace:
 
     @contextmanager
     def transaction(self, label: str = "") -> Generator[None]:
-        """Make all local changes inside one change: all are kept, or with an exception none."""
-        if self._transaction is not None:
-            self._transaction.check_task()
-            yield  # a transaction inside another is part of it
+        """Make all local changes inside one change: all are kept, or with an exception none.
+
+        One inside another is part of it; with an exception its own changes alone are taken back.
+        Raises, before the block, WrongThread, ReplicaClosed, TransactionConflict, and what
+        prevents that changes are stored.
+        """
+        self.owner.check()
+        outer = self._transaction
+        if outer is not None:
+            outer.check_task()
+            mark = outer.mark()
+            try:
+                yield
+            except BaseException:
+                if outer is self._transaction:  # else a generator held it open for too long
+                    self._take_back(outer, mark)
+                raise
             return
-        self.unsaved.check_space()
+        self.journal.check_taking()
         transaction = self._transaction = Transaction(label)
         try:
             yield
-            transaction.check_sizes()
+            transaction.check()
         except BaseException:
-            self._undo(transaction)
+            self._take_back(transaction, 0)
             raise
         else:
             self._keep(transaction)
@@ -177,47 +191,87 @@ class Workspace:
             self._transaction = None
             self.documents.unpin_all()
 
-    def _undo(self, transaction: Transaction) -> None:
-        # pycrdt cannot roll back: the documents in memory are dropped, and the log brings them
-        # back.
-        for address in transaction.documents:
+    def _take_back(self, transaction: Transaction, mark: int) -> None:
+        """Undo what the transaction has changed since ``mark``, before anybody has seen it."""
+        # pycrdt cannot roll back: the documents in memory are dropped, and made again of the log
+        # and of what the transaction keeps. Their next changes have the operation numbers of those
+        # taken back.
+        remaining: list[tuple[Address, Draft]] = []
+        for address in transaction.take_back(mark):
             self.documents.discard(address)
-            self.records.restore(address, transaction.existed[address])
+            if transaction.drafts[address].updates:
+                remaining.append((address, transaction.drafts[address]))
+            else:
+                self.records.restore(address, transaction.drafts.pop(address).existed)
+        try:
+            for address, draft in remaining:
+                self._make_again(address, draft)
+        except SynclineError as error:
+            transaction.failure = error
+            raise
+
+    def _make_again(self, address: Address, draft: Draft) -> None:
+        """Bring a document back to its draft. Raises StoreError, DocumentBroken."""
+        document = draft.document = self.documents.get(address)
+        self.records.before_change(address, document)
+        for update in draft.updates:
+            document.apply(update)
+        self.records.update(address, document)
 
     @contextmanager
     def writing(self, address: Address) -> Generator[Document]:
-        """The document at ``address``, for one change of it."""
+        """The document at ``address``, for one change of it: with an exception nothing of it is
+        kept."""
         with self.transaction():
             transaction = self._transaction
             if transaction is None:
                 raise AssertionError("transaction() has just opened one")
-            document = self.documents.get(address)
-            if address not in transaction.documents:
-                self.documents.pin(address)
-                transaction.existed[address] = self.records.before_change(address, document)
-            transaction.documents[address] = document
-            with document.transaction():
-                yield document
-            transaction.changes.setdefault(address, []).extend(document.take_captured())
+            if transaction.failure is not None:
+                raise transaction.failure
+            document = self._draft(transaction, address)
+            try:
+                with document.transaction():
+                    yield document
+            finally:
+                updates = document.take_captured()
+                if updates or document.broken:
+                    transaction.add(address, updates)
             self.records.update(address, document)
 
+    def _draft(self, transaction: Transaction, address: Address) -> Document:
+        document = self.documents.get(address)
+        draft = transaction.drafts.get(address)
+        if draft is None:
+            self.documents.pin(address)
+            existed = self.records.before_change(address, document)
+            transaction.drafts[address] = Draft(document, existed)
+        elif draft.document is not document:  # the CRDT library failed on it in between
+            self._make_again(address, draft)
+        return document
+
     def _keep(self, transaction: Transaction) -> None:
-        for address, updates in transaction.changes.items():
-            if updates:
-                document = transaction.documents[address]
-                self.journal.add(address, document.epoch, updates, local=True)
-                self.records.announce(address, document, transaction.existed[address], "local")
+        for address, draft in transaction.drafts.items():
+            if draft.updates:
+                self.journal.add(address, draft.document.epoch, draft.updates, local=True)
+                self.records.announce(address, draft.document, draft.existed, "local")
 
     def seed(self, address: Address, update: bytes, info: UpdateInfo) -> bool:
         """Put in content that other replicas may put in too, byte for byte the same. Returns
-        whether it was not there."""
+        whether it was not there. Raises TransactionConflict inside a transaction, WrongThread,
+        ReplicaClosed, and what prevents that changes are stored."""
+        self.owner.check()
+        if self._transaction is not None:
+            raise TransactionConflict(
+                f"{address} cannot be seeded inside a transaction, which could not take it back.",
+                hint="Seed before the `with` block, or after it.",
+            )
         document = self.documents.get(address)
         if document.epoch:
             return False  # rebuilt: the seed's content is in it, or was removed
         state = document.state_vector()
         if all(state.get(client, 0) >= end for client, end in info.ends().items()):
             return False
-        self.unsaved.check_space()
+        self.journal.check_taking()
         existed = self.records.before_change(address, document)
         document.apply(update)
         # Not as a local change, which nobody builds on before it is pushed: others may have the
@@ -327,5 +381,5 @@ class Workspace:
     def close(self) -> None:
         """End the change streams and let go of the documents."""
         self.records.close()
-        self._closed = True
+        self.owner.close()
         self.documents.close()

@@ -1,0 +1,47 @@
+"""The owner of a replica: the one thread that may use it, until it closes."""
+
+from __future__ import annotations
+
+import threading
+
+from syncline.engine.errors import ReplicaClosed, SynclineError, WrongThread
+
+NOBODY = 0
+"""The identity of no thread."""
+
+
+class Owner:
+    """The thread that makes this object.
+
+    Documents, and all that stands around them, belong to one thread, and nothing in them is locked.
+    So the doors of a replica compare ``thread`` with ``threading.get_ident()``, and raise what
+    ``refusal`` gives when they differ. That is cheap enough for every reading of a field.
+    """
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self._name = threading.current_thread().name
+
+    def check(self) -> None:
+        """Raises WrongThread in any other thread, ReplicaClosed after ``close``."""
+        if threading.get_ident() != self.thread:
+            raise self.refusal()
+
+    def close(self) -> None:
+        """From now on nobody may use the replica."""
+        self.thread = NOBODY
+
+    def refusal(self) -> SynclineError:
+        """Why the calling thread may not use the replica."""
+        if self.thread == NOBODY:
+            return ReplicaClosed(
+                "The replica is closed.",
+                hint="Use its records and documents inside `async with Replica.open(…)`.",
+            )
+        return WrongThread(
+            f"The replica was opened in the thread {self._name!r}, and this call comes from "
+            f"{threading.current_thread().name!r}.",
+            hint="Have the call made in the replica's own thread, with "
+            "loop.call_soon_threadsafe(…), or asyncio.run_coroutine_threadsafe(…, loop).result() "
+            "for its result; `loop` is asyncio.get_running_loop() where the replica is opened.",
+        )
