@@ -388,7 +388,7 @@ def test_a_list_always_has_room(device: Device) -> None:
     device.list.move(0, 3)
     model.insert(3, model.pop(0))
     assert device.list == model
-    assert max(len(place.position) for place in device.list._items()) < 50
+    assert max(len(place.position) for place in device.list._items()) < 50  # pyright: ignore[reportPrivateUsage]
 
 
 # MapOf

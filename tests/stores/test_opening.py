@@ -63,6 +63,7 @@ def test_new_stores_in_threads_at_once(tmp_path: Path) -> None:
             assert_whole(place)
 
 
+@pytest.mark.services
 def test_new_stores_of_every_kind_at_once(tmp_path: Path) -> None:
     with ExitStack() as stack:
         servers = [stack.enter_context(database(kind)).url for kind in SERVERS for _ in range(2)]

@@ -65,6 +65,7 @@ def test_a_parameter_that_cannot_be_used(
         assert sentence in error.message
 
 
+@pytest.mark.services
 def test_a_value_that_is_part_of_the_stores_name_leaves_it_readable() -> None:
     with database("postgresql") as made:
         name = made.url.rpartition("/")[2]
