@@ -84,9 +84,9 @@ def test_ten_thousand_rows_take_seconds_and_typing_errors_are_found() -> None:
         name[rng.randrange(len(name))] = rng.choice(LETTERS)
         planted.add((place, len(rows)))
         rows.append(rows[place] | {"name": "".join(name)})
-    started = time.monotonic()
+    started = time.process_time()
     found = similar(rows, ["name", "email", "city"], 90)
     # Some 3 s on an idle core; every pair compared would be minutes.
-    assert time.monotonic() - started < 30
+    assert time.process_time() - started < 30
     assert len(planted & {(pair.first, pair.second) for pair in found}) >= 195
     assert len(found) < 1_000

@@ -66,6 +66,7 @@ async def test_pages(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path: Path) -> None:
     """Two replicas of a thousand records each, the relay killed in the middle and started again."""
     store = tmp_path / "relay.db"

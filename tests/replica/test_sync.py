@@ -13,6 +13,7 @@ import pytest
 
 from syncline import Relay, Replica
 from syncline.engine.errors import RelayUnreachable, WorkspaceMismatch
+from tests.profiles import scaled
 from tests.replica.models import Contact, Draft, link_of
 
 MODELS = [Contact, Draft]
@@ -139,11 +140,13 @@ async def test_changes_arrive_live(tmp_path: Path, relay: Relay) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.scaled
 async def test_a_thousand_records_each(tmp_path: Path, relay: Relay) -> None:
+    each = scaled(1000)
     async with phone(tmp_path, "ada") as ada, phone(tmp_path, "bob") as bob:
         for replica, name in ((ada, "a"), (bob, "b")):
             with replica.transaction("import"):
-                for number in range(1000):
+                for number in range(each):
                     replica.collection(Contact).create(
                         key=f"{name}{number:04}", name=f"{name} {number}"
                     )
@@ -159,7 +162,7 @@ async def test_a_thousand_records_each(tmp_path: Path, relay: Relay) -> None:
         for replica in (ada, bob):
             await replica.connect(f"{relay.url}/crm")
         await settle(ada, bob)
-        assert len(ada.collection(Contact)) == len(bob.collection(Contact)) == 2000
+        assert len(ada.collection(Contact)) == len(bob.collection(Contact)) == 2 * each
         assert ada.to_dict() == bob.to_dict()
         assert int(ada.collection(Contact)["a0099"].visits) == 2
         assert ada.pending == bob.pending == 0
