@@ -82,18 +82,25 @@ class Reader:
 
     def uint(self, limit: int = MAX_UINT) -> int:
         """Read an integer of at most ``limit``."""
-        value = byte = self.byte()
-        if byte >= _CONTINUES:
-            value &= 0x7F
-            for shift in range(7, 7 * _MAX_BYTES, 7):
-                byte = self.byte()
-                value |= (byte & 0x7F) << shift
-                if byte < _CONTINUES:
-                    break
-            else:
-                raise self._malformed("has an integer of more than 53 bits")
-            if byte == 0:
-                raise self._malformed("has an integer padded with zeros")
+        data, at = self._data, self._position  # not byte(): state vectors hold thousands of these
+        try:
+            value = byte = data[at]
+            at += 1
+            if byte >= _CONTINUES:
+                value &= 0x7F
+                for shift in range(7, 7 * _MAX_BYTES, 7):
+                    byte = data[at]
+                    at += 1
+                    value |= (byte & 0x7F) << shift
+                    if byte < _CONTINUES:
+                        break
+                else:
+                    raise self._malformed("has an integer of more than 53 bits", at)
+                if byte == 0:
+                    raise self._malformed("has an integer padded with zeros", at)
+        except IndexError:
+            raise self._malformed("ends early", len(data)) from None
+        self._position = at
         if value > limit:
             raise self._malformed(f"has {value} where at most {limit} is allowed")
         return value
@@ -120,9 +127,9 @@ class Reader:
         if not self.at_end:
             raise self._malformed(f"goes on for {self.remaining} bytes after its end")
 
-    def _malformed(self, problem: str) -> MalformedFrame:
+    def _malformed(self, problem: str, at: int | None = None) -> MalformedFrame:
         return MalformedFrame(
-            f"The binary data {problem} (byte {self._position}).",
+            f"The binary data {problem} (byte {self._position if at is None else at}).",
             hint="The peer does not speak this version of the protocol, or the data was damaged "
             "on the way.",
         )

@@ -141,6 +141,13 @@ class ArrayRoot(Root):
                 items = self._items = cast("list[Any]", plain(self._shared))
         return items
 
+    def get(self, index: int) -> Any:
+        """The element at ``index``, which there must be. Do not change it."""
+        if self._items is not None:
+            return self._items[index]
+        with self.document.guard:
+            return plain(self._shared[index])
+
     def texts(self) -> list[Any]:
         """The content in the form that costs least: a text as it is, other things as any value."""
         with self.document.guard:
@@ -205,6 +212,8 @@ class TextRoot(Root):
     def __init__(self, document: Owner, name: str, shared: Any) -> None:
         self._content: str | None = None
         self._embeds: frozenset[int] = frozenset()
+        self._known = (0, 0)
+        """A place in the content, in code points, and in UTF-8 bytes."""
         super().__init__(document, name, shared)
 
     def _on_events(self, events: list[Any]) -> None:
@@ -220,6 +229,7 @@ class TextRoot(Root):
                 if len(self._shared) != _utf8_length(content):
                     content, embeds = self._content_with_embeds()
             self._content, self._embeds = content, frozenset(embeds)
+            self._known = (0, 0)
         return self._content
 
     def _content_with_embeds(self) -> tuple[str, list[int]]:
@@ -235,8 +245,17 @@ class TextRoot(Root):
     def _offset(self, content: str, index: int) -> int:
         if content.isascii():
             return index
+        # From the place that was used last, since the next is often beside it.
+        known, bytes_before = self._known
+        if index >= known:
+            bytes_before += _utf8_length(content[known:index])
+        elif index < known - index:
+            bytes_before = _utf8_length(content[:index])
+        else:
+            bytes_before -= _utf8_length(content[index:known])
+        self._known = index, bytes_before
         embeds = sum(1 for position in self._embeds if position < index)
-        return _utf8_length(content[:index]) - embeds * (len(_EMBED.encode()) - 1)
+        return bytes_before - embeds * (len(_EMBED.encode()) - 1)
 
     def insert(self, index: int, text: str) -> None:
         """Insert before the code point ``index``, which the caller has checked."""
@@ -249,7 +268,7 @@ class TextRoot(Root):
     def delete(self, index: int, length: int) -> None:
         """Delete ``length`` code points from ``index``, a range that the caller has checked."""
         content = self.content()
-        start, stop = self._offset(content, index), self._offset(content, index + length)
+        stop, start = self._offset(content, index + length), self._offset(content, index)
         with self.document.guard:
             del self._shared[start:stop]
         self._content = None if self._embeds else content[:index] + content[index + length :]

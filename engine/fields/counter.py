@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from syncline.engine.document.document import Document
+from syncline.engine.document.roots import MapRoot
 from syncline.engine.errors import ValueRefused, WrongType
 
 from .base import FieldView
@@ -14,6 +15,47 @@ MAX_DIGITS = 1000
 """Longest sum of one writer. Python reads and writes no int of more than 4,300 digits."""
 _SUM = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}", re.ASCII)
 _WRITER = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
+
+
+class _Sums:
+    """The sums of one root map, kept current: a step costs the same however many have counted."""
+
+    def __init__(self, root: MapRoot) -> None:
+        self._root = root
+        self._by_writer: dict[str, int] = {}
+        self._total = 0
+        root.changed.clear()
+        for writer in root.items():
+            self._read(writer)
+
+    def _refresh(self) -> None:
+        if self._root.changed:
+            for writer in self._root.changed:
+                self._read(writer)
+            self._root.changed.clear()
+
+    def _read(self, writer: str) -> None:
+        digits = self._root.items().get(writer)
+        self._total -= self._by_writer.pop(writer, 0)
+        if isinstance(digits, str) and _SUM.fullmatch(digits):  # else not of this layout
+            self._by_writer[writer] = int(digits)
+            self._total += self._by_writer[writer]
+
+    def of(self, writer: str) -> int:
+        """The sum of one writer."""
+        self._refresh()
+        return self._by_writer.get(writer, 0)
+
+    def total(self) -> int:
+        self._refresh()
+        return self._total
+
+
+def _sums_of(document: Document, root_name: str) -> _Sums:
+    sums = document.attachments.get(root_name)
+    if sums is None:
+        sums = document.attachments[root_name] = _Sums(document.map(root_name))
+    return cast("_Sums", sums)
 
 
 class Counter(FieldView):
@@ -29,8 +71,8 @@ class Counter(FieldView):
 
     kind = "counter"
 
-    def _sums(self) -> dict[str, int]:
-        return _read_sums(self._host.document(), self._root)
+    def _sums(self) -> _Sums:
+        return _sums_of(self._host.document(), self._root)
 
     def _add(self, step: object, sign: int = 1) -> None:
         if type(step) is not int:
@@ -40,7 +82,7 @@ class Counter(FieldView):
             )
         with self._host.writing() as document:
             writer = str(document.client_id)
-            total = self._sums().get(writer, 0) + sign * step
+            total = _sums_of(document, self._root).of(writer) + sign * step
             if abs(total) >= 10**MAX_DIGITS:
                 raise ValueRefused(
                     f"{self._where} cannot count beyond {MAX_DIGITS:,} digits.",
@@ -63,7 +105,7 @@ class Counter(FieldView):
         return format(int(self), spec)
 
     def __int__(self) -> int:
-        return sum(self._sums().values())
+        return self._sums().total()
 
     __index__ = __int__
 

@@ -101,7 +101,8 @@ class MapOf(FieldView, Generic[V]):
         return isinstance(key, str) and key in self._cells()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._cells().names()))
+        cells = self._cells()
+        return iter(cells.derive(lambda: sorted(cells.names())))
 
     def keys(self) -> list[str]:
         """The keys, in order."""

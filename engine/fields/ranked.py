@@ -9,6 +9,7 @@ the length. Splitting a block counts all blocks anew, once in as many insertions
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar, cast
 
 ALL: Final = 0
@@ -104,12 +105,8 @@ class Ranked(Generic[N]):
         nodes = self._blocks[number].nodes
         if kind == ALL:
             return nodes[index]
-        for node in nodes:
-            if node.counts(kind):
-                if not index:
-                    return node
-                index -= 1
-        raise IndexError("there is no such node")
+        counting = (node for node in nodes if (node.slot if kind == SLOTS else node.shown))
+        return next(islice(counting, index, None))
 
     def rank(self, kind: int, node: N) -> int:
         """How many nodes of this kind come before ``node``, which must be in the sequence."""
@@ -119,11 +116,12 @@ class Ranked(Generic[N]):
         while number:
             total += tree[number]
             number -= number & -number
-        for other in block.nodes:
-            if other is node:
-                break
-            total += other.counts(kind)
-        return total
+        before = block.nodes.index(node)
+        if kind == ALL:
+            return total + before
+        if kind == SLOTS:
+            return total + sum([other.slot for other in block.nodes[:before]])
+        return total + sum([other.shown for other in block.nodes[:before]])
 
     def insert(self, index: int, node: N) -> None:
         """Insert ``node`` so that it has the number ``index`` among all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Set
 from typing import Generic, Self, TypeVar, cast
 
@@ -11,6 +12,38 @@ from syncline.engine.document.values import decode_value, encode_value
 from .base import FieldView
 
 T = TypeVar("T")
+
+
+class _Elements:
+    """The elements of one root, in order and kept current: an add does not sort them all again."""
+
+    def __init__(self, cells: Cells) -> None:
+        self._cells = cells
+        self._stamps: dict[str, int] = {}
+        self._order: list[tuple[int, str]] = []
+        cells.follow()
+        self._read(set(cells.names()))
+
+    def _read(self, names: set[str]) -> None:
+        one_by_one = len(names) < len(self._order) // 8
+        for name in names:
+            before = self._stamps.pop(name, None)
+            if before is not None and one_by_one:
+                del self._order[bisect_left(self._order, (before, name))]
+            if name in self._cells and _is_element(name):
+                stamp = self._stamps[name] = self._cells.siblings(name)[-1].stamp
+                if one_by_one:
+                    insort(self._order, (stamp, name))
+        if names and not one_by_one:
+            self._order = sorted((stamp, name) for name, stamp in self._stamps.items())
+
+    def names(self) -> Iterator[str]:
+        self._read(self._cells.take_news())
+        return (name for _, name in self._order)
+
+    def __len__(self) -> int:
+        self._read(self._cells.take_news())
+        return len(self._order)
 
 
 class SetOf(FieldView, Generic[T]):
@@ -74,7 +107,7 @@ class SetOf(FieldView, Generic[T]):
 
     def clear(self) -> None:
         """Remove every element that is there."""
-        self._remove(self._names())
+        self._remove(self._names().names())
 
     def _remove(self, encoded: Iterable[str]) -> None:
         present = [element for element in encoded if element in self._cells()]
@@ -87,18 +120,17 @@ class SetOf(FieldView, Generic[T]):
     def __contains__(self, element: object) -> bool:
         return self._encode(element) in self._cells()
 
-    def _names(self) -> list[str]:
+    def _names(self) -> _Elements:
         """The elements in the order of iteration."""
-        cells = self._cells()
-        return cells.derive(
-            lambda: sorted(
-                filter(_is_element, cells.names()),
-                key=lambda name: (cells.siblings(name)[-1].stamp, name),
-            )
-        )
+        document = self._host.document()
+        name = f"elements of {self._root}"
+        elements = document.attachments.get(name)
+        if elements is None:
+            elements = document.attachments[name] = _Elements(self._cells())
+        return cast("_Elements", elements)
 
     def __iter__(self) -> Iterator[T]:
-        return iter([cast("T", self._item.decode(name)) for name in self._names()])
+        return iter([cast("T", self._item.decode(name)) for name in self._names().names()])
 
     def __len__(self) -> int:
         return len(self._names())

@@ -109,10 +109,10 @@ class SharedArray:
     @overload
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
-        items = self._array().items()
+        array = self._array()
         if isinstance(index, slice):
-            return [self._read(item) for item in items[index]]
-        return self._read(items[index_in(self._where, len(items), index)])
+            return [self._read(item) for item in array.items()[index]]
+        return self._read(array.get(index_in(self._where, array.length(), index)))
 
     def _read(self, item: Any) -> Any:
         return freeze(_natural(item), f"an item of {self._where}")
@@ -132,7 +132,7 @@ class SharedArray:
         return iter([self._read(item) for item in self._array().items()])
 
     def __len__(self) -> int:
-        return len(self._array().items())
+        return self._array().length()
 
     def to_plain(self) -> list[Any]:
         """The content as a list."""

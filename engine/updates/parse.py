@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from functools import lru_cache
 from heapq import heappop, heappush
 from typing import NamedTuple, TypeAlias
 
@@ -134,11 +135,16 @@ def covers(have: Mapping[int, int], needs: Mapping[int, int]) -> bool:
 
 def encode_state_vector(state: Mapping[int, int]) -> bytes:
     """Encode as Yjs does: the count, then (client, clock), highest client first."""
-    out = bytearray()
-    write_uint(out, len(state))
+    out = [_uint_bytes(len(state))]
     for client in sorted(state, reverse=True):
-        write_uint(out, client)
-        write_uint(out, state[client])
+        out += (_uint_bytes(client), _uint_bytes(state[client]))
+    return b"".join(out)
+
+
+@lru_cache(1 << 14)  # documents of thousands of writers are encoded at every edit
+def _uint_bytes(value: int) -> bytes:
+    out = bytearray()
+    write_uint(out, value)
     return bytes(out)
 
 

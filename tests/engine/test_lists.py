@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from itertools import pairwise
 from random import Random
@@ -18,6 +17,7 @@ from syncline.engine.document.document import merge_updates
 from syncline.engine.document.roots import ArrayRoot, MapRoot
 from syncline.engine.fields import list_edit
 from syncline.engine.history.rebuild import rebuild
+from tests.engine.calls import calls_of
 from tests.engine.devices import Device, exchange
 from tests.engine.first_layout import append_in_first_layout
 
@@ -163,25 +163,6 @@ TestCrowdedLists.settings = settings(max_examples=40, stateful_step_count=25, de
 # What it costs
 
 
-class Calls:
-    """Counts the calls of Python and native functions, whatever they take."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, frame: Any, event: str, argument: Any) -> None:
-        self.count += event in ("call", "c_call")
-
-    def of(self, edit: Callable[[], None]) -> int:
-        self.count = 0
-        sys.setprofile(self)
-        try:
-            edit()
-        finally:
-            sys.setprofile(None)
-        return self.count
-
-
 EDITS: dict[str, Callable[[Device], None]] = {
     "append": lambda device: device.list.append("x"),
     "insert": lambda device: device.list.insert(len(device.list) // 2, "x"),
@@ -195,19 +176,17 @@ EDITS: dict[str, Callable[[Device], None]] = {
 def test_an_edit_of_a_long_list_does_hardly_more_than_of_a_short_one(
     edit: Callable[[Device], None],
 ) -> None:
+    def follow(device: Device) -> None:
+        edit(device)
+        len(device.list)  # what was written is followed when the list is used next
+
     counts: list[int] = []
     for length in (100, 12_800):
         device = Device(2**40)
         device.list.extend(range(length))
-        edit(device)
-        edit(device)
-        len(device.list)  # what was written is followed when the list is used next
-
-        def edited(device: Device = device) -> None:
-            edit(device)
-            len(device.list)
-
-        counts.append(Calls().of(edited))
+        follow(device)
+        follow(device)
+        counts.append(calls_of(follow, device))
     # Seven doublings later: a few steps more down a tree.
     assert counts[1] <= counts[0] + 150
 
