@@ -105,7 +105,10 @@ class ListIndex:
             if home.key:
                 self._homes.setdefault(home.key, []).append(home)
         for same in self._homes.values():
-            same[0].shown = any(home.initial is not NOTHING for home in same)
+            first = same[0]
+            first.shown = first.initial is not NOTHING or (
+                len(same) > 1 and any(home.initial is not NOTHING for home in same)
+            )
         self._places = Ranked(homes)
         self._settle({key for key in map(key_of, self.cells.names()) if key is not None})
 

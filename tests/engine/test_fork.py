@@ -291,6 +291,47 @@ def test_places_that_fall_together_keep_their_order(fork: _Fork) -> None:
     assert fork.rebuilt().text == "0a12f"
 
 
+def test_items_of_a_list_are_there_once(fork: _Fork) -> None:
+    fork.relay.list.extend("abcd")
+    fork.acknowledge()
+    fork.device.list.move(3, 0)
+    fork.device.list.extend("xyz")
+    fork.device.list.move(5, 1)
+    fork.device.list[2] = "A"
+    del fork.device.list[3]
+    fork.relay.list.move(1, 3)
+    fork.relay.list.append("r")
+    rebuilt = fork.rebuilt()
+    assert sorted(rebuilt.list) == sorted("dyAcrxz")
+    again = list(rebuilt.list)
+    _reapplied(fork.base, fork.device.document(), rebuilt.document())
+    assert rebuilt.list == again
+    # The relay had the edits, and its acknowledgement was lost.
+    late = Device(2)
+    late.receive([rebuild(fork.device.document(), FRESH)])
+    _reapplied(fork.base, fork.device.document(), late.document())
+    assert late.list == fork.device.list
+
+
+def test_a_list_of_which_others_have_changed_a_thousand_items(fork: _Fork) -> None:
+    fork.relay.list.extend(range(3_000))
+    fork.acknowledge()
+    for number in range(1_000):
+        fork.relay.list.insert(number * 3, f"new {number}")
+        del fork.relay.list[number * 3 + 1]
+    model = list(fork.relay.list)
+    assert len(model) == 3_000
+    del fork.device.list[2_999]
+    fork.device.list.insert(2_000, "ours")
+    del fork.device.list[1_996]
+    model.remove(2_999)
+    model.remove(1_996)
+    found = list(fork.rebuilt().list)
+    assert [item for item in found if item != "ours"] == model
+    place = found.index("ours")
+    assert {1_998, 1_999, 2_000, 2_001} & {*found[place - 2 : place], *found[place + 1 : place + 3]}
+
+
 def test_steps_of_a_counter_count_once(fork: _Fork) -> None:
     fork.device.counter += 5
     fork.relay.counter += 100
