@@ -192,14 +192,9 @@ class ArrayRoot(Root):
             made = self._shared.sticky_index(index).to_json()["item"]
         return made["client"], made["clock"]
 
-    def clear(self) -> None:
-        """Remove every element."""
+    def delete(self, index: int, count: int = 1) -> None:
         with self.document.guard:
-            del self._shared[0 : len(self._shared)]
-
-    def delete(self, index: int) -> None:
-        with self.document.guard:
-            del self._shared[index]
+            del self._shared[index : index + count]
 
 
 class TextRoot(Root):

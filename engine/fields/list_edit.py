@@ -16,7 +16,7 @@ from syncline.engine.document.document import Document
 from syncline.engine.document.roots import ArrayRoot
 
 from .list_index import ListIndex
-from .list_layout import RUN_LENGTH, Position, in_run, new_id
+from .list_layout import RUN_LENGTH, Position, in_run, new_id, read_element
 from .list_place import Place, Run
 from .order import positions_between
 
@@ -272,3 +272,20 @@ def _at(edit: tuple[int, int, Sequence[str]]) -> int:
 def _owner(left: Place | None) -> Place | None:
     """Behind which home it is that the place next to ``left`` lies; None before all homes."""
     return left if left is None or left.slot else left.owner
+
+
+def remove_all(array: ArrayRoot) -> None:
+    """Remove every element but heads: items that others insert meanwhile have their ids from them.
+    Call inside the document's transaction. Costs one deletion for each run of elements between
+    heads."""
+    end = None
+    for at, text in reversed(list(enumerate(array.texts()))):
+        element = read_element(text)
+        if element is not None and element.is_head:
+            if end is not None:
+                array.delete(at + 1, end - at)
+            end = None
+        elif end is None:
+            end = at
+    if end is not None:
+        array.delete(0, end + 1)

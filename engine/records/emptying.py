@@ -12,6 +12,7 @@ from syncline.engine.document.cells import clear_cells
 from syncline.engine.document.document import Document
 from syncline.engine.fields import Counter, ListOf, MapOf, SetOf, Text
 from syncline.engine.fields.counter import reset_counter
+from syncline.engine.fields.list_edit import remove_all
 from syncline.engine.fields.list_layout import ARRAY
 
 from .schema import LIVE, REGISTERS
@@ -34,7 +35,7 @@ def begin_empty(document: Document, writing: Collection[str]) -> None:
         if kind in _CELL_ROOTS:
             clear_cells(document.map(name))
         elif kind == ARRAY:
-            document.array(name).clear()
+            remove_all(document.array(name))
         elif kind == Counter.kind:
             reset_counter(document, name)
         elif kind == Text.kind:
