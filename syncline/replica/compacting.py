@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from syncline.engine.names import Address
 from syncline.stores import StoreCalls, Write
-from syncline.stores.outbox import pending_pushes
+from syncline.stores.pending_pushes import pending_pushes
 from syncline.upkeep.compaction import CompactionPolicy, Compactor
 from syncline.upkeep.snapshots import SnapshotThread
 

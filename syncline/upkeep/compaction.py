@@ -21,7 +21,7 @@ from syncline.engine.bounded_cache import BoundedCache
 from syncline.engine.errors import SnapshotRefused, SynclineError
 from syncline.engine.names import Address
 from syncline.stores import LogSize, Store, StoreCalls
-from syncline.stores.outbox import pending_pushes
+from syncline.stores.pending_pushes import pending_pushes
 
 from .snapshots import Snapshots
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from syncline.engine.document.document import Document
 from syncline.engine.names import Address
+from syncline.engine.protocol.batches import pack
 from syncline.engine.protocol.messages import Entry
-from syncline.engine.protocol.outbox import pack
 from syncline.engine.updates.parse import encode_state_vector
 from syncline.replica.local.forks import Edits, Outdated, unacknowledged
 from syncline.stores import DocumentWrite, MemoryStore, OutboxBatch, Write

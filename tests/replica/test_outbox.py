@@ -20,7 +20,7 @@ from syncline.engine.protocol.messages import DocumentUpdate, Entry, Push
 from syncline.replica.local.outbox import Outbox
 from syncline.replica.replica import LOCAL
 from syncline.stores import InlineCalls, MemoryStore, OutboxBatch, Write
-from syncline.stores.outbox import PAGE_BATCHES, pending_pushes
+from syncline.stores.pending_pushes import PAGE_BATCHES, pending_pushes
 from tests.access.rules import Rules
 
 _P = ParamSpec("_P")

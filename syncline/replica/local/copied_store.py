@@ -6,7 +6,7 @@ from syncline.engine.identity import Identity
 from syncline.engine.protocol.binary_frames import encode_binary
 from syncline.engine.protocol.messages import Push
 from syncline.stores import OutboxBatch, Store, Write
-from syncline.stores.outbox import pending_pushes
+from syncline.stores.pending_pushes import pending_pushes
 
 
 def renew_copied_store(store: Store, workspace: str, identity: Identity) -> list[Write]:

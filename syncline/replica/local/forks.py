@@ -17,7 +17,7 @@ from syncline.engine.history.fork import reapply
 from syncline.engine.names import Address
 from syncline.engine.updates.parse import StateVector, covers, parse_update
 from syncline.stores import Store
-from syncline.stores.outbox import pending_pushes
+from syncline.stores.pending_pushes import pending_pushes
 
 Outdated: TypeAlias = Mapping[int, Collection[Address]]
 """Batches that the relay has answered, each with the documents of which it refused the changes

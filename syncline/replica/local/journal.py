@@ -19,8 +19,8 @@ from syncline.engine.clock import HybridClock
 from syncline.engine.document.document import merge_updates
 from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
+from syncline.engine.protocol.batches import merge_runs
 from syncline.engine.protocol.messages import Entry
-from syncline.engine.protocol.outbox import merge_runs
 from syncline.engine.updates.parse import StateVector, encode_state_vector
 from syncline.stores import DocumentWrite, OutboxBatch, RefusedUpdate, Store, StoreCalls, Write
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from syncline.engine.errors import StoreDamaged
+from syncline.engine.protocol.batches import pack
 from syncline.engine.protocol.messages import Entry, Push
-from syncline.engine.protocol.outbox import pack
 from syncline.stores import OutboxBatch, Store, StoreCalls
-from syncline.stores.outbox import pending_batches, push_of
+from syncline.stores.pending_pushes import pending_batches, push_of
 
 KEPT_BATCHES = 256
 """Four times what a relay lets a replica push before it acknowledges."""

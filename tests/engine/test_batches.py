@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from syncline.engine.document.document import Document
 from syncline.engine.names import Address
-from syncline.engine.protocol import outbox
-from syncline.engine.protocol.codec import decode
-from syncline.engine.protocol.messages import MAX_PUSH_ENTRIES, Entry, Push
-from syncline.engine.protocol.outbox import (
+from syncline.engine.protocol import batches as outbox
+from syncline.engine.protocol.batches import (
     MAX_BATCH_BYTES,
     MAX_BATCH_ENTRIES,
     Batch,
     merge_runs,
     pack,
 )
+from syncline.engine.protocol.codec import decode
+from syncline.engine.protocol.messages import MAX_PUSH_ENTRIES, Entry, Push
 
 FIRST = Address("notes", "first")
 SECOND = Address("notes", "second")
