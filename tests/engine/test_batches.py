@@ -1,4 +1,4 @@
-"""The outbox: which changes travel together, in which order, within which bounds."""
+"""Batches: which changes travel together, in which order, within which bounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from syncline.engine.document.document import Document
 from syncline.engine.names import Address
-from syncline.engine.protocol import batches as outbox
+from syncline.engine.protocol import batches as packing
 from syncline.engine.protocol.batches import (
     MAX_BATCH_BYTES,
     MAX_BATCH_ENTRIES,
@@ -87,9 +87,9 @@ def test_a_batch_holds_one_mebibyte(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_BATCH_BYTES == 1 << 20
     (update,) = _updates(100)
     changes = [(Address("notes", str(number)), [update]) for number in range(5)]
-    monkeypatch.setattr(outbox, "MAX_BATCH_BYTES", 2 * len(update))
+    monkeypatch.setattr(packing, "MAX_BATCH_BYTES", 2 * len(update))
     assert [len(push.entries) for push in _pushed(_packed(changes, 1))] == [2, 2, 1]
-    monkeypatch.setattr(outbox, "MAX_BATCH_BYTES", 2 * len(update) - 1)
+    monkeypatch.setattr(packing, "MAX_BATCH_BYTES", 2 * len(update) - 1)
     assert [len(push.entries) for push in _pushed(_packed(changes, 1))] == [1, 1, 1, 1, 1]
 
 
@@ -140,8 +140,8 @@ def test_any_packing_keeps_every_change_in_order_and_the_bounds(
         (Address("notes", str(number)), _updates(*each)) for number, each in enumerate(lengths)
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outbox, "MAX_BATCH_BYTES", max_bytes)
-        patch.setattr(outbox, "MAX_BATCH_ENTRIES", max_entries)
+        patch.setattr(packing, "MAX_BATCH_BYTES", max_bytes)
+        patch.setattr(packing, "MAX_BATCH_ENTRIES", max_entries)
         batches = _packed(changes, first)
     assert [batch.number for batch in batches] == list(range(first, first + len(batches)))
     pushes = _pushed(batches)
