@@ -32,7 +32,7 @@ from tests.access.rules import Rules
 from tests.relay.clients import Author, connected
 
 NONE, READ, WRITE = Access.NONE, Access.READ, Access.WRITE
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ from tests.access.tokens import ADMIN, NOTE, PAGES, READER, TABLES, Clock, token
 from tests.relay.clients import Author, Client
 from tests.relay.editors import y_websocket_at
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 CARD = "cards/secret"
 WELCOME = "pages/welcome"
 SECRET = b"do not show"

@@ -16,7 +16,7 @@ from syncline.relay.core import RelayCore
 from syncline.stores import MemoryStore
 from syncline.transports import Request, Timeouts, Transport, WebSocketServer, connect_websocket
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 IMPATIENT = Timeouts(ping=0.1, pong=0.1, close=0.1, stall=0.1)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SYNCLINE = [sys.executable, "-c", "from syncline.cli import main; main()"]
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass(slots=True)

@@ -32,6 +32,7 @@ def test_text_that_is_none_does_not_stop_others(kind: str, tmp_path: Path) -> No
         it.settled()
 
 
+@pytest.mark.services
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_dates_beyond_python_do_not_stop_others(kind: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds until a test gives up waiting."""
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import orjson
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def free_port() -> int:

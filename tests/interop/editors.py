@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 HERE = Path(__file__).parent
-PATIENCE = 20.0
+PATIENCE = 60.0
 _LINE_BYTES = 64 << 20
 _EVENTS_SHOWN = 80
 

@@ -13,7 +13,7 @@ from syncline.engine.protocol.codec import decode, encode
 from syncline.engine.protocol.messages import Entry, Frame, Hello, Message, Push, Welcome
 from syncline.transports import Transport, connect_websocket
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 M = TypeVar("M", bound=Message)
 
 NOTE = Address("pages", "note")

@@ -13,7 +13,7 @@ from syncline.engine.lib0 import write_string, write_uint
 from syncline.engine.yjs import hocuspocus, y_websocket
 from syncline.engine.yjs.messages import Message
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 NOTHING = b"\0\0"
 
 

@@ -29,7 +29,7 @@ from tests.replay.recordings import Turn, load, turns_of
 
 RELAY, WORKSPACE = "ws://relay", "pad"
 PAD = Address("pages", "pad")
-PATIENCE = 20.0
+PATIENCE = 60.0
 PAPER_SECONDS = 300.0  # half a minute where nothing else runs
 
 

@@ -26,7 +26,7 @@ from tests.access.rules import Rules
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 PAD = "pages/pad"
 
 

@@ -17,7 +17,7 @@ from tests.profiles import scaled
 from tests.replica.models import Contact, Draft, link_of
 
 MODELS = [Contact, Draft]
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

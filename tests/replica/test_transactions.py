@@ -26,7 +26,7 @@ from syncline.stores import MemoryStore
 from tests.profiles import scaled
 from tests.replica.models import Contact
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 KEYS = ("a", "b", "c")
 
 

@@ -25,7 +25,7 @@ from syncline.engine.protocol.messages import LIMITS, Error, Hello, Message, Wel
 from syncline.transports import Request, Transport, WebSocketServer
 from tests.replica.models import Contact, link_of
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.mark.parametrize(
