@@ -123,7 +123,7 @@ def test_typing_in_a_long_text_encodes_what_lies_between(monkeypatch: pytest.Mon
     device = Device(2**40)
     device.text.append("é😀" * 5_000)
     encoded: list[int] = []
-    original = type(device.document().text("text:text"))._offset
+    original = type(device.document().text("text:text"))._offset  # pyright: ignore[reportPrivateUsage]
 
     def counting(root: Any, content: str, index: int) -> int:
         encoded.append(abs(index - root._known[0]))
