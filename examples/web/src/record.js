@@ -16,6 +16,8 @@ import * as Y from 'yjs'
 import { encode, isOneSpelling, unpack } from './values.js'
 
 const CELL_KEY = /^(.*)\/(0|[1-9][0-9]{0,15})$/s
+/** An element of a list that names the items behind it: others may insert such items meanwhile. */
+const HEAD = /^@[0-9A-Za-z]{18}#(?:[0-9A-Za-z]|_[0-9A-Za-z]{2})$/
 const WRITER = /^(0|[1-9][0-9]{0,15})$/
 const SUM = /^-?[0-9]{1,1000}$/
 const TICKS_PER_MS = 2048
@@ -199,6 +201,12 @@ export class SharedRecord {
         for (const key of [...root.keys()]) {
           const [, cell] = CELL_KEY.exec(key) ?? []
           if (cell !== undefined && !(name === 'fields' && cell === '$live')) root.delete(key)
+        }
+      } else if (kind === 'items' && name !== kind) {
+        const items = this.doc.getArray(name)
+        const elements = items.toArray()
+        for (let at = elements.length - 1; at >= 0; at--) {
+          if (typeof elements[at] !== 'string' || !HEAD.test(elements[at])) items.delete(at)
         }
       } else if (kind === 'counter' && name !== kind) {
         this.#reset(this.doc.getMap(name))

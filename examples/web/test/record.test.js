@@ -135,6 +135,7 @@ function exchange (one, other) {
 function check (doc, { document, reads }) {
   for (const [root, content] of Object.entries(document)) {
     if (typeof content === 'string') assert.equal(doc.getText(root).toString(), content)
+    else if (Array.isArray(content)) assert.deepEqual(doc.getArray(root).toJSON(), content)
     else assert.deepEqual(doc.getMap(root).toJSON(), content)
   }
   const record = new SharedRecord(doc, new Clock())
