@@ -192,9 +192,14 @@ class ArrayRoot(Root):
             made = self._shared.sticky_index(index).to_json()["item"]
         return made["client"], made["clock"]
 
-    def delete(self, index: int, count: int = 1) -> None:
+    def delete(self, index: int) -> None:
         with self.document.guard:
-            del self._shared[index : index + count]
+            del self._shared[index]
+
+    def delete_range(self, start: int, stop: int) -> None:
+        """Delete from ``start`` up to ``stop``, a range that the caller has checked."""
+        with self.document.guard:
+            del self._shared[start:stop]
 
 
 class TextRoot(Root):

@@ -283,9 +283,9 @@ def remove_all(array: ArrayRoot) -> None:
         element = read_element(text)
         if element is not None and element.is_head:
             if end is not None:
-                array.delete(at + 1, end - at)
+                array.delete_range(at + 1, end + 1)
             end = None
         elif end is None:
             end = at
     if end is not None:
-        array.delete(0, end + 1)
+        array.delete_range(0, end + 1)

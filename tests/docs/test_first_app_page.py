@@ -9,6 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.processes import PATIENCE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "first-app.md").read_text(encoding="utf-8")
@@ -106,6 +108,7 @@ class Reader:
         assert self._relay.returncode == 0
 
 
+@pytest.mark.slow
 async def test_the_tutorial(tmp_path: Path, unused_tcp_port: int) -> None:
     reader = Reader(tmp_path, unused_tcp_port)
     await reader.read()

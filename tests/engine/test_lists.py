@@ -20,6 +20,7 @@ from syncline.engine.history.rebuild import rebuild
 from tests.engine.calls import calls_of
 from tests.engine.devices import Device, exchange
 from tests.engine.first_layout import append_in_first_layout
+from tests.profiles import scaled
 
 WHO = st.integers(0, 2)
 PLACES = st.integers(0, 50)
@@ -155,9 +156,9 @@ class CrowdedLists(Lists):
 
 
 TestLists = Lists.TestCase
-TestLists.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestLists.settings = settings(max_examples=scaled(60), stateful_step_count=25, deadline=None)
 TestCrowdedLists = CrowdedLists.TestCase
-TestCrowdedLists.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestCrowdedLists.settings = settings(max_examples=scaled(40), stateful_step_count=25, deadline=None)
 
 
 # What it costs

@@ -64,6 +64,7 @@ def test_nothing_acknowledged_is_lost_and_everyone_agrees(seeds: range) -> None:
         _simulate(seed)
 
 
+@pytest.mark.slow
 def test_replicas_that_keep_one_batch_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is longer than their memory they read from their disks, while all goes wrong."""
     monkeypatch.setattr(workspace, "Outbox", partial(Outbox, max_batches=1))
