@@ -46,6 +46,11 @@ class _Sums:
         self._refresh()
         return self._by_writer.get(writer, 0)
 
+    def by_writer(self) -> dict[str, int]:
+        """The sums of all writers, and what takes sums back, as entries of their own: a copy."""
+        self._refresh()
+        return dict(self._by_writer)
+
     def total(self) -> int:
         self._refresh()
         return self._total
@@ -146,7 +151,7 @@ def reset_counter(document: Document, root: str) -> None:
     back whole with the writer's next step, and two replicas that do the same at once take it back
     once, since both write the same entry.
     """
-    entries, sums = document.map(root), _read_sums(document, root)
+    entries, sums = document.map(root), _sums_of(document, root).by_writer()
     writers = {key for key in sums if _WRITER.fullmatch(key)}
     for key, total in sums.items():
         if key in writers:
@@ -154,14 +159,6 @@ def reset_counter(document: Document, root: str) -> None:
                 entries.set(f"-{key}", str(-total))
         elif key[1:] not in writers or not key.startswith("-"):
             entries.delete(key)
-
-
-def _read_sums(document: Document, root: str) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for writer, digits in document.map(root).items().items():
-        if isinstance(digits, str) and _SUM.fullmatch(digits):  # else not of this layout
-            sums[writer] = int(digits)
-    return sums
 
 
 def _number(other: Any) -> Any:

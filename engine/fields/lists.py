@@ -74,8 +74,7 @@ class ListOf(FieldView, Generic[T]):
 
     def insert(self, index: int, value: T) -> None:
         """Insert before ``index``; like ``list.insert``, an index beyond an end means that end.
-        Raises WrongType, ValueRefused, and LimitExceeded where there is no room between two items.
-        """
+        Raises WrongType, ValueRefused."""
         self._insert_all(index, [value])
 
     def append(self, value: T) -> None:
