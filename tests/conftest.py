@@ -26,8 +26,8 @@ if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more worker than cores: many tests wait, for a browser or another process."""
-    return (os.cpu_count() or 1) + 1
+    """One more worker than cores where many tests wait, for a browser or another process."""
+    return (os.cpu_count() or 1) + ("slow" not in PROFILE.leaves_out)
 
 
 # A reduced run is the same each time, so that no change fails by luck; a full one tries others.

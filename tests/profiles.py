@@ -7,9 +7,9 @@ many seeds, rounds and examples the others try: they say how many with `scaled`.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -36,8 +36,8 @@ class Profile:
 
 _NOT_IN_TEST = SERVICES | {"long", "packaging"}
 PROFILES = {
-    "quick": Profile(_NOT_IN_TEST | {"slow"}, one_in=20),
-    "test": Profile(_NOT_IN_TEST, one_in=5),
+    "quick": Profile(_NOT_IN_TEST | {"slow"}, one_in=40),
+    "test": Profile(_NOT_IN_TEST, one_in=10),
     # What `test` leaves out or has done in part; `make check` has built the packages.
     "rest": Profile(frozenset({"packaging"}), only=SERVICES | {"long", "scaled"}),
     "all": Profile(),
@@ -50,6 +50,14 @@ def scaled(full: int) -> int:
     least one. The test has the marker ``scaled``, which all tests of Hypothesis get by themselves.
     """
     return max(1, full // PROFILE.one_in)
+
+
+def few_quickly(parts: Iterable[object], few: int = 3) -> list[Any]:
+    """The parameters of a test that is cut in parts, of which `make quick` takes the first."""
+    return [
+        part if number < few else pytest.param(part, marks=pytest.mark.slow)
+        for number, part in enumerate(parts)
+    ]
 
 
 def uses(what: str) -> None:

@@ -102,6 +102,7 @@ def test_make_test_reaches_every_file_but_those_marked_as_a_whole(
         *(f"tests/interop/test_{name}.py" for name in ("hocuspocus", "presence", "wire_points")),
         *("tests/browser/test_page.py", "tests/browser/test_record.py"),
         "tests/stores/test_server_faults.py",
+        *("tests/docs/test_first_app_page.py", "tests/docs/test_typing.py"),
         "tests/test_packaging.py",
     }
 

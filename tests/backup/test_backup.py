@@ -189,7 +189,7 @@ def _meta(path: Path) -> dict[str, str]:
         store.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_backup_of_a_running_relay_has_what_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "relay.db"
     async with serving(path) as relay, asyncio.timeout(PATIENCE):
@@ -243,7 +243,7 @@ def _keys(path: Path) -> set[str]:
         store.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_the_commands_say_what_is_wrong(tmp_path: Path) -> None:
     path = filled(tmp_path / "relay.db")
     code, out, _ = await run("backup", str(path), str(tmp_path / "backup.db"))

@@ -74,7 +74,7 @@ def crowd(rng: random.Random, size: int) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_rows_take_seconds_and_typing_errors_are_found() -> None:
     rng = random.Random(1)
     rows = crowd(rng, 9_800)

@@ -85,7 +85,7 @@ async def test_version_and_help() -> None:
     assert "--port" in err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_verify_tells_what_does_not_agree(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     async with Replica.open(path, models=[Contact]) as replica:

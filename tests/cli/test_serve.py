@@ -105,7 +105,7 @@ async def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path: Path) -> None:
             assert ada.status.refused == bob.status.refused == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_errors_are_sentences(tmp_path: Path) -> None:
     async with serving(tmp_path / "relay.db") as relay:
         code, out, err = await run("serve", "--store", str(tmp_path / "relay.db"), "--port", "0")
@@ -152,7 +152,7 @@ async def test_serve_with_tokens(tmp_path: Path) -> None:
         assert ADMIN not in rest
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_the_snippets_run(tmp_path: Path) -> None:
     options = ("--token-file", str(token_file(tmp_path)))
     for more, token in (((), False), (options, True)):
@@ -187,7 +187,7 @@ async def test_serve_refuses_to_be_reached_by_others_without_tokens(tmp_path: Pa
                 await replica.synced()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_serve_tells_what_is_wrong_with_its_options(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text('[[token]]\ntoken = "s3cret"\naccess = "all"\n')

@@ -44,7 +44,7 @@ async def edit(replica: Replica, rng: random.Random, times: int) -> None:
         await replica.flushed()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_it_happens_while_replicas_edit_and_all_stay_equal(tmp_path: Path) -> None:
     relay_path = tmp_path / "relay.db"
     paths = [tmp_path / f"{name}.db" for name in "abc"]

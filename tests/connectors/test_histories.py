@@ -20,7 +20,7 @@ from syncline.connectors.bookkeeping.notes import Note, Notes
 from syncline.connectors.database.system import System
 from syncline.connectors.two_way.mapping import TableMapping
 from syncline.connectors.two_way.replica import SystemReplica
-from tests.profiles import scaled
+from tests.profiles import few_quickly, scaled
 
 from .histories import FIELDS, MAX_STATEMENTS, History
 from .two_sides import CONTACTS, CUSTOMERS, Side, two_sides
@@ -113,7 +113,7 @@ def run(examples: int, kinds: tuple[str, str] = ("sqlite", "sqlite"), **given: A
 
 
 @pytest.mark.scaled
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", few_quickly(range(PARTS)))
 def test_two_databases_stay_in_step(part: int) -> None:
     run(scaled(EXAMPLES // PARTS))
 

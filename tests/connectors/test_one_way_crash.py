@@ -77,7 +77,7 @@ def _is_right(shop: Pair, *, proven: bool) -> None:
     assert not set(old) & set(found), "a present version is in the history"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_first_copy_may_die_at_any_statement(tmp_path: Path) -> None:
     for statements in range(5, 500, 19):
         folder = tmp_path / str(statements)

@@ -100,6 +100,7 @@ def add_jane(crm: Side) -> None:
     )
 
 
+@pytest.mark.slow
 async def test_records_pass_through_a_relay(sides: tuple[Side, Side], tmp_path: Path) -> None:
     crm, accounting = sides
     add_jane(crm)

@@ -383,6 +383,7 @@ def test_a_system_that_is_down_holds_up_nobody(tmp_path: Path) -> None:
         assert_settled(run)
 
 
+@pytest.mark.slow
 def test_a_deletion_that_the_database_refuses_waits(sides: Sides) -> None:
     crm, accounting = sides
     accounting.execute(

@@ -79,6 +79,7 @@ def test_what_waits_for_a_webhook_that_left_the_file_goes(sides: tuple[Side, Sid
     assert waiting(crm) == waiting(accounting) == []
 
 
+@pytest.mark.slow
 def test_what_waits_for_a_webhook_of_the_file_stays(sides: tuple[Side, Side]) -> None:
     crm, accounting = sides
     pipeline = shared_contacts(crm, accounting)
@@ -105,6 +106,7 @@ def test_looking_and_dry_runs_take_nothing_away(sides: tuple[Side, Side]) -> Non
     assert waiting(crm) == targets(*BOTH)
 
 
+@pytest.mark.slow
 def test_other_pipelines_keep_theirs(sides: tuple[Side, Side]) -> None:
     crm, accounting = sides
     pipeline = shared_contacts(crm, accounting)

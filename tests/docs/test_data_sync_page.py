@@ -126,7 +126,7 @@ def timeless(text: str) -> str:
     return RECORD.sub("<record>", TIME.sub("<time>", text))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_the_tour(tmp_path: Path) -> None:
     tour = Tour(tmp_path)
     await tour.read()

@@ -108,7 +108,7 @@ class Reader:
         assert self._relay.returncode == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_the_tutorial(tmp_path: Path, unused_tcp_port: int) -> None:
     reader = Reader(tmp_path, unused_tcp_port)
     await reader.read()

@@ -30,7 +30,7 @@ class Contact(Record, collection="contacts"):
     tags: SetOf[str]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_the_programs(tmp_path: Path) -> None:
     queries, live, made, renamed, missing, migrated, pandas = PROGRAMS
     assert await output_of(queries, tmp_path) == (

@@ -13,6 +13,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "records.md").read_text(encoding="u
 PROGRAMS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "output"), PROGRAMS)
 async def test_a_program(program: str, output: str, tmp_path: Path) -> None:
     assert await output_of(program, tmp_path) == output

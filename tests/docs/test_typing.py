@@ -128,7 +128,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(2 * SECONDS)
-@pytest.mark.slow
+@pytest.mark.long
 def test_mypy(programs: Path) -> None:
     code, said = run(programs, *MYPY, "right.py")
     assert code == 0, said
@@ -138,7 +138,7 @@ def test_mypy(programs: Path) -> None:
 
 
 @pytest.mark.timeout(2 * SECONDS)
-@pytest.mark.slow
+@pytest.mark.long
 def test_pyright(programs: Path) -> None:
     _, said = run(programs, "pyright", "--pythonpath", sys.executable, "--outputjson")
     found: dict[str, set[int]] = {"right.py": set(), "wrong.py": set()}

@@ -84,7 +84,7 @@ def _prose(random: Random, words: int) -> str:
     return " ".join(random.choices(vocabulary, k=words))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_costs_too_much_is_cut_at_lines_and_words() -> None:
     random = Random(1)
     text = _prose(random, 20_000)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from syncline.engine.bounded_cache import BoundedCache
+from tests.profiles import scaled
 
 KEYS = st.sampled_from("abcdefg")
 
@@ -65,7 +66,7 @@ class AgainstAModel(RuleBasedStateMachine):
         assert self.gone == self.expected
 
 
-AgainstAModel.TestCase.settings = settings(deadline=None, max_examples=200)
+AgainstAModel.TestCase.settings = settings(deadline=None, max_examples=scaled(200))
 test_against_a_model = AgainstAModel.TestCase
 
 

@@ -313,6 +313,7 @@ def test_items_of_a_list_are_there_once(fork: _Fork) -> None:
     assert late.list == fork.device.list
 
 
+@pytest.mark.slow
 def test_a_list_of_which_others_have_changed_a_thousand_items(fork: _Fork) -> None:
     fork.relay.list.extend(range(3_000))
     fork.acknowledge()

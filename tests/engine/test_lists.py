@@ -249,6 +249,7 @@ def test_positions_stay_short() -> None:
     assert max(len(cell.value) for cell in values if cell is not None) <= 40 + 2 * 21
 
 
+@pytest.mark.slow
 def test_many_items_are_inserted_at_once_between_others() -> None:
     device, other = Device(2**40), Device(2**41)
     device.list.extend("az")
@@ -264,6 +265,7 @@ def test_many_items_are_inserted_at_once_between_others() -> None:
     assert list(reader.list) == list(device.list)
 
 
+@pytest.mark.slow
 def test_runs_inserted_at_one_place_do_not_interleave() -> None:
     devices = [Device(client_id) for client_id in IDS]
     devices[0].list.extend("<>")

@@ -51,6 +51,7 @@ def _written_by(writers: int) -> Device:
     return device
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", USES)
 def test_a_use_costs_the_same_with_many_writers(name: str) -> None:
     use = USES[name]

@@ -107,7 +107,7 @@ async def test_a_planted_bug_is_found(plant: str, tmp_path: Path) -> None:
                 await play(1, PLANTED_ROUNDS, store, relay, port, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_client_killed_at_any_moment_keeps_what_it_confirmed(tmp_path: Path) -> None:
     rng = random.Random(1)
     file = tmp_path / "client.db"

@@ -184,7 +184,7 @@ class Contact(Record, collection="contacts"):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_rebuild_projection(path: Path) -> None:
     async def rebuild(*words: str) -> tuple[int, str, str]:
         code, out, err = await run("rebuild-projection", *words, cwd=path.parent)

@@ -135,6 +135,7 @@ async def committed(log: MemoryStore, head: int) -> None:
     await until(lambda: log.head(WORKSPACE) == head)
 
 
+@pytest.mark.slow
 @pytest.mark.scaled
 async def test_two_authors_who_see_each_other_late() -> None:
     recording = load("friendsforever")

@@ -110,6 +110,7 @@ async def names(path: Path) -> list[str]:
 # At once
 
 
+@pytest.mark.slow
 async def test_new_replicas_at_once(tmp_path: Path) -> None:
     async def one(number: int) -> list[str]:
         async with Replica.open(tmp_path / f"{number}.db", models=[Contact]) as replica:
@@ -147,6 +148,7 @@ async def test_one_new_store_opened_by_many_at_once(tmp_path: Path) -> None:
 # Cancelled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["waits", "runs", "is made"])
 async def test_an_opening_cancelled_at_any_await(tmp_path: Path, moment: Moment) -> None:
     """While its call to the store waits for the thread, runs, or is made without its knowing."""
@@ -203,6 +205,7 @@ async def test_a_closing_that_is_cancelled_again_and_again(tmp_path: Path) -> No
     assert await names(tmp_path / "a.db") == ["Ada"]
 
 
+@pytest.mark.slow
 def test_a_loop_that_ends_during_a_closing_frees_the_store(tmp_path: Path) -> None:
     """``asyncio.run`` cancels every task that is left, the ones of a closing too."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from syncline import Counter, ListOf, MapOf, Record, Relay, Replica, SetOf, Text, field
+from syncline.environment import wall_clock
 from tests.replica.test_sync import settle
 
 
@@ -48,6 +49,13 @@ NEW: dict[str, Any] = {
     "items": [],
     "extra": {},
 }
+
+
+def next_millisecond() -> None:
+    """Stamps of one millisecond are ordered by whose they are, not by what came first."""
+    now = wall_clock()
+    while wall_clock() == now:
+        pass
 
 
 @pytest.mark.parametrize("model", [Room, Kept])
@@ -121,6 +129,7 @@ async def test_an_edit_of_the_old_one_that_was_not_seen(tmp_path: Path) -> None:
             yours["101"].tags.add("late")
             mine.delete("101")
             mine.create(key="101", guest="Bob")
+            next_millisecond()
             yours["101"].diet = "fish"  # after it
             await one.synced()
             await two.connect(url)
@@ -144,6 +153,7 @@ async def test_two_that_create_it_again_at_once_make_one(tmp_path: Path) -> None
             await one.disconnect()
             await two.disconnect()
             mine.create(key="101", guest="Bob", diet="fish", visits=2, tags={"a"})
+            next_millisecond()
             yours.create(key="101", guest="Cid", visits=5, tags={"b"}, items=["soap"])
             await one.connect(url)
             await two.connect(url)

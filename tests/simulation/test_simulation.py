@@ -14,7 +14,7 @@ import pytest
 
 from syncline.replica.local import workspace
 from syncline.replica.local.outbox import Outbox
-from tests.profiles import scaled
+from tests.profiles import few_quickly, scaled
 
 from .planted import IN_LOSSY_WORLDS, IN_REBUILT_WORLDS, IN_RESTORED_WORLDS, PLANTS, Plant
 from .planted_for_pages import ON_PAGES, ON_PAGES_IN_REBUILT_WORLDS
@@ -25,14 +25,6 @@ SEEDS = 300
 CHUNK = 25
 PLANTED_SEEDS = 100
 """How many worlds a planted bug may survive."""
-SURVIVORS = {
-    *("deletions_not_compared", "no_causal_buffer", "pong_answers_one_ping"),
-    *("a_copy_goes_on_as_the_original", "an_acknowledgement_forgotten"),
-    *("rebuilt_before_the_answers", "a_refused_update_passed_over"),
-    *("an_editors_position_read_too_late", "a_former_history_let_in"),
-    *("cursors_of_a_dropped_connection_kept", "edits_of_a_rebuilt_document_forgotten"),
-}
-"""Planted bugs that are found after many worlds only, which take seconds each."""
 
 
 def _chunks() -> list[range]:
@@ -58,17 +50,18 @@ def _simulate(seed: int) -> str:
 
 
 @pytest.mark.scaled
-@pytest.mark.parametrize("seeds", _chunks(), ids=_name)
+@pytest.mark.parametrize("seeds", few_quickly(_chunks()), ids=_name)
 def test_nothing_acknowledged_is_lost_and_everyone_agrees(seeds: range) -> None:
     for seed in seeds:
         _simulate(seed)
 
 
+@pytest.mark.scaled
 @pytest.mark.slow
 def test_replicas_that_keep_one_batch_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is longer than their memory they read from their disks, while all goes wrong."""
     monkeypatch.setattr(workspace, "Outbox", partial(Outbox, max_batches=1))
-    for seed in range(CHUNK):
+    for seed in range(scaled(CHUNK)):
         _simulate(seed)
 
 
@@ -92,13 +85,10 @@ def test_another_process_with_another_hash_seed_makes_the_same_run() -> None:
 ALL = [*PLANTS, *IN_LOSSY_WORLDS, *IN_RESTORED_WORLDS, *IN_REBUILT_WORLDS]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "plant",
-    [
-        pytest.param(plant, marks=pytest.mark.long) if plant.__name__ in SURVIVORS else plant
-        for plant in (*ALL, *ON_PAGES, *ON_PAGES_IN_REBUILT_WORLDS)
-    ],
+    [*ALL, *ON_PAGES, *ON_PAGES_IN_REBUILT_WORLDS],
 )
 def test_a_planted_bug_is_found(plant: Plant) -> None:
     lossy = True if plant in IN_LOSSY_WORLDS else None

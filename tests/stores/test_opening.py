@@ -55,6 +55,7 @@ def assert_whole(place: str | Path) -> None:
 # Threads
 
 
+@pytest.mark.slow
 def test_new_stores_in_threads_at_once(tmp_path: Path) -> None:
     for turn in range(4):
         places = [tmp_path / f"{turn}-{number}.db" for number in range(MANY)]
@@ -243,6 +244,7 @@ def processes_at_once(*places: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_new_stores_in_processes_at_once(tmp_path: Path) -> None:
     places = [str(tmp_path / f"{number}.db") for number in range(MANY)]
     assert processes_at_once(*places) == "+" * MANY
@@ -250,6 +252,7 @@ def test_new_stores_in_processes_at_once(tmp_path: Path) -> None:
         assert_whole(place)
 
 
+@pytest.mark.slow
 def test_one_new_store_in_processes_at_once(location: str) -> None:
     assert processes_at_once(*[location] * MANY) == "+" + "-" * (MANY - 1)
     assert_whole(location)
@@ -290,6 +293,7 @@ print(step)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_a_process_killed_while_it_makes_a_store(tmp_path: Path) -> None:
     """Killed before its n-th statement, for every n: the next open makes the store."""
@@ -315,6 +319,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_a_store_from_before_a_fork_opens_in_the_child(tmp_path: Path) -> None:
     done = subprocess.run(
@@ -376,6 +381,7 @@ def empty(location: str) -> None:
         connection.commit()
 
 
+@pytest.mark.slow
 def test_an_open_that_fails_at_any_statement_leaves_nothing(location: str) -> None:
     for step in count(1):
         empty(location)
