@@ -42,6 +42,8 @@ class Cells:
         self._root = root
         self._by_name: dict[str, dict[int, Cell]] = {}
         self._derived: Any = None
+        self.latest = 0
+        """The highest stamp read so far."""
         self._news: set[str] | None = None
         root.changed.clear()
         for key in root.items():
@@ -70,6 +72,7 @@ class Cells:
                 del self._by_name[name]
         else:
             siblings[writer] = cell
+            self.latest = max(self.latest, cell.stamp)
 
     def derive(self, build: Callable[[], D]) -> D:
         """What ``build`` makes of all cells, made again only after a change."""
@@ -124,6 +127,15 @@ class Cells:
         self._root.set(f"{name}/{writer}", f"[{stamp},{encoded.decode()}]")
         for other in others:
             self._root.delete(f"{name}/{other}")
+
+    def restamp(self, name: str, stamp: int) -> None:
+        """Write the newest value of ``name`` again, with another stamp. Call inside the document's
+        transaction. Raises KeyError."""
+        newest = self.newest(name)
+        if newest is None:
+            raise KeyError(name)
+        text: str = self._root.items()[f"{name}/{newest.writer}"]
+        self.write(name, text.strip()[:-1].partition(",")[2].encode(), stamp)
 
     def remove(self, name: str) -> None:
         """Remove every cell of ``name`` that we see. Call inside the document's transaction."""

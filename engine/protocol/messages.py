@@ -134,13 +134,15 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """Relay to replica, the answer to hello. ``batch`` is the replica's last committed batch."""
+    """Relay to replica, the answer to hello. ``batch`` is the replica's last committed batch,
+    ``time`` the relay's, in milliseconds since the Unix epoch."""
 
     name: ClassVar[str] = "welcome"
     version: int
     relay: str
     head: int
     batch: int
+    time: int
     limits: Limits
 
 

@@ -190,14 +190,14 @@ class RelaySession(Session):
 
     # What the driver says
 
-    def welcome(self, *, relay: str, head: int, batch: int) -> int:
+    def welcome(self, *, relay: str, head: int, batch: int, time: int) -> int:
         """Open the session: ``relay`` is our identity, ``head`` the workspace's last seq, ``batch``
-        the replica's last committed batch.
+        the replica's last committed batch, ``time`` ours in milliseconds since the Unix epoch.
 
         Returns the seq after which changes are to be sent: the replica's cursor; or ``head``, if
         that cursor is about a log that was lost, and the replica will compare.
         """
-        welcome = Welcome(self.version, relay, head, batch, self._limits)
+        welcome = Welcome(self.version, relay, head, batch, time, self._limits)
         self._say(welcome)
         self._stored = batch
         if self._hello is None or is_forgetful(self._hello, welcome):

@@ -122,13 +122,15 @@ class Welcomed:
     committed; if that is above the last one the replica has made, its store is an old copy.
 
     ``forgetful``: the relay's log is not the one that the replica's cursor is about, because the
-    relay was restored. It sends what follows ``head``; for what came before, compare.
+    relay was restored. It sends what follows ``head``; for what came before, compare. ``time`` is
+    the relay's, in milliseconds since the Unix epoch.
     """
 
     relay: str
     head: int
     batch: int
     forgetful: bool
+    time: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +364,7 @@ class ReplicaSession(Session):
         forgetful = is_forgetful(self._hello, welcome)
         if forgetful:
             self.cursor = welcome.head
-        return [Welcomed(welcome.relay, welcome.head, welcome.batch, forgetful)]
+        return [Welcomed(welcome.relay, welcome.head, welcome.batch, forgetful, welcome.time)]
 
     def _acknowledged(self, ack: Ack) -> list[Event]:
         self._check_pushed(ack.name, ack.batch)

@@ -115,6 +115,7 @@ def _welcome(fields: JsonObject) -> Welcome:
         fields.id("relay"),
         fields.uint("head"),
         fields.uint("batch"),
+        fields.uint("time"),
         _limits(fields.member("limits")),
     )
 

@@ -58,6 +58,7 @@ class RelayCore:
     ) -> None:
         self._tables = [projected(model.__schema__, by_workspace=True) for model in models]
         self.identity = ""
+        self.now = environment.now
         self.store = store
         self._holding = Holding(store)
         self._entered = False

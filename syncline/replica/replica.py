@@ -50,8 +50,10 @@ class ReplicaStatus:
 
     ``link`` is ``offline`` when no relay is set; ``error`` is the sentence of the last failure;
     ``refused`` counts changes that the relay or this replica would not take, kept in the store;
-    ``clock_skew`` is how many seconds a peer's clock was ahead of ours beyond the tolerated five
-    minutes.
+    ``clock_offset`` is how many seconds this device's clock is ahead of the relay's (negative:
+    behind), 0 within the tolerated five minutes; beyond them, the relay's time counts.
+    ``clock_skew`` is how far a stamp of somebody else was ahead of the time beyond five minutes, in
+    seconds: the writer's clock was wrong, ``restamp`` heals it.
     """
 
     link: LinkState | Literal["offline"]
@@ -60,6 +62,7 @@ class ReplicaStatus:
     pending: int
     cursor: int
     refused: int
+    clock_offset: float
     clock_skew: float
     error: str | None
 
@@ -281,6 +284,22 @@ class Replica:
             content.setdefault(collection, {})[key] = value
         return content
 
+    async def restamp(self) -> int:
+        """Take stamps from the future out of the records: every value whose stamp is more than five
+        minutes ahead is written again as it is, with the time of now. Returns how many records that
+        changed.
+
+        A device with a wrong clock leaves such stamps (``status.clock_skew``); until they are
+        replaced, they win against what others write at the same time. Reads every record once, and
+        lets the event loop go on after each. Raises StoreError, WrongThread, ReplicaClosed.
+        """
+        workspace, changed = self._workspace, 0
+        for collection in workspace.schemas:
+            for key in sorted(workspace.records.keys(collection)):
+                changed += workspace.restamp(Address(collection, key))
+                await asyncio.sleep(0)
+        return changed
+
     # Durability and connection
 
     async def flushed(self) -> None:
@@ -359,6 +378,7 @@ class Replica:
             pending=workspace.journal.pending,
             cursor=workspace.cursor,
             refused=len(self._store.refused(LOCAL)),
+            clock_offset=workspace.clock.offset_ms / 1000,
             clock_skew=workspace.clock.skew_ms / 1000,
             error=str(error) if error else None,
         )

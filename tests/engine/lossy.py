@@ -112,7 +112,7 @@ class World:
         (event,) = self.relay.receive(hello)
         assert isinstance(event, HelloReceived)
         self.position = event.hello.cursor
-        self.relay.welcome(relay="r" * 32, head=self.head, batch=len(self.committed))
+        self.relay.welcome(relay="r" * 32, head=self.head, batch=len(self.committed), time=0)
         (welcome,) = self.relay.frames_to_send()
         self.replica.receive(welcome)
 

@@ -37,8 +37,9 @@ from syncline.engine.protocol.replica_session import ReplicaSession
 from tests.engine.wire import CAFE, HI, RELAY, REPLICA, WELCOME_PAGE
 
 ENTRIES = (Entry(WELCOME_PAGE, HI),)
+NOW = 1_764_345_600_000
 HELLO = Hello((1,), "demo", REPLICA, 7, 20, 5, RELAY)
-WELCOME = Welcome(1, RELAY, 30, 5, Limits(window=4))
+WELCOME = Welcome(1, RELAY, 30, 5, NOW, Limits(window=4))
 ERROR = Error("store-failed", "The disk is full.", "Free some space.", 2.0)
 
 # One of each, fit for a session that has just been opened.
@@ -116,7 +117,7 @@ def greeted_relay() -> RelaySession:
 
 def ready_relay(batch: int = 5) -> RelaySession:
     session = greeted_relay()
-    session.welcome(relay=RELAY, head=30, batch=batch)
+    session.welcome(relay=RELAY, head=30, batch=batch, time=NOW)
     session.frames_to_send()
     return session
 

@@ -472,7 +472,8 @@ def test_stamps() -> None:
     assert device.tick() == (EPOCH_MS + 300_000) * 2048 + 2
     assert MAX_STAMP == 2**53 - 1 == (2 ** (42 + COUNTER_BITS)) - 1
     assert f"last = max(last, min(seen, (now + {MAX_DRIFT_MS}) * {1 << COUNTER_BITS}))\n" in PAGE
-    assert f"last = max(last + 1, now * {1 << COUNTER_BITS})\n" in PAGE
+    assert f"last = min(max(last + 1, now * {1 << COUNTER_BITS}), 2^53 - 1)\n" in PAGE
+    assert f"if last > (now + {2 * MAX_DRIFT_MS}) * {1 << COUNTER_BITS}: last = 0\n" in PAGE
 
 
 # Registers

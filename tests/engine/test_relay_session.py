@@ -40,6 +40,7 @@ from syncline.engine.updates.parse import encode_state_vector
 from tests.engine.sessions import (
     ENTRIES,
     HELLO,
+    NOW,
     payload,
     ready_relay,
     said,
@@ -120,7 +121,7 @@ def test_a_pong_counts_on_this_connection() -> None:
 def test_an_ack_leaves_state_vectors_out_when_a_frame_has_no_room() -> None:
     session = RelaySession("demo", Limits(max_frame=400, window=4))
     session.receive(encode(HELLO))
-    session.welcome(relay=RELAY, head=30, batch=5)
+    session.welcome(relay=RELAY, head=30, batch=5, time=NOW)
     session.frames_to_send()
     short = Refusal(CAFE, "invalid-update", "It ends early.", "Report this.", b"1" * 10)
     long = replace(short, state_vector=b"1" * 1000)

@@ -28,7 +28,7 @@ from syncline.engine.protocol.messages import (
 ROOT = Path(__file__).parents[2]
 
 HASHES = {
-    1: "78a99a96680cd8669061eca95e73f60f2b560a14a49c4d3a1cd6a983ca6c66a4",
+    1: "ba9f2cfe4c9ab10e81dbb8b108a03e60fa91b61f08497dc7e643fe9e398a0ae0",
 }
 
 

@@ -37,6 +37,7 @@ from syncline.engine.protocol.session import PeerFailed, State
 from tests.engine.sessions import (
     ERROR,
     HELLO,
+    NOW,
     SAMPLES,
     WELCOME,
     closed,
@@ -131,7 +132,7 @@ REPLICA_SAYS: dict[str, Callable[[ReplicaSession], object]] = {
     "enumerate": lambda session: session.enumerate(None, CAFE),
 }
 RELAY_SAYS: dict[str, Callable[[RelaySession], object]] = {
-    "welcome": lambda session: session.welcome(relay=RELAY, head=30, batch=5),
+    "welcome": lambda session: session.welcome(relay=RELAY, head=30, batch=5, time=NOW),
     "ack": lambda session: session.acknowledge(6, 31),
     "pong": lambda session: session.pong(1, position=20, head=30),
     "advance": lambda session: session.advance(20, 21),
@@ -232,13 +233,13 @@ def test_the_replica_says_hello_and_is_welcomed() -> None:
     session.start()
     assert said(session) == [HELLO]
     assert not session.window_open
-    assert session.receive(encode(WELCOME)) == [Welcomed(RELAY, 30, 5, forgetful=False)]
+    assert session.receive(encode(WELCOME)) == [Welcomed(RELAY, 30, 5, forgetful=False, time=NOW)]
     assert session.window_open
 
 
 def test_the_first_relay_may_be_any() -> None:
     session = greeting_replica(relay=None)
-    assert session.receive(encode(WELCOME)) == [Welcomed(RELAY, 30, 5, forgetful=False)]
+    assert session.receive(encode(WELCOME)) == [Welcomed(RELAY, 30, 5, forgetful=False, time=NOW)]
 
 
 def test_another_relay_is_refused() -> None:
@@ -254,14 +255,18 @@ def test_another_relay_is_refused() -> None:
 def test_a_relay_that_has_forgotten_changes_is_to_be_compared_with(head: int, batch: int) -> None:
     session = greeting_replica()
     welcome = replace(WELCOME, head=head, batch=batch)
-    assert session.receive(encode(welcome)) == [Welcomed(RELAY, head, batch, forgetful=True)]
+    assert session.receive(encode(welcome)) == [
+        Welcomed(RELAY, head, batch, forgetful=True, time=NOW)
+    ]
     assert session.cursor == head  # the relay sends what follows
 
 
 def test_a_restored_relay_keeps_its_lineage() -> None:
     session = greeting_replica(relay=f"{RELAY}.1")
     welcome = replace(WELCOME, relay=f"{RELAY}.2", head=50)
-    assert session.receive(encode(welcome)) == [Welcomed(f"{RELAY}.2", 50, 5, forgetful=True)]
+    assert session.receive(encode(welcome)) == [
+        Welcomed(f"{RELAY}.2", 50, 5, forgetful=True, time=NOW)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -273,7 +278,7 @@ def test_a_relay_sends_what_follows_the_cursor_or_its_head(
 ) -> None:
     session = RelaySession("demo")
     session.receive(encode(replace(HELLO, relay=relay, cursor=cursor)))
-    assert session.welcome(relay=RELAY, head=30, batch=5) == sends_after
+    assert session.welcome(relay=RELAY, head=30, batch=5, time=NOW) == sends_after
 
 
 def test_a_version_that_was_not_offered_is_refused() -> None:
@@ -317,7 +322,7 @@ def test_the_relay_welcomes() -> None:
     hello = replace(HELLO, versions=(1, 2))
     assert session.receive(encode(hello)) == [HelloReceived(hello)]
     assert session.version == 1
-    session.welcome(relay=RELAY, head=30, batch=5)
+    session.welcome(relay=RELAY, head=30, batch=5, time=NOW)
     assert said(session) == [WELCOME]
 
 

@@ -65,10 +65,10 @@ VECTORS: list[tuple[Message, str]] = [
         ),
     ),
     (
-        Welcome(1, RELAY, 9007199254740991, 18, LIMITS),
+        Welcome(1, RELAY, 9007199254740991, 18, 1_764_345_600_000, LIMITS),
         (
             '{"type":"welcome","version":1,"relay":"ffeeddccbbaa99887766554433221100",'
-            '"head":9007199254740991,"batch":18,'
+            '"head":9007199254740991,"batch":18,"time":1764345600000,'
             '"limits":{"max_frame":16777216,"max_update":8388608,"window":64}}'
         ),
     ),
@@ -213,7 +213,13 @@ text_messages = st.one_of(
         Hello, versions, workspaces, ids, uints, uints, uints, st.none() | ids, st.none() | ids
     ),
     st.builds(
-        Welcome, positives, ids, uints, uints, st.builds(Limits, positives, positives, positives)
+        Welcome,
+        positives,
+        ids,
+        uints,
+        uints,
+        uints,
+        st.builds(Limits, positives, positives, positives),
     ),
     st.builds(Ack, positives, uints, st.lists(refusals, max_size=3).map(tuple)),
     st.builds(Expected, positives),

@@ -92,7 +92,7 @@ async def strange_relay(answer: Message) -> AsyncGenerator[str]:
             "refused protocol version 1 of this replica: The relay speaks version 9",
         ),
         (
-            Welcome(9, "r" * 32, 0, 0, LIMITS),
+            Welcome(9, "r" * 32, 0, 0, 0, LIMITS),
             VersionMismatch,
             "The relay chose protocol version 9, and this replica speaks 1",
         ),

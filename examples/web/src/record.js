@@ -43,8 +43,10 @@ export class Clock {
   /** A stamp that is above all before it and above `seen`, the newest of what is replaced. */
   tick (seen = 0) {
     const now = this.#now()
+    // What is further ahead was made while this device's clock was wrong.
+    if (this.#last > (now + 2 * TOLERATED_DRIFT_MS) * TICKS_PER_MS) this.#last = 0
     this.#last = Math.max(this.#last, Math.min(seen, (now + TOLERATED_DRIFT_MS) * TICKS_PER_MS))
-    this.#last = Math.max(this.#last + 1, now * TICKS_PER_MS)
+    this.#last = Math.min(Math.max(this.#last + 1, now * TICKS_PER_MS), Number.MAX_SAFE_INTEGER)
     this.#storage?.setItem('syncline:last-stamp', String(this.#last))
     return this.#last
   }

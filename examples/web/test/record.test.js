@@ -67,6 +67,10 @@ test('stamps', () => {
   const last = clock.tick()
   assert.equal(last, 301_000 * 2048 + 2)
   assert.equal(new Clock(storage, () => now).tick(), last + 1) // across a restart
+  now = 1e9
+  clock.tick()
+  now = 1000
+  assert.equal(clock.tick(), 1000 * 2048) // the clock was wrong, and has been set right
 })
 
 for (const vector of vectors()) {

@@ -23,6 +23,7 @@ from syncline.access.access import (
     authenticate,
     seen_by,
 )
+from syncline.engine.clock import Milliseconds
 from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import (
     AccessError,
@@ -78,6 +79,7 @@ class ReplicaService(Protocol):
     """What a replica's connection needs of its relay."""
 
     identity: str
+    now: Milliseconds
     store: Store
     writer: StoreCalls
     reader: StoreCalls
@@ -175,7 +177,9 @@ class ReplicaConnection:
         self._replica = hello.replica
         self._follows = hello.acknowledged
         relay = seen_by(self._permit.principal.scope, service.identity)
-        self._position = self._session.welcome(relay=relay, head=room.head, batch=batch)
+        self._position = self._session.welcome(
+            relay=relay, head=room.head, batch=batch, time=service.now()
+        )
         self._wake.set()
 
     # Receiving

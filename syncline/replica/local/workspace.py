@@ -28,6 +28,7 @@ from syncline.engine.names import Address
 from syncline.engine.protocol.handshake import lineage
 from syncline.engine.protocol.messages import Entry
 from syncline.engine.records.schema import Schema
+from syncline.engine.records.stamps import latest_stamp, restamp
 from syncline.engine.updates.causal import HoldBack
 from syncline.engine.updates.parse import StateVector, UpdateInfo, covers, parse_update
 from syncline.stores import RefusedUpdate, Store, StoreCalls
@@ -255,6 +256,14 @@ class Workspace:
                 self.journal.add(address, draft.document.epoch, draft.updates, local=True)
                 self.records.announce(address, draft.document, draft.existed, "local")
 
+    def restamp(self, address: Address) -> bool:
+        """Write again what the record at ``address`` holds with stamps from the future; returns
+        whether there was any. Raises what ``transaction`` does, StoreError, DocumentBroken."""
+        if not self.records.exists(address):
+            return False
+        with self.writing(address) as document:
+            return restamp(document, self.clock.latest, self.clock.tick)
+
     def seed(self, address: Address, update: bytes, info: UpdateInfo) -> bool:
         """Put in content that other replicas may put in too, byte for byte the same. Returns
         whether it was not there. Raises TransactionConflict inside a transaction, WrongThread,
@@ -347,6 +356,11 @@ class Workspace:
         if not changed:
             return  # our own change coming back, or one that came before
         self.journal.add(address, document.epoch, [update], local=False)
+        self._announce_remote(address, document, existed)
+
+    def _announce_remote(self, address: Address, document: Document, existed: bool | None) -> None:
+        if existed is not None:
+            self.clock.observe(latest_stamp(document))
         self.records.announce(address, document, existed, "remote")
 
     def begins_anew(self, entries: Iterable[tuple[Address, int]]) -> bool:
@@ -376,7 +390,7 @@ class Workspace:
         again = document.take_captured()
         if again:
             self.journal.add(address, epoch, again, local=True)
-        self.records.announce(address, document, existed, "remote")
+        self._announce_remote(address, document, existed)
 
     def close(self) -> None:
         """End the change streams and let go of the documents."""

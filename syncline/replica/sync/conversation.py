@@ -190,6 +190,14 @@ class Conversation:
             self._comparison = Comparison(self._workspace, self._session, event.relay)
         else:
             self._workspace.join_relay(event.relay)
+        self._workspace.clock.compare(event.time)
+        if offset := self._workspace.clock.offset_ms:
+            logger.warning(
+                "this device's clock is %.0f s %s the relay's, whose time counts for what is "
+                "written from now on",
+                abs(offset) / 1000,
+                "ahead of" if offset > 0 else "behind",
+            )
         self._relay_had = event.batch
         self.online = True
         await self._journal.notify()
