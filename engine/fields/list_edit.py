@@ -289,3 +289,12 @@ def remove_all(array: ArrayRoot) -> None:
             end = at
     if end is not None:
         array.delete_range(0, end + 1)
+
+
+def is_cleared(array: ArrayRoot) -> bool:
+    """Whether ``array`` has no elements but heads. Costs a look at each."""
+    for text in array.texts():
+        element = read_element(text)
+        if element is None or not element.is_head:
+            return False
+    return True

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import orjson
 
+from syncline.engine.clock import COUNTER_BITS
 from syncline.engine.document.cells import Cells, cells_of
 from syncline.engine.document.document import Document
 from syncline.engine.updates.parse import StateVector, covers
@@ -41,6 +42,15 @@ def write_live(document: Document, live: bool, policy: DeleteVsEdit, stamp: int)
         seen[document.client_id] = seen.get(document.client_id, 0) + 1
         value = sorted(seen.items())
     cells_of(document, REGISTERS).write(LIVE, orjson.dumps(value), stamp)
+
+
+def deleted_at(document: Document) -> int:
+    """When the record was deleted, in milliseconds since the Unix epoch by the deleter's clock; 0
+    if it never was, or if there is no such record."""
+    newest = cells_of(document, REGISTERS).newest(LIVE)
+    if newest is None or newest.value is True:
+        return 0
+    return newest.stamp >> COUNTER_BITS
 
 
 def _seen_by_deletions(cells: Cells) -> StateVector:

@@ -11,8 +11,8 @@ from syncline.engine.document.document import Document
 from syncline.engine.document.values import encode_value
 from syncline.engine.errors import UsageError
 from syncline.engine.fields import Host
-from syncline.engine.records.emptying import begin_empty
-from syncline.engine.records.liveness import write_live
+from syncline.engine.records.emptying import begin_empty, purge
+from syncline.engine.records.liveness import is_live, write_live
 from syncline.engine.records.schema import LIVE, REGISTERS, Schema
 
 from .descriptors import address_of, host_of, schema_of
@@ -113,5 +113,17 @@ def delete_record(record: Any) -> None:
         )
     host = host_of(record)
     with host.writing() as document:
-        stamp = host.tick(cells_of(document, REGISTERS).stamp(LIVE))
-        write_live(document, False, schema_of(record).delete_vs_edit, stamp)
+        _write_deletion(document, host, schema_of(record))
+
+
+def purge_record(document: Document, host: Host, schema: Schema) -> None:
+    """Delete the record, if it exists, with all that it holds. Call inside the document's
+    transaction."""
+    purge(document)
+    if is_live(document):
+        _write_deletion(document, host, schema)
+
+
+def _write_deletion(document: Document, host: Host, schema: Schema) -> None:
+    stamp = host.tick(cells_of(document, REGISTERS).stamp(LIVE))
+    write_live(document, False, schema.delete_vs_edit, stamp)

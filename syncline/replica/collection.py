@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from syncline.engine.errors import RecordExists, RecordNotFound, UsageError, WrongType
 from syncline.engine.identity import uuid7
 from syncline.engine.names import Address, check_key
+from syncline.engine.records.emptying import is_purged
+from syncline.engine.records.liveness import deleted_at
 from syncline.records.descriptors import address_of
 from syncline.records.lifecycle import (
     NewRecord,
@@ -15,12 +19,13 @@ from syncline.records.lifecycle import (
     from_draft,
     lacking,
     new_record,
+    purge_record,
     write_new,
 )
 from syncline.records.record import Record
 
 from .changes import ChangeStream
-from .local.hosts import RecordHost
+from .local.hosts import DocumentHost, RecordHost
 from .local.workspace import Workspace
 from .query import Query
 
@@ -116,15 +121,55 @@ class Collection(Generic[R]):
     def __getitem__(self, key: str) -> R:
         record = self.get(key)
         if record is None:
-            raise RecordNotFound(
-                f"There is no record {self.name}/{key}.",
-                hint="collection.get(key) returns None instead of raising.",
-            )
+            raise self._missing(key)
         return record
 
     def delete(self, key: str) -> None:
         """Delete the record called ``key``. Raises RecordNotFound."""
         delete_record(self[key])
+
+    def purge(self, key: str) -> None:
+        """Take what the record called ``key`` holds away for good, also where it was deleted
+        before; deletes it, if it exists.
+
+        What remains says only that the record was deleted. This replica's log is compacted soon
+        after the relay has acknowledged it; a relay's by ``syncline compact``, or when it has
+        grown. An edit made elsewhere at the same time stays. Raises RecordNotFound if there never
+        was such a record.
+        """
+        address = Address(self.name, check_key(key))
+        if key not in self and key not in self._deleted():
+            raise self._missing(key)
+        self._purge(address)
+
+    async def purge_deleted(self, older_than: timedelta) -> int:
+        """Purge the records that were deleted longer ago than ``older_than``; returns how many
+        there were. Costs a reading of every record that was ever deleted; the event loop goes on
+        after each. Raises what ``purge`` raises, StoreError."""
+        latest = self._workspace.clock.now() - older_than // timedelta(milliseconds=1)
+        purged = 0
+        for key in sorted(self._deleted()):
+            address = Address(self.name, key)
+            document = self._workspace.documents.get(address)
+            if key not in self and not is_purged(document) and deleted_at(document) <= latest:
+                self._purge(address)
+                purged += 1
+            await asyncio.sleep(0)
+        return purged
+
+    def _purge(self, address: Address) -> None:
+        with self._workspace.writing(address) as document:
+            purge_record(document, DocumentHost(self._workspace, address), self._schema)
+
+    def _deleted(self) -> set[str]:
+        """The keys of records that were there once."""
+        return self._workspace.keys(self.name) - self._workspace.records.keys(self.name)
+
+    def _missing(self, key: str) -> RecordNotFound:
+        return RecordNotFound(
+            f"There is no record {self.name}/{key}.",
+            hint="collection.get(key) returns None instead of raising.",
+        )
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and key in self._workspace.records.keys(self.name)

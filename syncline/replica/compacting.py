@@ -15,7 +15,8 @@ from .local.workspace import Workspace
 
 class Compacting:
     """Compacts the documents of ``workspace``, when their logs have grown by what the journal
-    commits; those with changes that wait in the outbox, once the relay has acknowledged all.
+    commits, or when they were purged; those with changes that wait in the outbox, once the relay
+    has acknowledged all.
 
     ``snapshot_thread`` runs what makes the snapshots. It is the caller's to close.
     """
@@ -40,10 +41,14 @@ class Compacting:
 
     def committed(self, writes: Sequence[Write]) -> None:
         """Take note of how logs have grown. Called by the journal."""
+        purged = self._workspace.records.purged
         for write in writes:
             for document in write.documents:
                 size = sum(map(len, document.updates))
                 self._compactor.note(write.workspace, document.address, size)
+                if document.address in purged:
+                    purged.remove(document.address)
+                    self._compactor.demand(write.workspace, document.address)
             if write.acknowledged is not None and self._workspace.outbox.pending == 0:
                 self._compactor.retry()
 

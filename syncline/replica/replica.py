@@ -20,6 +20,7 @@ from syncline.engine.errors import (
 from syncline.engine.identity import Identity
 from syncline.engine.names import Address
 from syncline.engine.records.projection import projected
+from syncline.engine.records.stamps import restamp
 from syncline.engine.updates.parse import parse_update
 from syncline.environment import Environment
 from syncline.records.record import Record
@@ -296,7 +297,10 @@ class Replica:
         workspace, changed = self._workspace, 0
         for collection in workspace.schemas:
             for key in sorted(workspace.records.keys(collection)):
-                changed += workspace.restamp(Address(collection, key))
+                address = Address(collection, key)
+                if workspace.records.exists(address):  # others go on while this one runs
+                    with workspace.writing(address) as document:
+                        changed += restamp(document, workspace.clock.latest, workspace.clock.tick)
                 await asyncio.sleep(0)
         return changed
 

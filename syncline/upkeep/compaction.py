@@ -174,6 +174,7 @@ class Compactor:
         self._growth = BoundedCache[tuple[str, Address], _Growth](MAX_WATCHED)
         self._due: OrderedDict[tuple[str, Address], None] = OrderedDict()
         self._put_off: dict[tuple[str, Address], None] = {}  # first come, first served
+        self._demanded: set[tuple[str, Address]] = set()
         self._wake = asyncio.Event()
 
     def note(self, workspace: str, address: Address, size: int) -> None:
@@ -185,6 +186,15 @@ class Compactor:
             self._growth.put(place, growth)
         growth.bytes += size
         if growth.bytes >= growth.slack and len(self._due) < MAX_DUE:
+            self._due[place] = None
+            self._wake.set()
+
+    def demand(self, workspace: str, address: Address) -> None:
+        """Compact a document whatever its size: something in its log has to go. Of more than
+        MAX_DUE at once, those beyond wait for their logs to grow, or for ``syncline compact``."""
+        place = (workspace, address)
+        if len(self._demanded) < MAX_DUE:
+            self._demanded.add(place)
             self._due[place] = None
             self._wake.set()
 
@@ -229,12 +239,13 @@ class Compactor:
         log = await self._read(self._store.log_size, workspace, address)
         if log is None:
             return self._policy.min_bytes
-        if not self._policy.due(log):
+        if (workspace, address) not in self._demanded and not self._policy.due(log):
             return self._policy.slack(log)
         if await self._read(self._held, workspace, address):
             if len(self._put_off) < MAX_DUE:
                 self._put_off[workspace, address] = None
             return self._policy.slack(log)
+        self._demanded.discard((workspace, address))
         try:
             done = await compact_document(
                 self._store,

@@ -11,6 +11,7 @@ from syncline.engine.document.document import Document
 from syncline.engine.errors import DocumentBroken
 from syncline.engine.names import Address
 from syncline.engine.records.changes import DocumentChange, Kind, Origin, defaults_of, fields_of
+from syncline.engine.records.emptying import is_purged
 from syncline.engine.records.liveness import is_live
 from syncline.engine.records.projection import Rows, projected
 from syncline.engine.records.schema import Schema
@@ -53,6 +54,8 @@ class RecordIndex:
         # Weak: a stream that its reader has dropped stops costing anything.
         self._listeners: dict[str, WeakSet[Listener]] = {name: WeakSet() for name in schemas}
         self._document_listeners: list[DocumentListener] = []
+        self.purged: set[Address] = set()
+        """Those of which everything was taken away, until their logs have been compacted."""
         self._live: dict[str, set[str]] = {name: set() for name in schemas}
         for collection, keys in self._live.items():
             for key, known in store.liveness(workspace, collection):
@@ -108,6 +111,8 @@ class RecordIndex:
             keys.add(address.key)
         else:
             keys.discard(address.key)
+            if is_purged(document):
+                self.purged.add(address)
         return live
 
     def restore(self, address: Address, existed: bool | None) -> None:

@@ -28,7 +28,7 @@ from syncline.engine.names import Address
 from syncline.engine.protocol.handshake import lineage
 from syncline.engine.protocol.messages import Entry
 from syncline.engine.records.schema import Schema
-from syncline.engine.records.stamps import latest_stamp, restamp
+from syncline.engine.records.stamps import latest_stamp
 from syncline.engine.updates.causal import HoldBack
 from syncline.engine.updates.parse import StateVector, UpdateInfo, covers, parse_update
 from syncline.stores import RefusedUpdate, Store, StoreCalls
@@ -140,6 +140,14 @@ class Workspace:
         self.owner.check()
         found = {info.address for info in self.store.documents(self.name)}
         return sorted(found | self.unsaved.addresses())
+
+    def keys(self, collection: str) -> set[str]:
+        """The keys of all documents of a collection, those of deleted records too. Raises
+        WrongThread, ReplicaClosed, StoreError."""
+        self.owner.check()
+        stored = {key for key, _ in self.store.liveness(self.name, collection)}
+        unsaved = self.unsaved.addresses()
+        return stored | {each.key for each in unsaved if each.collection == collection}
 
     def select(self, statement: Select[*tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """What ``statement`` finds in the tables, every local change so far included.
@@ -255,14 +263,6 @@ class Workspace:
             if draft.updates:
                 self.journal.add(address, draft.document.epoch, draft.updates, local=True)
                 self.records.announce(address, draft.document, draft.existed, "local")
-
-    def restamp(self, address: Address) -> bool:
-        """Write again what the record at ``address`` holds with stamps from the future; returns
-        whether there was any. Raises what ``transaction`` does, StoreError, DocumentBroken."""
-        if not self.records.exists(address):
-            return False
-        with self.writing(address) as document:
-            return restamp(document, self.clock.latest, self.clock.tick)
 
     def seed(self, address: Address, update: bytes, info: UpdateInfo) -> bool:
         """Put in content that other replicas may put in too, byte for byte the same. Returns
