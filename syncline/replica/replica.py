@@ -31,6 +31,7 @@ from syncline.upkeep.compaction import CompactionPolicy
 
 from .collection import Collection
 from .compacting import Compacting
+from .local.at_exit import forget, save_at_exit
 from .local.copied_store import renew_copied_store
 from .local.document_cache import MAX_DOCUMENTS
 from .local.hosts import DocumentHost
@@ -162,6 +163,7 @@ class Replica:
             compacting = Compacting(self._opened, self._compaction, self._snapshot_thread)
             self._compacting = asyncio.create_task(compacting.run())
             self._journal_task = asyncio.create_task(self._opened.journal.run())
+            save_at_exit(self._opened.journal)
             await self.flushed()
             if self._relay is not None:
                 self._start_link(self._relay)
@@ -217,6 +219,7 @@ class Replica:
 
     def _close_workspace(self) -> None:
         if self._opened is not None:
+            forget(self._opened.journal)
             self._opened.close()
             self._opened = None
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -30,6 +31,8 @@ from .unsaved import Unsaved
 logger = logging.getLogger("syncline.replica")
 
 RETRY_SECONDS = 1.0
+MAX_UNSAVED_MS = 1000
+"""How long a change waits for the event loop to save it, if the program goes on to write."""
 
 
 class Description(NamedTuple):
@@ -131,6 +134,7 @@ class Journal:
         self._gathered = Gathered()
         self._version = 0
         self._durable = 0
+        self._unsaved_since = 0  # by the clock
         self._wake = asyncio.Event()
         self._progress = asyncio.Condition()
         self._listeners: list[CommitListener] = []
@@ -159,9 +163,17 @@ class Journal:
 
     def check_taking(self) -> None:
         """Raise, before anything is changed, what prevents that a change is stored: the StoreError
-        that has ended the writing, or LimitExceeded when too much waits for the disk."""
+        that has ended the writing, or LimitExceeded when too much waits for the disk.
+
+        What has waited for MAX_UNSAVED_MS is saved first, blocking: the program does not let the
+        event loop go on.
+        """
         if self._ended_by is not None:
             raise self._ended_by
+        if not self.saved and self._clock.now() - self._unsaved_since >= MAX_UNSAVED_MS:
+            self._unsaved_since = self._clock.now()
+            with suppress(StoreError):  # ``error`` tells, and nothing is lost yet
+                self.save()
         self._unsaved.check_space()
 
     def add(self, address: Address, epoch: int, updates: list[bytes], *, local: bool) -> None:
@@ -199,6 +211,8 @@ class Journal:
         self._changed()
 
     def _changed(self) -> None:
+        if self.saved:
+            self._unsaved_since = self._clock.now()
         self._version += 1
         self._wake.set()
 
@@ -235,6 +249,21 @@ class Journal:
             self._end(error)
             await self.notify()  # whoever waits must not wait for ever
             raise
+        except asyncio.CancelledError:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        """Save what is left, blocking: the event loop ends, and nobody closed the replica."""
+        try:
+            self.save()
+        except StoreError as error:
+            logger.error("changes are lost: the replica was not closed, and %s", error)
+        if self._ended_by is None:
+            self._ended_by = self.error = StoreError(
+                "The event loop that this replica was opened in has ended.",
+                hint="Use a replica inside `async with Replica.open(…)`, in one asyncio.run(…).",
+            )
 
     def _end(self, error: Exception) -> None:
         """Take nothing more, because of a defect or of a store that fails at the closing."""
