@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar, cast
+from typing import Generic, Self, SupportsIndex, TypeVar, cast, overload
 
 from syncline.engine.document.document import Document
-from syncline.engine.errors import OutOfRange
+from syncline.engine.errors import OutOfRange, WrongType
 
 from .base import FieldView
 from .list_edit import ListEdit
@@ -21,8 +22,9 @@ T = TypeVar("T")
 class ListOf(FieldView, Generic[T]):
     """A list of values with stable identities.
 
-    ``items[0]``, ``items[0] = value``, ``del items[0]``, ``in``, ``len``, ``==`` and ``for`` do
-    what they do with a ``list``; there are no slices. An index beyond the ends raises OutOfRange.
+    ``items[0]``, ``items[0] = value``, ``del items[0]``, the slices ``items[1:3]`` and
+    ``del items[1:3]``, ``in``, ``len``, ``==`` and ``for`` do what they do with a ``list``. An
+    index beyond the ends raises OutOfRange, one that is no int WrongType.
 
     Layout: the root array ``items:<field>`` holds an element for each item, its id and the value
     that it was inserted with, and the root map ``list:<field>`` holds registers of those items only
@@ -64,7 +66,13 @@ class ListOf(FieldView, Generic[T]):
             items = self._items()
         return items
 
-    def _index(self, index: int, length: int) -> int:
+    def _index(self, index: object, length: int) -> int:
+        if not isinstance(index, SupportsIndex):
+            raise WrongType(
+                f"An index of {self._where} must be an int, not {type(index).__qualname__}.",
+                hint="Items are replaced one by one: items[0] = value.",
+            )
+        index = operator.index(index)
         if not -length <= index < length:
             raise OutOfRange(
                 f"{self._where} has {length} items, so there is none at {index}.",
@@ -93,7 +101,15 @@ class ListOf(FieldView, Generic[T]):
             with self._editing() as edit:
                 edit.insert(index, encoded)
 
-    def __getitem__(self, index: int) -> T:
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        if isinstance(index, slice):
+            return list(self)[index]
         items = self._items()
         return self._value(items, items.at(self._index(index, len(items))))
 
@@ -107,11 +123,32 @@ class ListOf(FieldView, Generic[T]):
         with self._editing() as edit:
             edit.assign(place, encoded, self._host.tick(items.value_stamp(place)))
 
-    def __delitem__(self, index: int) -> None:
+    def __delitem__(self, index: int | slice) -> None:
         items = self._settled()
-        place = items.at(self._index(index, len(items)))
-        with self._editing() as edit:
-            edit.remove(place)
+        if isinstance(index, slice):
+            places = list(items)[index]
+        else:
+            places = [items.at(self._index(index, len(items)))]
+        if places:
+            with self._editing() as edit:
+                for place in places:
+                    edit.remove(place)
+
+    def clear(self) -> None:
+        """Remove every item."""
+        del self[:]
+
+    def index(self, value: object) -> int:
+        """The index of the first item that equals ``value``. Raises ValueError, as a list does."""
+        return list(self).index(cast("T", value))
+
+    def remove(self, value: object) -> None:
+        """Remove the first item that equals ``value``. Raises ValueError, as a list does."""
+        del self[self.index(value)]
+
+    def __iadd__(self, values: Iterable[T]) -> Self:
+        self.extend(values)
+        return self
 
     def pop(self, index: int = -1) -> T:
         """Remove the item at ``index`` and return its value. Raises OutOfRange."""

@@ -56,7 +56,7 @@ class StoreLock:
             raise StoreError(
                 f"The store {self._path} cannot be locked: {error.strerror} ({self._file}).",
                 hint="The store needs a folder it may write in, on a file system with locks; "
-                "to look without writing, open it with exclusive=False.",
+                "to look without writing, use `syncline inspect`, or SqlStore(…, exclusive=False).",
             ) from error
         self._held = lock
 
@@ -77,7 +77,7 @@ class StoreLock:
         return StoreBusy(
             f"The store {self._path} is already open in {who}.",
             hint="Close it there first, or give this program a file of its own; to look without "
-            "writing, open it with exclusive=False.",
+            "writing, use `syncline inspect`, or SqlStore(…, exclusive=False).",
         )
 
     def _holder(self) -> int | None:

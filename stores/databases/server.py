@@ -282,7 +282,7 @@ class Server(ABC):
         return StoreBusy(
             f"{self.name} is already open in {holder}.",
             hint="Close it there first, or give this program a database of its own; to look "
-            "without writing, open it with exclusive=False.",
+            "without writing, use `syncline inspect`, or SqlStore(…, exclusive=False).",
             retry_after=RETRY_SECONDS,
         )
 

@@ -34,7 +34,7 @@ _FREE_NAMES = {"update", "delete"}
 @dataclass(frozen=True, slots=True)
 class ConflictingValue:
     """One of the values written concurrently. ``written_at`` is in UTC, by the writer's clock, and
-    ``client_id`` is the number of the writer's store."""
+    ``client_id`` is the number of the writer's store: that replica's ``replica.client_id``."""
 
     value: Any
     written_at: datetime
@@ -61,7 +61,8 @@ class Record:
 
     ``delete_vs_edit="keep-edit"`` brings a deleted record back when another device edited it at the
     same time; by default the deletion wins. Records are handles: two handles of one key are equal
-    and show the same content. A handle is made by a Collection, never by calling the class.
+    and show the same content. A handle comes from a Collection; calling the class makes a draft,
+    for ``collection.add``.
 
     Assigning a field is one change, immediate and local. It raises WrongType or ValueRefused for
     what cannot be stored, UnknownField for a name that is not declared, and RecordNotFound, as

@@ -369,6 +369,12 @@ class Replica:
         return self._link, self._link_task
 
     @property
+    def client_id(self) -> int:
+        """The number of this replica's store, under which its changes stand in conflicts. A copied
+        store gets another one."""
+        return self._workspace.identity.client_id
+
+    @property
     def pending(self) -> int:
         """How many batches of local changes the relay has not acknowledged."""
         return self._workspace.journal.pending

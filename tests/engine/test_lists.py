@@ -95,6 +95,20 @@ class Lists(RuleBasedStateMachine):
             del device.list[place % (len(content) + 1)]
             self._write(device, content)
 
+    @rule(who=WHO, start=PLACES, length=st.integers(0, 5), step=st.sampled_from([-2, -1, 1, 2]))
+    def remove_many(self, who: int, start: int, length: int, step: int) -> None:
+        device = self.devices[who]
+        content = list(device.list)
+        start %= len(content) + 1
+        where = (
+            slice(start, start + length, step) if step > 0 else slice(start + length, start, step)
+        )
+        assert device.list[where] == content[where]
+        self.removed |= {item for item, _ in content[where]}
+        del content[where]
+        del device.list[where]
+        self._write(device, content)
+
     @rule(who=WHO)
     def hear_of_everything(self, who: int) -> None:
         self.devices[who].receive(self.log)

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 import syncline
-from syncline import Counter, MapOf, Record, Replica, SetOf, Text, field
+from syncline import Counter, ListOf, MapOf, Record, Relay, Replica, SetOf, Text, field
 from syncline.engine.errors import (
     InvalidName,
     OutOfRange,
@@ -25,6 +25,7 @@ from syncline.engine.errors import (
     WrongType,
 )
 from syncline.stores import MemoryStore
+from tests.replica.test_sync import settle
 
 
 class Stage(Enum):
@@ -43,6 +44,8 @@ class Contact(Record, collection="contacts"):
     visits: Counter
     tags: SetOf[str]
     extra: MapOf[list[int]]
+    items: ListOf[str]
+    owner: str = field(default="", on_conflict="surface")
 
 
 class Older(Record, collection="older"):
@@ -201,6 +204,42 @@ async def test_sets_and_maps(ada: Contact) -> None:
     assert ada.extra == {"b": [2], "c": [3]}
     ada.extra.clear()
     assert not ada.extra
+
+
+async def test_lists(ada: Contact) -> None:
+    ada.items += ["a", "b", "c", "b"]
+    assert (ada.items[1:3], ada.items[::-2]) == (["b", "c"], ["b", "b"])
+    assert ada.items.index("b") == 1
+    ada.items.remove("b")
+    del ada.items[:1]
+    assert list(ada.items) == ["c", "b"]
+    ada.items.clear()
+    ada.items.clear()
+    assert not ada.items
+    wrong: Any = ada.items
+    with pytest.raises(WrongType, match=r"An index of contacts\.items must be an int, not str"):
+        wrong["0"]
+    with pytest.raises(WrongType, match=r"must be an int, not slice.*one by one"):
+        wrong[0:1] = ["x"]
+    with pytest.raises(ValueError, match="not in list"):
+        ada.items.remove("x")
+
+
+async def test_a_conflict_names_its_devices(tmp_path: Path) -> None:
+    async with (
+        Relay(tmp_path / "relay.db", port=0) as relay,
+        Replica.open(MemoryStore(), models=[Contact], relay=f"{relay.url}/crm") as one,
+        Replica.open(MemoryStore(), models=[Contact], relay=f"{relay.url}/crm") as two,
+    ):
+        one.collection(Contact).create(key="x", name="x")
+        await settle(one, two)
+        assert one.client_id != two.client_id
+        one.collection(Contact)["x"].owner = "one"
+        two.collection(Contact)["x"].owner = "two"
+        await settle(one, two)
+        (conflict,) = one.collection(Contact)["x"].conflicts()
+        written = {each.value: each.client_id for each in conflict.values}
+        assert written == {"one": one.client_id, "two": two.client_id}
 
 
 async def test_counters_and_texts_in_conditions_and_formats(ada: Contact) -> None:
