@@ -17,9 +17,20 @@ _COLUMNS = (NOTES.c.seq, NOTES.c.tbl, NOTES.c.pk, NOTES.c.origin, NOTES.c.at, NO
 _ABOUT = sa.and_(
     NOTES.c.pipeline == sa.bindparam("of"), NOTES.c.tbl.in_(sa.bindparam("tables", expanding=True))
 )
+_OF_RECORD = NOTES.c.origin == "record"
 _OLDEST = (
     sa.select(*_COLUMNS)
-    .where(_ABOUT, NOTES.c.seq > sa.bindparam("after"))
+    .where(
+        _ABOUT,
+        NOTES.c.seq > sa.bindparam("after"),
+        sa.or_(NOTES.c.origin.is_(None), NOTES.c.origin != "record"),
+    )
+    .order_by(NOTES.c.seq)
+    .limit(sa.bindparam("most"))
+)
+_OLDEST_OF_RECORDS = (
+    sa.select(*_COLUMNS)
+    .where(_ABOUT, _OF_RECORD)
     .order_by(NOTES.c.seq)
     .limit(sa.bindparam("most"))
 )
@@ -28,9 +39,10 @@ _COUNT = sa.select(sa.func.count()).select_from(NOTES).where(_ABOUT)
 
 class Note(NamedTuple):
     """A change that a trigger noted (``origin`` None), that a pass made (``own``), or a row that is
-    to be compared with what was agreed on last (``agreed``; its ``pk`` is as ``encode_key``
-    writes it). Without a ``pk`` it is about all rows. ``at`` is in milliseconds since the epoch;
-    ``gone`` is 1 if a row of this key went: one that is there now may be another."""
+    to be compared with what was agreed on last (``agreed``), or a record that is to get a row
+    (``record``); the ``pk`` of these two is as ``encode_key`` writes it. Without a ``pk`` it is
+    about all rows. ``at`` is in milliseconds since the epoch; ``gone`` is 1 if a row of this key
+    went: one that is there now may be another."""
 
     seq: int
     table: str
@@ -43,7 +55,9 @@ class Note(NamedTuple):
         """The key of the row, or None if it has no canonical form, or the note is about all."""
         if self.pk is None:
             return None
-        return decode_key(self.pk) if self.origin == "agreed" else rows.parse_noted(self.pk)
+        if self.origin in ("agreed", "record"):
+            return decode_key(self.pk)
+        return rows.parse_noted(self.pk)
 
 
 class Notes:
@@ -54,9 +68,15 @@ class Notes:
         self._pipeline = pipeline
 
     def oldest(self, tables: Iterable[str], limit: int, after: int = 0) -> list[Note]:
-        """The oldest notes about ``tables`` that can be seen, beyond the number ``after``."""
+        """The oldest notes about rows of ``tables`` that can be seen, beyond the number
+        ``after``."""
         wanted = self._about(tables) | {"after": after, "most": limit}
         return [Note(*row) for row in self._connection.execute(_OLDEST, wanted)]
+
+    def of_records(self, tables: Iterable[str], limit: int) -> list[Note]:
+        """The oldest notes about records that are to get a row in one of ``tables``."""
+        wanted = self._about(tables) | {"most": limit}
+        return [Note(*row) for row in self._connection.execute(_OLDEST_OF_RECORDS, wanted)]
 
     def last(self) -> int:
         """The highest number of a note, 0 without any."""
@@ -122,11 +142,12 @@ class Notes:
         for batch in batches(seqs):
             self._connection.execute(sa.delete(NOTES).where(NOTES.c.seq.in_(batch)))
 
-    def add(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Note rows by (table, key as ``encode_key`` writes it)."""
+    def add(self, rows: Iterable[tuple[str, str]], *, of_records: bool = False) -> None:
+        """Note rows by (table, key as ``encode_key`` writes it), or records that have none."""
+        origin = "record" if of_records else "agreed"
         for batch in batches(rows):
             noted = [
-                {"pipeline": self._pipeline, "tbl": table, "pk": pk, "origin": "agreed"}
+                {"pipeline": self._pipeline, "tbl": table, "pk": pk, "origin": origin}
                 for table, pk in batch
             ]
             self._connection.execute(sa.insert(NOTES), noted)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from syncline.connectors.database.rows import Key
+from syncline.connectors.database.rows import Key, encode_key
 from syncline.connectors.database.system import refusal_of
 from syncline.connectors.database.values import NotOfKind
 from syncline.connectors.report import RowRefusal
@@ -42,19 +42,36 @@ class Apply:
         self._capture = capture
         self._written: dict[Key, OpenRow] = {}
 
-    def run(self, documents: Sequence[RecordDocument]) -> set[Key]:
-        """Write these records to their rows; return the keys of the rows that were written."""
+    def run(self, documents: Sequence[RecordDocument], *, inserts: bool) -> set[Key]:
+        """Write these records to their rows; return the keys of the rows that were written.
+
+        Without ``inserts`` a record that has no row, and of which no row is a twin, is noted: it
+        gets one when all rows of the table have been captured, of which one may be it.
+        """
         transaction = self._transaction
+        later: list[str] = []
         links = transaction.shadows.by_records(self._table, [each.rid for each in documents])
-        for document in documents:
-            merged_into = document.merged_into
-            opened = transaction.rows.get((self._table, document.rid))
-            if merged_into is not None:
+        for document in documents:  # first of all: the row of such a record is another's
+            if (merged_into := document.merged_into) is not None:
+                opened = transaction.rows.get((self._table, document.rid))
                 self._follow(document, merged_into, opened)
-            elif opened is not None:
+        for document in documents:
+            opened = transaction.rows.get((self._table, document.rid))
+            if document.merged_into is not None:
+                continue
+            if opened is not None:
                 self._write(document, opened)
             elif document.live and document.rid not in links:
-                self._appear(document)
+                twin = self._twin(document)
+                if twin is not None:
+                    self._unite(document, twin)
+                elif inserts:
+                    self._insert(document)
+                else:
+                    later.append(document.rid)
+        transaction.notes.add(
+            ((self._table, encode_key((_NEW, rid))) for rid in later), of_records=True
+        )
         self._read_back()
         return set(self._written)
 
@@ -133,11 +150,7 @@ class Apply:
 
     # Records that have none
 
-    def _appear(self, document: RecordDocument) -> None:
-        twin = self._twin(document)
-        if twin is not None:
-            self._unite(document, twin)
-            return
+    def _insert(self, document: RecordDocument) -> None:
         values = document.values(self._transaction.authors)
         nowhere: Key = (_NEW, document.rid)
         row: dict[str, Any] = self._mapping.new_key(document.rid)

@@ -87,8 +87,10 @@ class RecordTable:
         found: defaultdict[str, list[str]] = defaultdict(list)
         for batch in batches(keys):
             statement = sa.select(_R.match, _R.rid).where(self._mine, _R.match.in_(batch))
-            for match, rid in self._connection.execute(statement.order_by(_R.rid)):
+            for match, rid in self._connection.execute(statement):
                 found[str(match)].append(rid)
+        for rids in found.values():
+            rids.sort()  # ordered by SQL, SQLite would read all records in that order
         return found
 
     def dead(self, rids: Iterable[str]) -> set[str]:

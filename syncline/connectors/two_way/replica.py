@@ -197,7 +197,7 @@ class SystemReplica:
 
     def has_work(self, connection: sa.Connection, *, retry: bool) -> bool:
         """Whether rows were changed, or wait to be tried again."""
-        if self.notes(connection).oldest(self._tables, 1):
+        if self.notes(connection).count(self._tables):
             return True
         quarantine = Quarantine(connection, self._pipeline.name)
         return retry and any(
@@ -253,7 +253,12 @@ class SystemReplica:
     ) -> Outcome:
         state = transaction.state
         transaction.records.lock()
-        notes = transaction.notes.oldest(self._tables, NOTES_AT_ONCE)
+        notes = transaction.notes.oldest(self._tables, NOTES_AT_ONCE + 1)
+        # Whether a table lacks a record can be said when all that it holds has been looked at.
+        complete = len(notes) <= NOTES_AT_ONCE
+        notes = notes[:NOTES_AT_ONCE]
+        if complete:
+            notes += transaction.notes.of_records(self._tables, RECORDS_AT_ONCE)
         before = transaction.notes.last()
         arrived = [
             stored for each in incoming for stored in each.records if stored.kind in self.mappings
@@ -281,9 +286,8 @@ class SystemReplica:
         # Every row that was looked at: it may not show its record because the database refused that
         # once, or because somebody changed what is not his to change.
         rows = {rid for _, rid in transaction.rows}
-        written = self._apply(
-            transaction, captures, {*transaction.captured, *received, *waiting, *rows}
-        )
+        touched = {*transaction.captured, *received, *waiting, *rows}
+        written = self._apply(transaction, captures, touched, inserts=complete)
         self._agree(transaction)
         self._check_refused(
             transaction.quarantine_refused(), transaction.report.looked_at - looked_at
@@ -324,8 +328,8 @@ class SystemReplica:
                 mapping = next(e for e in self.mappings.values() if e.table.name == note.table)
                 transaction.notes.add_all(mapping.rows)
             elif (key := self._key_of(note)) is not None and len(encode_key(key)) <= MAX_KEY_LENGTH:
-                if note.origin == "agreed" and is_of_no_row(key):
-                    waiting += records_without_row([key])  # somebody asks for it to be tried again
+                if note.origin in ("agreed", "record") and is_of_no_row(key):
+                    waiting += records_without_row([key])
                     continue
                 known = noted[note.table].get(key, UNNOTED)
                 at = note.at if note.at is not None else known.at
@@ -340,7 +344,12 @@ class SystemReplica:
         return noted, waiting
 
     def _apply(
-        self, transaction: SystemTransaction, captures: Mapping[str, Capture], touched: set[str]
+        self,
+        transaction: SystemTransaction,
+        captures: Mapping[str, Capture],
+        touched: set[str],
+        *,
+        inserts: bool,
     ) -> dict[str, set[Key]]:
         written: dict[str, set[Key]] = {}
         by_kind: dict[str, list[RecordDocument]] = {kind: [] for kind in self.mappings}
@@ -349,7 +358,7 @@ class SystemReplica:
                 by_kind[document.record.name].append(document)
         for kind, capture in captures.items():
             mapping = self.mappings[kind]
-            keys = Apply(transaction, mapping, capture).run(by_kind[kind])
+            keys = Apply(transaction, mapping, capture).run(by_kind[kind], inserts=inserts)
             written.setdefault(mapping.table.name, set()).update(keys)
             self._agree(transaction)  # later kinds refer to these rows
         for kind, capture in reversed(list(captures.items())):

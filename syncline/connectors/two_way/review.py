@@ -8,13 +8,14 @@ from itertools import combinations
 from syncline.connectors.bookkeeping.notes import Notes
 from syncline.connectors.bookkeeping.quarantine import Quarantine, Quarantined
 from syncline.connectors.bookkeeping.schema import has_state
-from syncline.connectors.database.rows import batches
+from syncline.connectors.database.rows import batches, decode_key
 from syncline.connectors.database.tables import names_of, reflect
 from syncline.connectors.report import Finding, MergedField, PassReport
 from syncline.connectors.verification import Verification
 from syncline.engine.errors import RecordNotFound, SystemRefused, SystemUnavailable, UsageError
 from syncline.engine.identity import Identity
 
+from .apply import is_of_no_row
 from .authors import Authors
 from .comparison import ComparedSide, common_fields, compare
 from .conflicts import describe_conflict
@@ -91,7 +92,10 @@ class TwoWayReview:
                 if has_state(connection):
                     entries = Quarantine(connection, self._pipeline.name).entries()
                     quarantined = {(entry.table, entry.pk) for entry in entries}
-                    Notes(connection, self._pipeline.name).add(quarantined)
+                    records = {each for each in quarantined if is_of_no_row(decode_key(each[1]))}
+                    notes = Notes(connection, self._pipeline.name)
+                    notes.add(quarantined - records)
+                    notes.add(records, of_records=True)
                     rows += len(quarantined)
         return rows
 
