@@ -29,10 +29,7 @@ _OLDEST = (
     .limit(sa.bindparam("most"))
 )
 _OLDEST_OF_RECORDS = (
-    sa.select(*_COLUMNS)
-    .where(_ABOUT, _OF_RECORD)
-    .order_by(NOTES.c.seq)
-    .limit(sa.bindparam("most"))
+    sa.select(*_COLUMNS).where(_ABOUT, _OF_RECORD).order_by(NOTES.c.seq).limit(sa.bindparam("most"))
 )
 _COUNT = sa.select(sa.func.count()).select_from(NOTES).where(_ABOUT)
 

@@ -172,8 +172,12 @@ class Apply:
             return
         self._transaction.release(self._table, [nowhere])
         fields = {name: values.get(name) for name in self._mapping.fields}
-        opened = OpenRow(made[0], {}, document.rid, Agreed({}, fields), moved=True)
+        agreed = Agreed({}, fields, self._transaction.now)
+        opened = OpenRow(made[0], {}, document.rid, agreed, moved=True)
         self._transaction.rows[(self._table, document.rid)] = self._written[made[0]] = opened
+        match = document.match_key(self._transaction.authors) if document.joinable else None
+        if match is not None:  # the next record may be a twin of it
+            self._transaction.matches.setdefault(match, []).append(document.rid)
         self._flow(document, *fields).inserted += 1
 
     def _twin(self, document: RecordDocument) -> RecordDocument | None:
@@ -262,7 +266,7 @@ class Apply:
             if key in rows:
                 opened.row = rows[key]
                 columns = opened.agreed_columns(self._mapping)
-                opened.agreed = Agreed(columns, opened.agreed.fields)
+                opened.agreed = opened.agreed._replace(columns=columns)
 
 
 def records_without_row(keys: Sequence[Key]) -> list[str]:

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from sqlalchemy.exc import DBAPIError
+
 from syncline.connectors.database.rows import Key, Row, show_key
 from syncline.connectors.report import RowRefusal
 from syncline.engine.document.values import same_value
 from syncline.engine.errors import PipelineStopped
+from syncline.stores.databases.error_codes import is_transient
 
 from .mapping import MISSING, Agreed, Reading, TableMapping
 from .mass_deletes import check_deletes
@@ -26,6 +29,10 @@ _INITIAL_MAX = 1_000
 """Stamps below are of values of which nobody knows when they were written: those that were there
 when the pipeline began. The systems of the file are preferred in its order."""
 
+
+SAME_MOMENT_MS = 5_000
+"""A user who enters a row before, or so long after, a pass inserts one with the same match fields
+has not seen it: both are the same."""
 
 PARTED = "$parted"
 """Begins the key of the shadow of a record that has no row here any more, and is to get none."""
@@ -211,7 +218,8 @@ class Capture:
             match = keys[key]
             candidates = free.get(match, []) if match else []
             gone = shadows.get(key)
-            rid = candidates[0] if len(candidates) == 1 else None
+            # Several are of several systems, and will be united: rows of one are told apart.
+            rid = min(candidates, default=None)
             if gone is not None:
                 rid = gone.rid
             transaction.open([rid] if rid else [])
@@ -219,12 +227,55 @@ class Capture:
             if document is None:
                 document = transaction.create(record.name, rid)
             if match:
-                if rid is None and (match in taken or len(candidates) > 1):
-                    document.put("$distinct", True, 1)
+                if rid is None and match in taken:
+                    if twin := self._inserted_meanwhile(match, times[key]):
+                        document.close()
+                        del transaction.documents[document.rid]
+                        document = twin
+                    else:
+                        document.put("$distinct", True, 1)
                 taken.add(match)
                 free.pop(match, None)
                 transaction.matches.setdefault(match, []).append(document.rid)
             self._join(key, rows[key], reading, document, times[key])
+
+    def _inserted_meanwhile(self, match: str, at: int | None) -> RecordDocument | None:
+        """The record with this match key that a pass gave a row here at the moment when a user
+        entered one, at ``at``, without seeing it. Its row, which nobody has changed, is deleted:
+        the user's is it from now on.
+
+        None if there is no such record, or if the database keeps the row, because others refer to
+        it already.
+        """
+        transaction = self._transaction
+        if at is None:
+            return None
+        rids = {*transaction.records.by_match([match]).get(match, [])}
+        linked = transaction.shadows.by_records(self._table, rids)
+        made = [
+            shadow
+            for shadow in linked.values()
+            if shadow.agreed is not None
+            and shadow.agreed.made is not None
+            and at <= shadow.agreed.made + SAME_MOMENT_MS
+        ]
+        if len(made) != 1:
+            return None
+        (shadow,) = made
+        transaction.open([shadow.rid])
+        twin = transaction.documents.get(shadow.rid)
+        if twin is None or not twin.live or not twin.joinable:
+            return None
+        try:
+            with transaction.connection.begin_nested():
+                self._mapping.rows.delete(transaction.connection, [shadow.key])
+        except DBAPIError as error:
+            if error.connection_invalidated or is_transient(error):
+                raise
+            return None
+        transaction.shadows.delete(self._table, [shadow.key])
+        transaction.rows.pop((self._table, shadow.rid), None)
+        return twin
 
     def _candidates(
         self, wanted: Iterable[str], incoming: Sequence[StoredRecord]
@@ -250,7 +301,9 @@ class Capture:
             peeked = RecordDocument(self._record, record.rid, 0, record.document)
             found = peeked.match_key(transaction.authors)
             if found in wanted and peeked.joinable:
-                free.setdefault(str(found), []).append(record.rid)
+                same = free.setdefault(str(found), [])
+                if record.rid not in same:  # several peers may have it
+                    same.append(record.rid)
             peeked.close()
         return free, taken
 

@@ -22,10 +22,12 @@ MISSING: Any = object()
 
 class Agreed(NamedTuple):
     """What was agreed on last about a row: its columns as they were read back, and the fields of
-    its record that had been written to it."""
+    its record that had been written to it. ``made`` is when a pass inserted the row, in
+    milliseconds since the epoch; None if a user did, or if it was changed since."""
 
     columns: dict[str, Any]
     fields: dict[str, Any]
+    made: int | None = None
 
 
 @dataclass(slots=True)

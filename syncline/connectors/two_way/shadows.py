@@ -96,7 +96,9 @@ class Shadows:
 
 
 def _write(agreed: Agreed) -> str:
-    return encode_value([agreed.columns, agreed.fields], where="the shadow of a row").decode()
+    made = [] if agreed.made is None else [agreed.made]
+    parts = [agreed.columns, agreed.fields, *made]
+    return encode_value(parts, where="the shadow of a row").decode()
 
 
 def _parse(text: str | None) -> Agreed | None:
