@@ -35,7 +35,9 @@
     │   └── PeerError           (the peer's code)   the peer refused us, in its own words
     ├── AccessError             who may do what at a relay
     │   ├── NotAuthenticated    not-authenticated   no credentials, or none that the relay knows
-    │   └── NotAllowed          not-allowed         the principal may not read or write this
+    │   ├── NotAllowed          not-allowed         the principal may not read or write this
+    │   └── TokenUnavailable    token-unavailable   token= gave none (retryable)
+    ├── Disconnected        relay-left          a wait for a relay that the program has left
     ├── ConnectorError          a database that a pipeline connects
     │   ├── SystemUnavailable   system-unavailable  it cannot be reached (retryable)
     │   ├── SystemRefused       system-refused      it does not allow, or have, what is needed
@@ -316,6 +318,18 @@ class NotAllowed(AccessError):
     """The principal may not read or write this."""
 
     code = "not-allowed"
+
+
+class TokenUnavailable(AccessError):
+    """The function given as ``token=`` gave no token. A replica asks it again by itself."""
+
+    code = "token-unavailable"
+
+
+class Disconnected(SynclineError):
+    """What was waited for can only come from a relay, and the program has left it."""
+
+    code = "relay-left"
 
 
 class ConnectorError(SynclineError):

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .base import Connect, Frame, Request, Transport
-from .relay_url import parse_relay_url
+from .relay_url import parse_path_prefix, parse_relay_url
 
 if TYPE_CHECKING:
     from .websocket import MAX_FRAME, SUBPROTOCOL, Timeouts, WebSocketTransport, connect_websocket
@@ -23,6 +23,7 @@ __all__ = [
     "WebSocketServer",
     "WebSocketTransport",
     "connect_websocket",
+    "parse_path_prefix",
     "parse_relay_url",
 ]
 

@@ -48,9 +48,9 @@ class Transport(Protocol):
 class Request:
     """What a client asked for in its opening handshake.
 
-    ``path`` is that of the URL, percent-encoded as it came; ``query`` its parameters, decoded, of
-    several with one name the last; ``headers`` those of HTTP, by lower-case name; ``subprotocol``
-    what the two ends agreed on.
+    ``path`` is that of the URL, percent-encoded as it came, without the server's path prefix;
+    ``query`` its parameters, decoded, of several with one name the last; ``headers`` those of HTTP,
+    by lower-case name; ``subprotocol`` what the two ends agreed on.
     """
 
     path: str

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.connection import Connection
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.protocol import State
+from websockets.proxy import get_proxy
 from websockets.typing import Subprotocol
-
-from syncline.engine.errors import RelayUnreachable
+from websockets.uri import parse_uri
 
 from .base import Frame
 from .closing import ABNORMAL, BROKEN_OFF, Closing
 from .loopback import is_loopback
 from .relay_url import parse_relay_url
+from .unreachable import other_protocol, unreachable
 
 SUBPROTOCOL = Subprotocol("syncline")
 """What the two ends agree on in the websocket handshake."""
@@ -34,10 +34,6 @@ WRITE_LIMIT = 64 << 10
 # The library logs every frame's content at DEBUG, and a log must hold none of it.
 library_logger = logging.getLogger("syncline.transports.websocket")
 library_logger.setLevel(logging.INFO)
-
-_RETRY_SECONDS = 1.0
-_NO_RELAY_RETRY_SECONDS = 30.0
-_MAX_RETRY_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +179,13 @@ async def connect_websocket(
     """
     parse_relay_url(url)
     timeouts = timeouts or Timeouts()
+    proxy = _proxy_for(url)
     try:
         connection = await connect(
             url,
             subprotocols=[SUBPROTOCOL],
             compression=None,
-            proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
+            proxy=proxy,
             open_timeout=timeouts.open,
             close_timeout=timeouts.close,
             ping_interval=timeouts.ping,
@@ -198,45 +195,19 @@ async def connect_websocket(
             write_limit=WRITE_LIMIT,
             logger=library_logger,
         )
-    except TimeoutError as error:
-        raise RelayUnreachable(
-            f"{url} did not answer within {timeouts.open:g} seconds.",
-            hint="Check the network; a firewall may drop what is sent.",
-            retry_after=_RETRY_SECONDS,
-        ) from error
-    except OSError as error:
-        raise RelayUnreachable(
-            f"{url} cannot be reached: {error.strerror or error}.",
-            hint="Check that the relay runs, and the URL's scheme, host and port.",
-            retry_after=_RETRY_SECONDS,
-        ) from error
-    except InvalidStatus as error:
-        raise _rejected(url, error.response.status_code, error.response.headers) from error
-    # ImportError: a SOCKS proxy is configured and the package for it is missing.
-    except (WebSocketException, ImportError) as error:
-        raise _no_relay(url, f"the websocket handshake failed: {error}") from error
+    # ImportError: a SOCKS proxy is configured and the package for it is missing. ValueError: what
+    # is configured is no URL of a proxy.
+    except (OSError, WebSocketException, ImportError, ValueError) as error:
+        raise unreachable(url, error, seconds=timeouts.open, proxy=proxy) from error
     transport = WebSocketTransport(connection, peer=url, timeouts=timeouts)
     if connection.subprotocol != SUBPROTOCOL:
         await transport.close(1002, f'the subprotocol "{SUBPROTOCOL}" is needed')
-        raise _no_relay(url, f'it does not speak the subprotocol "{SUBPROTOCOL}"')
+        raise other_protocol(url, SUBPROTOCOL)
     return transport
 
 
-def _rejected(url: str, status: int, headers: Mapping[str, str]) -> RelayUnreachable:
-    if status == 429 or status >= 500:
-        after = headers.get("Retry-After", "")
-        seconds = min(int(after), _MAX_RETRY_SECONDS) if after.isdecimal() else _RETRY_SECONDS
-        return RelayUnreachable(
-            f"{url} takes no connection at present: HTTP status {status}.",
-            hint="The relay, or a proxy before it, is stopping or has too much to do: try later.",
-            retry_after=seconds,
-        )
-    return _no_relay(url, f"the answer is HTTP status {status}")
-
-
-def _no_relay(url: str, problem: str) -> RelayUnreachable:
-    return RelayUnreachable(
-        f"What answers at {url} is no Syncline relay: {problem}.",
-        hint="Check the URL's scheme, host and port, and that proxies between let websockets pass.",
-        retry_after=_NO_RELAY_RETRY_SECONDS,
-    )
+def _proxy_for(url: str) -> str | None:
+    """The URL of the proxy that the environment names for ``url``."""
+    if is_loopback(urlsplit(url).hostname or ""):
+        return None
+    return get_proxy(parse_uri(url))

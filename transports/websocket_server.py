@@ -22,6 +22,7 @@ from syncline.engine.errors import InvalidName, TransportError
 from syncline.engine.names import check_workspace
 
 from .base import Request
+from .relay_url import parse_path_prefix, without_prefix
 from .serving import STOPPING, end_handlers, serve_transport
 from .websocket import (
     MAX_FRAME,
@@ -69,8 +70,9 @@ class WebSocketServer:
     ``http`` answers GET for a path, or None for one that it does not have. ``refuses`` is asked
     with the headers Origin (None if there is none) and Host of each websocket handshake; what it
     returns is the reason of a 403. Port 0 takes a free one. Beyond ``max_connections``, who asks is
-    told to come back (503). Leaving the block closes the connections (1001) and waits for the
-    handlers, for bounded time.
+    told to come back (503). ``path_prefix`` is what a proxy may leave before the paths; neither
+    ``handler`` nor ``http`` sees it. Leaving the block closes the connections (1001) and waits for
+    the handlers, for bounded time.
     """
 
     def __init__(
@@ -84,7 +86,9 @@ class WebSocketServer:
         max_frame: int = MAX_FRAME,
         max_connections: int = MAX_CONNECTIONS,
         timeouts: Timeouts | None = None,
+        path_prefix: str = "",
     ) -> None:
+        self._path_prefix = parse_path_prefix(path_prefix)
         self._handler = handler
         self._host = host
         self._asked_port = port
@@ -158,10 +162,11 @@ class WebSocketServer:
 
     @property
     def url(self) -> str:
-        """The address to connect to, without a workspace: ``ws://host:port``."""
+        """The address to connect to, without a workspace: ``ws://host:port``, and the prefix."""
         # What listens on every address is reached, on this machine, at the loopback one.
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
-        return f"ws://[{host}]:{self.port}" if ":" in host else f"ws://{host}:{self.port}"
+        host = f"[{host}]" if ":" in host else host
+        return f"ws://{host}:{self.port}{self._path_prefix}"
 
     @property
     def _running(self) -> Server:
@@ -200,9 +205,8 @@ class WebSocketServer:
         transport = WebSocketTransport(connection, peer=peer, timeouts=self._timeouts)
         self._serving[transport] = task
         try:
-            await serve_transport(
-                self._handler, transport, _request(request, transport.subprotocol)
-            )
+            asked = _request(request, transport.subprotocol, self._path_prefix)
+            await serve_transport(self._handler, transport, asked)
         finally:
             del self._serving[transport]
 
@@ -215,7 +219,7 @@ class WebSocketServer:
             return self._refuse_connection() or self._refuse_origin(request.headers)
         if request.method not in ("GET", "HEAD"):
             return _text(405, "Only GET and HEAD are answered here.", ("Allow", "GET, HEAD"))
-        path = _path(request)
+        path = without_prefix(request.path.partition("?")[0], self._path_prefix)
         reply = self._http(path)
         if reply is None:
             response = _upgrade_required() if _names_workspace(path) else _text(404, "Not found.")
@@ -291,18 +295,14 @@ def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> 
     return offered[0] if offered else None
 
 
-def _request(request: HttpRequest, subprotocol: str | None) -> Request:
+def _request(request: HttpRequest, subprotocol: str | None, prefix: str) -> Request:
     path, _, query = request.path.partition("?")
     return Request(
-        path,
+        without_prefix(path, prefix),
         dict(parse_qsl(query, keep_blank_values=True)),
         {name.lower(): value for name, value in request.headers.raw_items()},
         subprotocol,
     )
-
-
-def _path(request: HttpRequest) -> str:
-    return request.path.partition("?")[0]
 
 
 def _names_workspace(path: str) -> bool:

@@ -32,8 +32,9 @@ def check_hello(hello: Hello, workspace: str) -> None:
         )
 
 
-def check_welcome(hello: Hello, welcome: Welcome) -> None:
-    """Check the answer to ``hello``. Raises VersionMismatch and WorkspaceMismatch."""
+def check_welcome(hello: Hello, welcome: Welcome, *, moving: bool = False) -> None:
+    """Check the answer to ``hello``; any relay will do for a replica that is ``moving``. Raises
+    VersionMismatch and WorkspaceMismatch."""
     if welcome.version not in hello.versions:
         behind = "replica" if welcome.version > max(hello.versions) else "relay"
         raise VersionMismatch(
@@ -41,17 +42,18 @@ def check_welcome(hello: Hello, welcome: Welcome) -> None:
             f"{_either(hello.versions)}.",
             hint=f"Upgrade the {behind}.",
         )
-    if hello.relay is not None and lineage(welcome.relay) != lineage(hello.relay):
+    if not moving and hello.relay is not None and lineage(welcome.relay) != lineage(hello.relay):
         raise WorkspaceMismatch(
             f"This replica has synced with the relay {lineage(hello.relay)}, and the relay at this "
             f"URL is {lineage(welcome.relay)}.",
-            hint="Check the URL. If the relay was replaced, bring the old one back or restore its "
-            "backup, or open a new, empty store.",
+            hint="Check the URL. If this relay is to take the other's place, await "
+            "replica.move_to(url): it gives this relay everything that the replica has.",
         )
 
 
 def is_forgetful(hello: Hello, welcome: Welcome) -> bool:
-    """Whether the relay was restored from a backup: its log is not the one that hello is about."""
+    """Whether the relay's log is not the one that hello is about: it was restored from a backup, or
+    is another."""
     return hello.relay is not None and (
         welcome.relay != hello.relay
         or welcome.head < hello.cursor

@@ -38,6 +38,11 @@ def clean(text: str) -> str:
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
+def is_token(text: str) -> bool:
+    """Whether ``text`` may be the token of a hello."""
+    return 0 < len(text) <= MAX_TOKEN and _UNPRINTABLE.search(text) is None
+
+
 class JsonObject:
     """One JSON object of a ``message``, at ``path`` in it (empty, or ending in a dot)."""
 
@@ -93,11 +98,7 @@ class JsonObject:
         value = self._take(name)
         if value is None:
             return None
-        if (
-            not isinstance(value, str)
-            or not 0 < len(value) <= MAX_TOKEN
-            or _UNPRINTABLE.search(value)
-        ):
+        if not isinstance(value, str) or not is_token(value):
             raise self._malformed(
                 self._path + name, f"is no line of 1 to {MAX_TOKEN} printable characters"
             )

@@ -122,8 +122,8 @@ class Welcomed:
     committed; if that is above the last one the replica has made, its store is an old copy.
 
     ``forgetful``: the relay's log is not the one that the replica's cursor is about, because the
-    relay was restored. It sends what follows ``head``; for what came before, compare. ``time`` is
-    the relay's, in milliseconds since the Unix epoch.
+    relay was restored, or the replica is moving to it from another. It sends what follows ``head``;
+    for what came before, compare. ``time`` is the relay's, in milliseconds since the Unix epoch.
     """
 
     relay: str
@@ -235,6 +235,7 @@ class ReplicaSession(Session):
         acknowledged: int,
         relay: str | None,
         token: str | None = None,
+        moving: bool = False,
         limits: Limits = LIMITS,
     ) -> None:
         super().__init__("replica", SENDS, RECEIVES)
@@ -243,6 +244,7 @@ class ReplicaSession(Session):
         )
         self.cursor = cursor
         self.acknowledged = acknowledged
+        self._moving = moving
         self._limits = limits  # what we take; the next two are what the relay takes
         self._max_push = limits.max_frame
         self._window = limits.window
@@ -358,7 +360,7 @@ class ReplicaSession(Session):
                 return []
 
     def _welcomed(self, welcome: Welcome) -> list[Event]:
-        check_welcome(self._hello, welcome)
+        check_welcome(self._hello, welcome, moving=self._moving)
         self._max_push = welcome.limits.max_frame
         self._window = min(welcome.limits.window, self._limits.window)
         forgetful = is_forgetful(self._hello, welcome)

@@ -12,7 +12,6 @@ from urllib.parse import unquote
 from syncline.access.access import AnyoneAtAll, Authenticator, Authorizer, resolve_access
 from syncline.engine.errors import (
     InvalidName,
-    SynclineError,
     TransportClosed,
     UsageError,
     WorkspaceMismatch,
@@ -41,6 +40,8 @@ EXPIRY_CHECK_SECONDS = 3.0
 """How often editors' clients that are not heard of are looked for."""
 
 logger = logging.getLogger("syncline.relay")
+
+_PREFIXED = "this path has more before the workspace than the relay's --path-prefix"
 
 
 class RelayCore:
@@ -194,16 +195,18 @@ class RelayCore:
         """Serve one connection. The path of its URL names the workspace; behind that, for
         y-websocket, the document."""
         name: str | None = None
-        path = request.path.strip("/")
-        if request.subprotocol != SUBPROTOCOL:
-            path, _, rest = unquote(request.path.removeprefix("/")).partition("/")
+        path = unquote(request.path.removeprefix("/"))
+        if request.subprotocol == SUBPROTOCOL:
+            path = path.removesuffix("/")
+        else:
+            path, _, rest = path.partition("/")
             name = rest or None
         try:
             workspace = check_workspace(path)
         except InvalidName as error:
             # y-websocket tries again after 1008.
             code = 1008 if request.subprotocol == SUBPROTOCOL else 4400
-            await self._refuse(transport, code, error)
+            await self._refuse(transport, code, _PREFIXED if "/" in path else error.message)
             return
         if request.subprotocol == SUBPROTOCOL:
             await ReplicaConnection(self, transport, request, workspace).serve()
@@ -211,8 +214,8 @@ class RelayCore:
             await serve_editor(self, transport, request, workspace, name)
 
     @staticmethod
-    async def _refuse(transport: Transport, code: int, error: SynclineError) -> None:
+    async def _refuse(transport: Transport, code: int, reason: str) -> None:
         try:
-            await transport.close(code, error.message)
+            await transport.close(code, reason)
         except TransportClosed:
-            logger.info("%s left before it was told: %s", transport.peer, error.message)
+            logger.info("%s left before it was told: %s", transport.peer, reason)

@@ -12,7 +12,7 @@ from syncline.environment import Environment
 from syncline.records.record import Record
 from syncline.stores import SqlStore, Store
 from syncline.stores.holding import to_the_end
-from syncline.transports import MAX_CONNECTIONS, WebSocketServer
+from syncline.transports import MAX_CONNECTIONS, WebSocketServer, parse_path_prefix
 from syncline.upkeep.compaction import CompactionPolicy
 
 from .core import RelayCore
@@ -36,8 +36,10 @@ class Relay:
     they may do (access.py); one object that is both, such as a TokenFile, need be given only once,
     and without any, anybody may do everything. Then web pages are looked at: other sites' may
     connect only from ``allow_origins`` (origins.py). ``static`` is a folder of files to serve to
-    browsers. Leaving the block closes the connections (1001) and the store; whatever was
-    acknowledged is on disk. Raises UsageError, and LimitExceeded for a folder that is too large.
+    browsers. ``path_prefix``, such as ``/sync``, is the path under which a proxy passes on what is
+    for the relay, if the proxy does not take it off. Leaving the block closes the connections
+    (1001) and the store; whatever was acknowledged is on disk. Raises UsageError, InvalidUrl for
+    such a prefix, and LimitExceeded for a folder that is too large.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Relay:
         authorizer: Authorizer | None = None,
         allow_origins: Iterable[str] = (),
         static: str | Path | None = None,
+        path_prefix: str = "",
     ) -> None:
         if isinstance(store, str | Path):
             store = SqlStore(store)
@@ -62,6 +65,7 @@ class Relay:
         self._host = host
         self._port = port
         self._max_connections = max_connections
+        self._path_prefix = parse_path_prefix(path_prefix)
         self._core = RelayCore(
             store,
             environment or Environment(),
@@ -79,7 +83,8 @@ class Relay:
 
     @property
     def url(self) -> str:
-        """The address to connect to, without a workspace: ``ws://host:port``."""
+        """The address to connect to, without a workspace: ``ws://host:port``, and the path prefix
+        if there is one."""
         return self._running.url
 
     @property
@@ -111,6 +116,7 @@ class Relay:
             http=page.answer,
             refuses=self._origins.refusal,
             max_connections=self._max_connections,
+            path_prefix=self._path_prefix,
         )
         self._server = await server.__aenter__()
 

@@ -199,6 +199,8 @@ class Collection(Generic[R]):
         It ends when the replica closes. Changes of one record that the reader has not taken yet
         come as one. Raises LimitExceeded when 100,000 changed records wait.
         """
-        stream = ChangeStream(lambda address: self._attach(address)[0])
+        stream = ChangeStream(
+            lambda address: self._attach(address)[0], self._workspace.check_waiting
+        )
         self._workspace.records.subscribe(self.name, stream)
         return stream

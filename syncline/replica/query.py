@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from syncline.engine.errors import LimitExceeded, StoreError, UsageError
+from syncline.engine.errors import LimitExceeded, StoreError, SynclineError, UsageError
 from syncline.engine.names import Address
 from syncline.engine.records.changes import ChangeFeed, DocumentChange, Kind
 from syncline.engine.records.projection import KEY
@@ -194,6 +194,7 @@ class QueryChanges(Generic[R]):
         self._taken: dict[str, DocumentChange] = {}
         self._ready: list[Change[R]] = []
         self._ended = False
+        self._reason: SynclineError | None = None
         self._members = query.keys()
         workspace.records.subscribe(query.collection, self)
 
@@ -202,10 +203,14 @@ class QueryChanges(Generic[R]):
         self._feed.add(change)
         self._arrived.set()
 
-    def end(self) -> None:
-        """Let the reader take what waits, then stop."""
+    def end(self, reason: SynclineError | None = None) -> None:
+        """Let the reader take what waits, then stop, or raise ``reason``: then nothing of what
+        waits can be looked up any more."""
+        self._reason = self._reason or reason
         self._ended = True
         self._arrived.set()
+        if self._reason is not None:
+            return
         try:
             self._take()
             while self._taken:
@@ -219,11 +224,14 @@ class QueryChanges(Generic[R]):
 
     async def __anext__(self) -> Change[R]:
         """Raises LimitExceeded when too many changes waited, StoreError when one cannot be
-        stored."""
+        stored, and what has ended the writing of changes."""
         while not self._ready:
+            if self._reason is not None:
+                raise self._reason
             if self._ended:
                 raise StopAsyncIteration
             if not self._taken:
+                self._workspace.check_waiting()
                 await self._arrived.wait()
                 self._arrived.clear()
                 self._take()

@@ -38,7 +38,9 @@ from .local.hosts import DocumentHost
 from .local.workspace import Workspace
 from .seeding import seed_updates
 from .shared_document import SharedDocument
-from .sync.link import Link, LinkState, Token
+from .sync.connection import Connection
+from .sync.link import LinkState
+from .sync.token import TOKEN_SECONDS, Token, TokenSource
 
 R = TypeVar("R", bound=Record)
 
@@ -50,7 +52,9 @@ LOCAL = "local"
 class ReplicaStatus:
     """How a replica is doing.
 
-    ``link`` is ``offline`` when no relay is set; ``error`` is the sentence of the last failure;
+    ``link`` is ``offline`` when no relay is set, ``waiting`` between two attempts to connect, and
+    ``failed`` after a refusal that stays until somebody changes something: ``connect()`` goes on.
+    ``error`` is the sentence and the hint of the last failure, ``error_code`` its code;
     ``refused`` counts changes that the relay or this replica would not take, kept in the store;
     ``clock_offset`` is how many seconds this device's clock is ahead of the relay's (negative:
     behind), 0 within the tolerated five minutes; beyond them, the relay's time counts.
@@ -67,6 +71,7 @@ class ReplicaStatus:
     clock_offset: float
     clock_skew: float
     error: str | None
+    error_code: str | None
 
 
 class Replica:
@@ -85,13 +90,15 @@ class Replica:
         compaction: CompactionPolicy,
         max_documents: int,
         token: Token,
+        token_timeout: float,
     ) -> None:
         self._store = store
         self._holding = Holding(store)
         self._entered = False
         self._models = {model.__schema__.collection: model for model in models}
         self._relay = relay
-        self._token = token
+        self._token = TokenSource(token, seconds=token_timeout)
+        self._token_timeout = token_timeout
         self._environment = environment
         self._store_thread = environment.store_thread()
         self._compaction = compaction
@@ -100,8 +107,7 @@ class Replica:
         self._compacting: asyncio.Task[None] | None = None
         self._opened: Workspace | None = None
         self._journal_task: asyncio.Task[None] | None = None
-        self._link: Link | None = None
-        self._link_task: asyncio.Task[None] | None = None
+        self._connection: Connection | None = None
         if relay is not None:
             parse_relay_url(relay)
 
@@ -116,23 +122,32 @@ class Replica:
         compaction: CompactionPolicy = CompactionPolicy(),  # noqa: B008 - it is a value
         max_documents: int = MAX_DOCUMENTS,
         token: Token = None,
+        token_timeout: float = TOKEN_SECONDS,
     ) -> Self:
         """A replica kept in ``store``: a path, a SQLAlchemy URL, or a Store.
 
         ``models`` are the record classes it uses; ``relay`` the URL to sync with, whose path names
         the workspace, as in ``ws://host:8765/crm``. The relay need not be reachable: the replica
-        connects when it is. ``token`` is what the relay knows it by, if it asks: a str, or an async
-        function that gets one for each connection. ``compaction`` says when the log of a document
-        is replaced by a snapshot; documents with changes that the relay has not acknowledged are
-        left alone. ``max_documents`` are kept in memory, about 6 kB for a small record; any are
-        loaded when they are used.
-        Entering raises StoreBusy, StoreDamaged, StoreVersion, SchemaMismatch, WorkspaceMismatch,
-        InvalidUrl.
+        connects when it is. ``token`` is what the relay knows it by, if it asks: a str, or a
+        function, async or not, that gets one for each attempt to connect; when it raises, or takes
+        longer than ``token_timeout`` seconds, the replica asks it again later. ``compaction`` says
+        when the log of a document is replaced by a snapshot; documents with changes that the relay
+        has not acknowledged are left alone. ``max_documents`` are kept in memory, about 6 kB for a
+        small record; any are loaded when they are used.
+        Raises InvalidUrl, and WrongType or ValueRefused for what can be no token. Entering raises
+        StoreBusy, StoreDamaged, StoreVersion, SchemaMismatch, WorkspaceMismatch.
         """
         if isinstance(store, str | Path):
             store = SqlStore(store)
         return cls(
-            store, models, relay, environment or Environment(), compaction, max_documents, token
+            store,
+            models,
+            relay,
+            environment or Environment(),
+            compaction,
+            max_documents,
+            token,
+            token_timeout,
         )
 
     async def __aenter__(self) -> Self:
@@ -158,15 +173,16 @@ class Replica:
                 self._environment.rng,
                 capacity=self._max_documents,
             )
+            self._connection = Connection(self._opened, self._environment, self._token)
             if self._relay is not None:
-                self._join(self._relay)
+                self._opened.home.join(parse_relay_url(self._relay))
             compacting = Compacting(self._opened, self._compaction, self._snapshot_thread)
             self._compacting = asyncio.create_task(compacting.run())
-            self._journal_task = asyncio.create_task(self._opened.journal.run())
+            self._journal_task = asyncio.create_task(self._run_journal(self._opened))
             save_at_exit(self._opened.journal)
             await self.flushed()
             if self._relay is not None:
-                self._start_link(self._relay)
+                self._connection.begin(self._relay)
         except BaseException:
             await self._close()
             raise
@@ -193,7 +209,17 @@ class Replica:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._opened is not None and self._journal_task and not self._journal_task.done():
+            self._opened.owner.check_waiting()
         await self._close()
+
+    @staticmethod
+    async def _run_journal(workspace: Workspace) -> None:
+        try:
+            await workspace.journal.run()
+        except BaseException:
+            workspace.fail()
+            raise
 
     async def _close(self) -> None:
         await to_the_end(self._close_all())
@@ -205,17 +231,30 @@ class Replica:
             ending.callback(self._close_workspace)
             ending.push_async_callback(self._end_compacting)
             ending.push_async_callback(self._end_journal)
-            await self.disconnect()
+            if self._connection is not None:
+                await self._connection.close(
+                    ReplicaClosed(
+                        "The replica was closed before this had come about.",
+                        hint="Changes that the relay does not have wait in the store; they go out "
+                        "when it is opened again.",
+                    )
+                )
 
     async def _end_journal(self) -> None:
-        if self._opened is not None and self._journal_task is not None:
-            self._opened.journal.close()
-            await self._journal_task
+        task = self._journal_task
+        if self._opened is None or task is None:
+            return
+        self._opened.journal.close()
+        if not task.done():
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
 
     async def _end_compacting(self) -> None:
-        if self._compacting is not None:
-            self._compacting.cancel()
-            await asyncio.gather(self._compacting, return_exceptions=True)
+        task = self._compacting
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task])
 
     def _close_workspace(self) -> None:
         if self._opened is not None:
@@ -310,63 +349,61 @@ class Replica:
     # Durability and connection
 
     async def flushed(self) -> None:
-        """Return when every change so far is on this device's disk (fsync). Raises StoreFailed."""
-        await self._workspace.journal.flushed()
+        """Return when every change so far is on this device's disk (fsync). Raises StoreFailed, and
+        what has ended the writing of changes."""
+        workspace = self._workspace
+        workspace.owner.check_waiting()
+        await workspace.journal.flushed()
 
     async def synced(self) -> None:
         """Return when every change so far is durable at the relay, and what the relay had is here.
 
-        Waits for the relay as long as it takes; ``asyncio.timeout`` bounds that. Raises UsageError
-        without a relay, and the error for which the replica has given up on its relay.
+        Waits for the relay as long as it takes, also while the replica is offline and tries again;
+        ``asyncio.timeout`` bounds that. ``connect()`` to another URL does not end the wait. What
+        makes it hopeless does: Disconnected after ``disconnect()`` or a ``connect()`` that failed,
+        ReplicaClosed, the error for which the replica has given up on its relay
+        (``status.link == "failed"``), a StoreError that has ended the writing of changes. Raises
+        UsageError without a relay.
         """
         await self.flushed()
-        if self._link is None:
-            raise UsageError(
-                "The replica has no relay to sync with.",
-                hint="Open it with relay=…, or await replica.connect(url).",
-            )
-        await self._link.synced()
+        await self._connected.synced()
 
     async def connect(self, url: str, *, token: Token = None) -> None:
         """Connect to the relay at ``url``; returns when it has welcomed this replica.
 
         ``token`` replaces the one that the replica was opened with. Raises RelayUnreachable,
-        InvalidUrl, WorkspaceMismatch, VersionMismatch, NotAuthenticated, NotAllowed; the replica
-        then has no relay. Once connected, it reconnects by itself.
+        InvalidUrl, WorkspaceMismatch, VersionMismatch, NotAuthenticated, NotAllowed,
+        TokenUnavailable; the replica then has no relay. Disconnected when the program disconnects
+        meanwhile. Once connected, it reconnects by itself. When cancelled, it goes on connecting.
         """
-        if token is not None:
-            self._token = token
-        parse_relay_url(url)
-        self._join(url)
-        await self.disconnect()
-        link, _ = self._start_link(url)
-        await self._workspace.journal.wait_for(
-            lambda: link.state in ("online", "waiting", "failed")
-        )
-        if link.state != "online":
-            error = link.error
-            await self.disconnect()
-            if error is not None:
-                raise error
+        source = None if token is None else TokenSource(token, seconds=self._token_timeout)
+        await self._connected.connect(url, source)
+
+    async def move_to(self, url: str, *, token: Token = None) -> None:
+        """Leave this replica's relay for another one, which may be new and empty, or have content
+        of its own for this workspace. ``connect()`` refuses such a relay: WorkspaceMismatch.
+
+        Returns when the relay at ``url`` has welcomed this replica and the store says so; from
+        then on the replica is opened with ``relay=url``. The two compare what they have: everything
+        of this replica is offered, what waits in the outbox too, and what the relay has is merged;
+        ``synced()`` returns when that is done. Raises what ``connect()`` raises; then nothing has
+        changed, and the connection before is taken up again. Costs what a first sync does.
+        """
+        source = None if token is None else TokenSource(token, seconds=self._token_timeout)
+        await self._connected.move_to(url, source)
 
     async def disconnect(self) -> None:
         """Leave the relay; changes wait in the outbox. Of no effect when not connected."""
-        if self._opened is not None:
-            self._opened.owner.check()
-        task, self._link_task, self._link = self._link_task, None, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        if self._opened is not None and self._connection is not None:
+            self._opened.owner.check_waiting()
+            await self._connection.disconnect()
 
-    def _join(self, url: str) -> None:
-        self._workspace.join(parse_relay_url(url))
-
-    def _start_link(self, url: str) -> tuple[Link, asyncio.Task[None]]:
-        self._link = Link(self._workspace, url, self._environment, self._token)
-        self._link_task = asyncio.create_task(self._link.run())
-        # The link keeps and logs the error that it ends with, and synced() raises it.
-        self._link_task.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return self._link, self._link_task
+    @property
+    def _connected(self) -> Connection:
+        self._workspace.owner.check_waiting()
+        if self._connection is None:
+            raise AssertionError("it is made with the workspace")
+        return self._connection
 
     @property
     def client_id(self) -> int:
@@ -382,16 +419,18 @@ class Replica:
     @property
     def status(self) -> ReplicaStatus:
         """How the replica is doing at this moment."""
-        workspace, link = self._workspace, self._link
+        workspace = self._workspace
+        link = self._connection.link if self._connection else None
         error = workspace.journal.error or (link.error if link else None)
         return ReplicaStatus(
             link=link.state if link else "offline",
             relay=link.url if link else None,
-            workspace=workspace.joined,
+            workspace=workspace.home.joined,
             pending=workspace.journal.pending,
             cursor=workspace.cursor,
             refused=len(self._store.refused(LOCAL)),
             clock_offset=workspace.clock.offset_ms / 1000,
             clock_skew=workspace.clock.skew_ms / 1000,
             error=str(error) if error else None,
+            error_code=error.code if error else None,
         )

@@ -197,6 +197,7 @@ async def test_serve_tells_what_is_wrong_with_its_options(tmp_path: Path) -> Non
         (("--token-file", str(token_file(tmp_path)), "--allow-anonymous"), "nobody is anonymous"),
         (("--static", str(tmp_path / "none")), "cannot be read: No such file"),
         (("--allow-origin", "*"), "is no origin of web pages"),
+        (("--path-prefix", "/a b"), "cannot be the path prefix of a relay"),
     ]:
         code, _, err = await run("serve", "--store", str(tmp_path / "r.db"), *options)
         assert code == 1
@@ -204,6 +205,17 @@ async def test_serve_tells_what_is_wrong_with_its_options(tmp_path: Path) -> Non
         assert "Hint:" in err
         assert "s3cret" not in err
         assert "Traceback" not in err
+
+
+@pytest.mark.slow
+async def test_serve_behind_a_path_prefix(tmp_path: Path) -> None:
+    async with serving(tmp_path / "relay.db", 0, "--path-prefix", "/sync") as relay:
+        assert f"{relay.url}/sync/crm" in relay.output  # what it tells to connect to
+        async with Replica.open(tmp_path / "a.db", relay=f"{relay.url}/sync/crm") as replica:
+            async with asyncio.timeout(PATIENCE):
+                await replica.synced()
+        port = int(relay.url.rpartition(":")[2])
+        assert (await http(port, "GET", "/sync/healthz")).status == 200
 
 
 @pytest.mark.slow

@@ -164,7 +164,7 @@ def test_a_replica_outlives_no_event_loop(tmp_path: Path) -> None:
     run(
         tmp_path / "a.db",
         """
-from syncline.engine.errors import StoreError
+from syncline.engine.errors import ReplicaClosed
 
 async def first():
     replica = await start()
@@ -175,8 +175,8 @@ async def second():
     await replica.flushed()  # it is: the end of the first loop has saved it
     try:
         replica.collection(Contact).create(name="Bob")
-    except StoreError as error:
-        assert "The event loop that this replica was opened in has ended" in str(error), error
+    except ReplicaClosed as error:
+        assert "the event loop that it was opened in has ended" in str(error), error
     assert [each.name for each in replica.collection(Contact)] == ["Ada"]
 
 replica = asyncio.run(first())

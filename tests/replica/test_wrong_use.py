@@ -34,7 +34,7 @@ PATIENCE = 60.0
         ("http://127.0.0.1:8765/crm", "is not a websocket URL"),
         ("127.0.0.1:8765/crm", "does not begin with ws:// or wss://"),
         ("ws://127.0.0.1:8765", "names no workspace"),
-        ("ws://127.0.0.1:8765/a/b", "has a path of several parts"),
+        ("ws://127.0.0.1:8765/a//b", "has an empty part"),
         ("ws:///crm", "host|ws://"),
         ("ws://127.0.0.1:99999/crm", "no valid host and port"),
         ("ws://127.0.0.1:8765/Crm!", "cannot name a workspace"),

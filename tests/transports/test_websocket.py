@@ -82,7 +82,7 @@ async def test_a_url_is_checked_first() -> None:
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "the answer is HTTP status 404"),
         (
             b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/\r\nContent-Length: 0\r\n\r\n",
-            "the websocket handshake failed: http://portal.example/ isn't a valid URI",
+            "it redirects to http://portal.example, which is no websocket",
         ),
         (b"SSH-2.0-OpenSSH_9.9\r\n", "did not receive a valid HTTP response"),
         (b"", "did not receive a valid HTTP response"),

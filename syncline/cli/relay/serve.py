@@ -63,6 +63,10 @@ def serve(
     static: Annotated[
         Path | None, typer.Option(help="A folder of files to serve to browsers.")
     ] = None,
+    path_prefix: Annotated[
+        str,
+        typer.Option(help="The path, as /sync, that a proxy leaves before what is for the relay."),
+    ] = "",
     verbose: Annotated[bool, typer.Option(help="Log every connection.")] = False,
 ) -> None:
     """Run the relay: it orders, stores and forwards what replicas send.
@@ -87,6 +91,7 @@ def serve(
         authenticator=None if token_file is None else TokenFile(token_file),
         allow_origins=allow_origin or (),
         static=static,
+        path_prefix=path_prefix,
     )
     _run(_serve(console, relay, store, token=token_file is not None))
 

@@ -70,6 +70,19 @@ def unacknowledged(
     return Edits(Document(1, kept), Document(1, stored.updates))
 
 
+def all_of(update: bytes, onto: bytes) -> Edits | None:
+    """All content of a document, for one that shares no history with it; None if both hold the
+    same. ``update`` and ``onto`` are the two, each whole.
+
+    Fields compare by their stamps, so what both have stays once; of texts and lists that differ
+    nobody can tell what is common, and both remain, one behind the other.
+    """
+    edited = Document(1, [update])
+    if edited.to_dict() == Document(1, [onto]).to_dict():
+        return None
+    return Edits(Document(1), edited)
+
+
 def _pending(
     store: Store, workspace: str, address: Address, epoch: int, outdated: Outdated
 ) -> list[bytes]:

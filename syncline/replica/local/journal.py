@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from syncline.engine.clock import HybridClock
 from syncline.engine.document.document import merge_updates
-from syncline.engine.errors import StoreError
+from syncline.engine.errors import ReplicaClosed, StoreError, SynclineError
 from syncline.engine.names import Address
 from syncline.engine.protocol.batches import merge_runs
 from syncline.engine.protocol.messages import Entry
@@ -139,8 +139,8 @@ class Journal:
         self._progress = asyncio.Condition()
         self._listeners: list[CommitListener] = []
         self._closing = False
-        self.error: StoreError | None = None
-        self._ended_by: StoreError | None = None
+        self.error: SynclineError | None = None
+        self._ended_by: SynclineError | None = None
 
     def subscribe(self, listener: CommitListener) -> None:
         """Tell ``listener`` of every commit from now on, until ``unsubscribe``."""
@@ -162,19 +162,26 @@ class Journal:
         return self._durable == self._version
 
     def check_taking(self) -> None:
-        """Raise, before anything is changed, what prevents that a change is stored: the StoreError
-        that has ended the writing, or LimitExceeded when too much waits for the disk.
+        """Raise, before anything is changed, what prevents that a change is stored: the error that
+        has ended the writing, ReplicaClosed from ``close`` on, which would not come to an end while
+        somebody goes on writing, or LimitExceeded when too much waits for the disk.
 
         What has waited for MAX_UNSAVED_MS is saved first, blocking: the program does not let the
         event loop go on.
         """
-        if self._ended_by is not None:
-            raise self._ended_by
+        self.check_running()
+        if self._closing:
+            raise _closed()
         if not self.saved and self._clock.now() - self._unsaved_since >= MAX_UNSAVED_MS:
             self._unsaved_since = self._clock.now()
             with suppress(StoreError):  # ``error`` tells, and nothing is lost yet
                 self.save()
         self._unsaved.check_space()
+
+    def check_running(self) -> None:
+        """Raise what has ended the writing."""
+        if self._ended_by is not None:
+            raise self._ended_by
 
     def add(self, address: Address, epoch: int, updates: list[bytes], *, local: bool) -> None:
         """Keep updates of one document, in causal order; local ones go to the relay too.
@@ -217,19 +224,22 @@ class Journal:
         self._wake.set()
 
     async def flushed(self) -> None:
-        """Return when the store holds everything given so far. Raises the StoreError that prevents
-        it."""
+        """Return when the store holds everything given so far. Raises what prevents it."""
         goal = self._version
         async with self._progress:
-            await self._progress.wait_for(lambda: self._durable >= goal or self.error is not None)
-        if self._durable < goal and self.error is not None:
-            raise self.error
+            await self._progress.wait_for(
+                lambda: self._durable >= goal or (self.error or self._ended_by) is not None
+            )
+        error = self.error or self._ended_by
+        if self._durable < goal and error is not None:
+            raise error
 
     async def wait_for(self, condition: Callable[[], bool]) -> None:
         """Return when ``condition`` holds; it is looked at after every commit and
-        acknowledgement."""
+        acknowledgement. Raises what has ended the writing: nothing changes any more then."""
         async with self._progress:
-            await self._progress.wait_for(condition)
+            await self._progress.wait_for(lambda: self._ended_by is not None or condition())
+        self.check_running()
 
     async def notify(self) -> None:
         """Have everyone look at their conditions again."""
@@ -247,11 +257,13 @@ class Journal:
                 await self.notify()
         except Exception as error:
             self._end(error)
-            await self.notify()  # whoever waits must not wait for ever
             raise
         except asyncio.CancelledError:
             self._leave()
             raise
+        finally:
+            self._ended_by = self._ended_by or _closed()
+            await self.notify()  # whoever waits must not wait for ever
 
     def _leave(self) -> None:
         """Save what is left, blocking: the event loop ends, and nobody closed the replica."""
@@ -259,11 +271,7 @@ class Journal:
             self.save()
         except StoreError as error:
             logger.error("changes are lost: the replica was not closed, and %s", error)
-        if self._ended_by is None:
-            self._ended_by = self.error = StoreError(
-                "The event loop that this replica was opened in has ended.",
-                hint="Use a replica inside `async with Replica.open(…)`, in one asyncio.run(…).",
-            )
+        self._ended_by = self._ended_by or _loop_ended()
 
     def _end(self, error: Exception) -> None:
         """Take nothing more, because of a defect or of a store that fails at the closing."""
@@ -310,8 +318,7 @@ class Journal:
     def _next(self) -> Commit:
         """The transaction that has to reach the store first: the one that has not yet, or one of
         all that has gathered. Raises what has ended the writing."""
-        if self._ended_by is not None:
-            raise self._ended_by
+        self.check_running()
         if self._commit is None:
             gathered, self._gathered = self._gathered, Gathered()
             version = self._version
@@ -382,3 +389,18 @@ class Journal:
             epoch=changes.epoch,
             row=row,
         )
+
+
+def _closed() -> ReplicaClosed:
+    return ReplicaClosed(
+        "The replica is closed.",
+        hint="Use it inside `async with Replica.open(…) as replica:`.",
+    )
+
+
+def _loop_ended() -> ReplicaClosed:
+    return ReplicaClosed(
+        "The replica takes no more changes: the event loop that it was opened in has ended, or has "
+        "cancelled its tasks.",
+        hint="Open, use and close it in one asyncio.run(…), or one asyncio.Runner.",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 from syncline.engine.errors import ReplicaClosed, SynclineError, WrongThread
@@ -21,11 +22,22 @@ class Owner:
     def __init__(self) -> None:
         self.thread = threading.get_ident()
         self._name = threading.current_thread().name
+        self._loop = _running_loop()
 
     def check(self) -> None:
         """Raises WrongThread in any other thread, ReplicaClosed after ``close``."""
         if threading.get_ident() != self.thread:
             raise self.refusal()
+
+    def check_waiting(self) -> None:
+        """Raises what ``check`` does, and ReplicaClosed in any other event loop than that of the
+        opening: nothing that is waited for would come there."""
+        self.check()
+        if _running_loop() is not self._loop:
+            raise ReplicaClosed(
+                "The replica was opened in another event loop than the one that waits for it.",
+                hint="Open, use and close it in one asyncio.run(…), or one asyncio.Runner.",
+            )
 
     def close(self) -> None:
         """From now on nobody may use the replica."""
@@ -45,3 +57,10 @@ class Owner:
             "loop.call_soon_threadsafe(…), or asyncio.run_coroutine_threadsafe(…, loop).result() "
             "for its result; `loop` is asyncio.get_running_loop() where the replica is opened.",
         )
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from weakref import WeakSet
 
 from syncline.engine.document.document import Document
-from syncline.engine.errors import DocumentBroken
+from syncline.engine.errors import DocumentBroken, SynclineError
 from syncline.engine.names import Address
 from syncline.engine.records.changes import DocumentChange, Kind, Origin, defaults_of, fields_of
 from syncline.engine.records.emptying import is_purged
@@ -29,7 +29,7 @@ class Listener(Protocol):
 
     def add(self, change: DocumentChange) -> None: ...
 
-    def end(self) -> None: ...
+    def end(self, reason: SynclineError | None) -> None: ...
 
 
 DocumentListener: TypeAlias = Callable[[Address, Origin], None]
@@ -156,11 +156,11 @@ class RecordIndex:
     def subscribe_to_documents(self, listener: DocumentListener) -> None:
         self._document_listeners.append(listener)
 
-    def close(self) -> None:
-        """End the change streams."""
+    def close(self, reason: SynclineError | None = None) -> None:
+        """End the change streams; with a ``reason`` if they should not end yet."""
         for listeners in self._listeners.values():
             for listener in list(listeners):
-                listener.end()
+                listener.end(reason)
 
 
 def _kind_of_change(existed: bool, exists: bool) -> Kind | None:

@@ -20,12 +20,10 @@ from syncline.engine.errors import (
     DocumentBroken,
     SynclineError,
     TransactionConflict,
-    WorkspaceMismatch,
 )
 from syncline.engine.history.rebuild import begins
 from syncline.engine.identity import Identity
 from syncline.engine.names import Address
-from syncline.engine.protocol.handshake import lineage
 from syncline.engine.protocol.messages import Entry
 from syncline.engine.records.schema import Schema
 from syncline.engine.records.stamps import latest_stamp
@@ -34,7 +32,8 @@ from syncline.engine.updates.parse import StateVector, UpdateInfo, covers, parse
 from syncline.stores import RefusedUpdate, Store, StoreCalls
 
 from .document_cache import MAX_DOCUMENTS, DocumentCache
-from .forks import NONE_OUTDATED, Outdated, unacknowledged
+from .forks import NONE_OUTDATED, Outdated, all_of, unacknowledged
+from .home import Home
 from .journal import Journal
 from .outbox import Outbox
 from .owner import Owner
@@ -50,7 +49,8 @@ logger = logging.getLogger("syncline.replica")
 
 class Workspace:
     """What one replica knows and may change, each part below an object of its own:
-    ``documents``, ``records``, ``journal``, ``outbox``, ``clock``, ``identity``, ``hold_back``."""
+    ``documents``, ``records``, ``journal``, ``outbox``, ``clock``, ``identity``, ``hold_back``,
+    ``home``."""
 
     def __init__(
         self,
@@ -84,10 +84,7 @@ class Workspace:
             store, store_thread, name, self.unsaved, self.outbox, self.records, self.clock
         )
         self.hold_back = HoldBack(int(meta.get("cursor", "0")))
-        self.joined: str | None = meta.get("joined")
-        """The workspace's name at the relay, once a relay has been named."""
-        self.relay: str | None = meta.get("relay")
-        """The identity of the relay first reached."""
+        self.home = Home(meta, self.journal, self.hold_back)
         self._transaction: Transaction | None = None
         for key, value in new_kinds.items():
             self.journal.set_meta(key, value)
@@ -103,34 +100,6 @@ class Workspace:
             if kinds != stored:
                 lacking[key] = orjson.dumps(kinds).decode()
         return lacking
-
-    # Where it belongs
-
-    def join(self, workspace: str) -> None:
-        """Bind this replica to ``workspace``. Raises WorkspaceMismatch if it belongs to another."""
-        if self.joined is None:
-            self.joined = workspace
-            self.journal.set_meta("joined", workspace)
-        elif self.joined != workspace:
-            raise WorkspaceMismatch(
-                f"This store is a replica of the workspace {self.joined!r}, not of {workspace!r}.",
-                hint="One store holds one replica of one workspace: open another store for "
-                f"{workspace!r}, or correct the path of the relay's URL.",
-            )
-
-    def join_relay(self, relay: str) -> None:
-        """Remember the relay that the cursor is about from now on; the session has checked that it
-        may be."""
-        if self.relay != relay:
-            self.relay = relay
-            self.journal.set_meta("relay", relay)
-
-    def begin_comparison(self, relay: str, head: int) -> None:
-        """Follow the log of a restored relay from its ``head``. Until ``join_relay`` says that what
-        came before has been compared, a new connection begins with that again."""
-        self.join_relay(f"{lineage(relay)}.behind")
-        self.hold_back.reset(head)
-        self.journal.set_meta("cursor", str(head))
 
     # Reading
 
@@ -331,6 +300,8 @@ class Workspace:
             self._begin(address, epoch, update, outdated)
         elif epoch == document.epoch and covers(document.state_vector(), info.needs):
             self._apply(address, update)
+        elif epoch < document.epoch and self.home.moved:
+            self._take_in(address, update)
         else:
             return  # it answers for a state that this document is not in; the next fetch will do
         before = self.cursor
@@ -348,10 +319,7 @@ class Workspace:
         try:
             changed = document.apply(update)
         except DocumentBroken as error:
-            self.documents.discard(address)
-            self.journal.quarantine(
-                RefusedUpdate(0, str(address), update, error.code, error.message)
-            )
+            self._set_aside(address, update, error)
             return
         if not changed:
             return  # our own change coming back, or one that came before
@@ -363,6 +331,11 @@ class Workspace:
             self.clock.observe(latest_stamp(document))
         self.records.announce(address, document, existed, "remote")
 
+    def _set_aside(self, address: Address, update: bytes, error: DocumentBroken) -> None:
+        """Give up what the CRDT library failed on; the document is made again of what was there."""
+        self.documents.discard(address)
+        self.journal.quarantine(RefusedUpdate(0, str(address), update, error.code, error.message))
+
     def begins_anew(self, entries: Iterable[tuple[Address, int]]) -> bool:
         """Whether any of these (address, epoch) is of a later epoch than the one here: then
         ``receive`` wants a journal that is saved."""
@@ -372,7 +345,10 @@ class Workspace:
         """Go over to the document's new history, with what nobody else has seen of the old one."""
         before = self.documents.get(address).epoch
         authors = self.identity.authors
-        edits = unacknowledged(self.store, self.name, address, before, outdated, authors)
+        if self.home.moved:  # of what we had, this relay may know nothing
+            edits = all_of(self.documents.get(address).diff({}), update)
+        else:
+            edits = unacknowledged(self.store, self.name, address, before, outdated, authors)
         document = self.documents.begin(address, epoch)
         self.hold_back.abandon(address)
         existed = self.records.before_change(address, document)
@@ -381,16 +357,44 @@ class Workspace:
             if edits is not None:
                 edits.replay(document)
         except DocumentBroken as error:
-            self.documents.discard(address)
-            self.journal.quarantine(
-                RefusedUpdate(0, str(address), update, error.code, error.message)
-            )
+            self._set_aside(address, update, error)
             return
         self.journal.add(address, epoch, [update], local=False)
         again = document.take_captured()
         if again:
             self.journal.add(address, epoch, again, local=True)
         self._announce_remote(address, document, existed)
+
+    def _take_in(self, address: Address, update: bytes) -> None:
+        """Write what the relay that we have moved to has, of an earlier history than ours, into our
+        document, which is going to take that one's place there."""
+        document = self.documents.get(address)
+        edits = all_of(update, document.diff({}))
+        if edits is None:
+            return
+        existed = self.records.before_change(address, document)
+        try:
+            edits.replay(document)
+        except DocumentBroken as error:
+            self._set_aside(address, update, error)
+            return
+        written = document.take_captured()
+        if written:
+            self.journal.add(address, document.epoch, written, local=True)
+            self.records.announce(address, document, existed, "remote")
+
+    def check_waiting(self) -> None:
+        """Raise what prevents that anything comes which is waited for here: WrongThread,
+        ReplicaClosed, or what has ended the writing of changes."""
+        self.owner.check_waiting()
+        self.journal.check_running()
+
+    def fail(self) -> None:
+        """End the change streams with what has ended the writing of changes, if anything has."""
+        try:
+            self.journal.check_running()
+        except SynclineError as error:
+            self.records.close(error)
 
     def close(self) -> None:
         """End the change streams and let go of the documents."""

@@ -1,4 +1,5 @@
-"""Comparing with a relay that was restored: finding out what either side lacks.
+"""Comparing with a relay that was restored, or that the replica has moved to: finding out what
+either side lacks.
 
 The relay gives digests of ranges of its documents. Where ours differ it lists the range, and each
 document that differs is exchanged: what we lack is fetched, what it lacks is offered, as a change
@@ -84,7 +85,9 @@ class Comparison:
         if ours and theirs and (ours.epoch, ours.digest) == (theirs.epoch, theirs.digest):
             return
         document = self._workspace.documents.get(address)
-        if theirs is not None and theirs.epoch >= document.epoch:
+        # From a relay that we have moved to also what is of an earlier history than ours: it is
+        # there alone, and ours is going to take its place.
+        if theirs is not None and (theirs.epoch >= document.epoch or self._workspace.home.moved):
             self._fetching.add(address)
             self._session.fetch(address, document.epoch, document.state_vector())
         if ours is not None and (theirs is None or theirs.epoch <= document.epoch):

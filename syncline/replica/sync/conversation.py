@@ -59,7 +59,13 @@ class Conversation:
     """What is said over ``transport``, which is the caller's to close. To be run once."""
 
     def __init__(
-        self, workspace: Workspace, transport: Transport, url: str, token: str | None
+        self,
+        workspace: Workspace,
+        transport: Transport,
+        url: str,
+        token: str | None,
+        *,
+        moving: bool = False,
     ) -> None:
         self.online = False
         """Whether the relay has welcomed us."""
@@ -69,13 +75,14 @@ class Conversation:
         self._transport = transport
         self._url = url
         self._session = ReplicaSession(
-            workspace=workspace.joined or "",
+            workspace=workspace.home.joined or "",
             replica=workspace.identity.replica,
             client_id=workspace.identity.client_id,
             cursor=workspace.cursor,
             acknowledged=workspace.outbox.acknowledged,
-            relay=workspace.relay,
+            relay=workspace.home.relay,
             token=token,
+            moving=moving,
         )
         self._acknowledgements = Acknowledgements(workspace)
         self._comparison: Comparison | None = None
@@ -185,11 +192,14 @@ class Conversation:
                 "hand what was written here since the restore.",
             )
         if event.forgetful:
-            logger.warning("the relay was restored from a backup: comparing what both have")
-            self._workspace.begin_comparison(event.relay, event.head)
+            self._workspace.home.begin_comparison(event.relay, event.head)
+            logger.warning(
+                "the relay %s: comparing what both have",
+                "is another one" if self._workspace.home.moved else "was restored from a backup",
+            )
             self._comparison = Comparison(self._workspace, self._session, event.relay)
         else:
-            self._workspace.join_relay(event.relay)
+            self._workspace.home.join_relay(event.relay)
         self._workspace.clock.compare(event.time)
         if offset := self._workspace.clock.offset_ms:
             logger.warning(
@@ -206,7 +216,7 @@ class Conversation:
         comparison = self._comparison
         if comparison is not None and comparison.done:
             self._comparison = None
-            self._workspace.join_relay(comparison.relay)
+            self._workspace.home.join_relay(comparison.relay)
             logger.info("the relay has everything again")
             await self._journal.notify()
 
@@ -285,7 +295,12 @@ class Conversation:
             return None
         # What is pushed again after a Rewind may be acknowledged before its turn.
         number = max(self._sent, self._outbox.acknowledged) + 1
-        last = self._relay_had if self._switching_epoch else self._outbox.durable
+        # To a relay that we have moved to nothing new goes before we have what it holds: a history
+        # of ours may take the place of one there.
+        waits = self._switching_epoch or (
+            self._comparison is not None and self._workspace.home.moved
+        )
+        last = self._relay_had if waits else self._outbox.durable
         return number if number <= last else None
 
     # Round trips
