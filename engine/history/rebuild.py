@@ -18,11 +18,13 @@ from typing import Any, cast
 import orjson
 
 from syncline.engine.document.cells import Cell, cells_of
-from syncline.engine.document.document import EMPTY_UPDATE, Document
+from syncline.engine.document.document import Document
 from syncline.engine.errors import DocumentBroken
+from syncline.engine.lib0 import write_uint
 from syncline.engine.records.liveness import is_live
 from syncline.engine.records.schema import LIVE, REGISTERS
 from syncline.engine.updates.parse import UpdateInfo, parse_update
+from syncline.engine.updates.struct_format import GC
 
 from .history import History
 from .history_writer import HistoryWriter
@@ -76,7 +78,16 @@ def _copy(history: History, client_id: int) -> bytes:
     writer = HistoryWriter(client_id)
     for name in sorted(history.roots):
         writer.copy(history.roots[name], name)
-    return writer.update() or EMPTY_UPDATE
+    return writer.update() or _nothing(client_id)
+
+
+def _nothing(client_id: int) -> bytes:
+    """The history of a document without content: one operation that was collected, since a history
+    is known by the client that begins it."""
+    out = bytearray()
+    for number in (1, 1, client_id, 0, GC, 1, 0):
+        write_uint(out, number)
+    return bytes(out)
 
 
 def _translate(history: History, deletions: list[Cell], seen: list[list[int]]) -> None:

@@ -35,7 +35,7 @@ MAX_STATES = 1000
 """Most documents of a states message."""
 DIGEST_BYTES = 32
 MAX_STATE_VECTOR = 256 << 10
-"""Largest encoded state vector, in bytes: that of more than 10,000 writers."""
+"""Largest encoded state vector, in bytes: that of 20,000 writers at least."""
 MAX_TEXT = 1000
 """Longest sentence or hint for people, in characters; a longer one is cut."""
 MAX_TOKEN = 8192

@@ -24,7 +24,7 @@ from typing import TypeAlias
 
 from syncline.engine.errors import MalformedFrame, SynclineError, UnexpectedMessage
 from syncline.engine.names import Address
-from syncline.engine.updates.parse import StateVector, decode_state_vector
+from syncline.engine.updates.parse import DEFAULT_LIMITS, StateVector, decode_state_vector
 
 from .codec import encode
 from .handshake import check_hello, choose_version, is_forgetful
@@ -71,8 +71,8 @@ __all__ = [
     "ResumeReceived",
 ]
 
-MAX_FETCH_CLIENTS = 10_000
-"""Most writers in the state vector of a fetch."""
+MAX_FETCH_CLIENTS = DEFAULT_LIMITS.max_clients
+"""Most writers in the state vector of a fetch: as many as a document has."""
 
 SENDS: Transitions = {
     State.IDLE: {},

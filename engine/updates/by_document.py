@@ -29,6 +29,11 @@ class UpdatesByDocument:
         if known.epoch == epoch:
             known.updates.extend(updates)
 
+    def of(self, address: Address, epoch: int) -> list[bytes]:
+        """The updates of a document that are of this epoch."""
+        known = self._documents.get(address)
+        return known.updates if known is not None and known.epoch == epoch else []
+
     def __iter__(self) -> Iterator[tuple[Address, EpochUpdates]]:
         return iter(self._documents.items())
 

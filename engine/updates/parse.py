@@ -36,6 +36,7 @@ import orjson
 from syncline.engine.errors import MalformedFrame
 from syncline.engine.lib0 import Reader, write_uint
 
+from .nesting import Nesting
 from .struct_format import (
     ANY,
     BINARY,
@@ -63,6 +64,7 @@ from .update_values import (
     skip_text,
     skip_values,
     too_much,
+    too_nested,
     uint,
 )
 
@@ -101,8 +103,8 @@ class UpdateInfo(NamedTuple):
     """Root types that it names. A change next to known content need not name its root."""
     structs: int
     nested: int
-    """How many shared types it creates inside others. Summed over the updates of a document, this
-    bounds the depth of the document."""
+    """How many shared types it creates. Summed over the updates of a document, this bounds how deep
+    they lie inside each other (nesting.py)."""
     needs: StateVector
     """What a document must know for this update to integrate completely. No clock is 0."""
 
@@ -311,8 +313,8 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
             for id_client, id_clock in section_needs.items():
                 if needs.get(id_client, 0) < id_clock:
                     needs[id_client] = id_clock
-    if nested > limits.max_nested:
-        raise too_much(f"creates {nested} nested shared types", "max_nested")
+    if nested > limits.max_nesting and not Nesting().add(data, limits.max_nesting):
+        raise too_nested(limits.max_nesting)
 
     deletes: dict[int, tuple[tuple[int, int], ...]] = {}
     sections, at = uint(data, at)

@@ -30,18 +30,23 @@ _FIXED = {127: 0, 126: 0, 121: 0, 120: 0, 124: 4, 123: 8, 122: 8}
 
 @dataclass(frozen=True, slots=True)
 class UpdateLimits:
-    """What one update may ask of a receiver."""
+    """What an update may ask of a receiver.
+
+    A relay holds a document to ``max_depth``, ``max_clients`` and ``max_nesting`` as a whole. So
+    what it took one by one keeps them when it is merged, and every receiver takes it.
+    """
 
     max_bytes: int = 16 << 20
-    max_structs: int = 1_000_000
-    """Structs, values inside them and deleted ranges, together."""
+    max_structs: int = 16 << 20
+    """Structs, values inside them and deleted ranges, together. For the work that one update
+    makes, hence of no use where updates come merged: this is as many as ``max_bytes`` can hold."""
     max_depth: int = 32
     """How deep arrays and objects inside one value may nest."""
-    max_clients: int = 10_000
-    """Writers of structs; also the writers of what is deleted."""
-    max_nested: int = 10_000
-    """Shared types inside shared types. yrs recurses over them: deleting a chain of 50,000
-    overflows the stack and ends the process, 15,000 were still well."""
+    max_clients: int = 20_000
+    """Writers of structs; also the writers of what is deleted. Their state vector fits a message:
+    13 bytes each at most."""
+    max_nesting: int = 1_000
+    """How deep shared types may lie inside each other (nesting.py)."""
 
 
 DEFAULT_LIMITS = UpdateLimits()
@@ -175,6 +180,10 @@ def invalid(problem: str, at: int | None = None) -> InvalidUpdate:
 
 def too_deep(allowed: int) -> InvalidUpdate:
     return too_much(f"has a value nested deeper than {allowed} levels", "max_depth")
+
+
+def too_nested(allowed: int) -> InvalidUpdate:
+    return too_much(f"nests shared types deeper than {allowed} levels", "max_nesting")
 
 
 def too_much(what: str, limit: str) -> InvalidUpdate:

@@ -73,9 +73,10 @@ class Authenticator(Protocol):
     """Tells who brings some credentials. Any object with this method will do."""
 
     async def authenticate(self, credentials: Credentials) -> Principal:
-        """Who it is. Called once for each connection, with Hocuspocus once for each token on it, in
-        the event loop; it may take 10 seconds. Raises NotAuthenticated for credentials that it does
-        not know. Any other error is logged as a defect, and the client is told to try again."""
+        """Who it is. Called once for each connection, with Hocuspocus once for each token on it and
+        whenever a client sends one anew, in the event loop; it may take 10 seconds. Raises
+        NotAuthenticated for credentials that it does not know. Any other error is logged as a
+        defect, and the client is told to try again."""
         ...
 
 

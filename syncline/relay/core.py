@@ -19,6 +19,7 @@ from syncline.engine.errors import (
 from syncline.engine.names import check_workspace
 from syncline.engine.protocol.messages import SUBPROTOCOL
 from syncline.engine.records.projection import projected
+from syncline.engine.updates.update_values import UpdateLimits
 from syncline.environment import Environment
 from syncline.records.record import Record
 from syncline.stores import Store, Write
@@ -29,10 +30,11 @@ from syncline.upkeep.compaction import CompactionPolicy, Compactor
 
 from .editors.serving import serve_editor
 from .editors.stateless import OnStateless, ignore
+from .editors.turned_away import TurnedAway
 from .log.committed import Committed
 from .log.committer import Committer
 from .log.document_reader import DocumentReader
-from .log.ledger import Ledger
+from .log.ledger import INCOMING, Ledger
 from .log.room import Room
 from .replicas.connection import ReplicaConnection
 
@@ -56,6 +58,7 @@ class RelayCore:
         on_stateless: OnStateless = ignore,
         authenticator: Authenticator | None = None,
         authorizer: Authorizer | None = None,
+        update_limits: UpdateLimits = INCOMING,
     ) -> None:
         self._tables = [projected(model.__schema__, by_workspace=True) for model in models]
         self.identity = ""
@@ -66,11 +69,12 @@ class RelayCore:
         # Readers that catch up do not stand in the way of commits.
         self.writer = environment.store_thread()
         self.reader = environment.store_thread()
-        self.ledger = Ledger(store, self._tables)
+        self.ledger = Ledger(store, self._tables, update_limits)
         self.catalogue = Catalogue(store)
-        self.documents = DocumentReader(store)
+        self.documents = DocumentReader(store, update_limits)
         self.authenticator, self.authorizer = resolve_access(authenticator, authorizer)
         self.on_stateless = on_stateless
+        self.turned_away = TurnedAway()
         self._compactor = Compactor(
             store, environment.snapshots(), compaction, read=self.reader, write=self.writer
         )

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from syncline.access.access import Authenticator, Authorizer
 from syncline.access.origins import OriginPolicy
+from syncline.engine.updates.update_values import UpdateLimits
 from syncline.environment import Environment
 from syncline.records.record import Record
 from syncline.stores import SqlStore, Store
@@ -17,6 +18,7 @@ from syncline.upkeep.compaction import CompactionPolicy
 
 from .core import RelayCore
 from .editors.stateless import OnStateless, ignore
+from .log.ledger import INCOMING
 from .web.home_page import HomePage
 from .web.static_files import StaticFiles
 
@@ -37,9 +39,11 @@ class Relay:
     and without any, anybody may do everything. Then web pages are looked at: other sites' may
     connect only from ``allow_origins`` (origins.py). ``static`` is a folder of files to serve to
     browsers. ``path_prefix``, such as ``/sync``, is the path under which a proxy passes on what is
-    for the relay, if the proxy does not take it off. Leaving the block closes the connections
-    (1001) and the store; whatever was acknowledged is on disk. Raises UsageError, InvalidUrl for
-    such a prefix, and LimitExceeded for a folder that is too large.
+    for the relay, if the proxy does not take it off. ``update_limits`` is what an update may be,
+    and the document that updates make up; what is beyond the defaults, replicas keep apart. Leaving
+    the block closes the connections (1001) and the store; whatever was acknowledged is on disk.
+    Raises UsageError, InvalidUrl for such a prefix, and LimitExceeded for a folder that is too
+    large.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Relay:
         allow_origins: Iterable[str] = (),
         static: str | Path | None = None,
         path_prefix: str = "",
+        update_limits: UpdateLimits = INCOMING,
     ) -> None:
         if isinstance(store, str | Path):
             store = SqlStore(store)
@@ -74,6 +79,7 @@ class Relay:
             on_stateless,
             authenticator,
             authorizer,
+            update_limits,
         )
         self._origins = OriginPolicy(
             allow_origins, host=host, authenticated=self._core.asks_for_token

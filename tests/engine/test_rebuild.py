@@ -72,14 +72,17 @@ def test_a_rebuilt_document_shows_the_same_in_an_editor(seed: int) -> None:
     assert rebuilt.content() == group[0].content()  # formatting, embeds, nested types and XML too
 
 
-def test_an_empty_document_stays_empty() -> None:
-    assert rebuild(Document(1), FRESH) == EMPTY_UPDATE
+def test_an_empty_document_stays_empty_and_has_a_beginning() -> None:
+    empty = rebuild(Document(1), FRESH)
+    assert Document(1, [empty]).to_dict() == {}
+    assert begins(parse_update(empty), FRESH)
     device = Device(2)
     device.text.append("gone")
     device.set.add("gone")
     device.text.delete(0, 4)
     device.set.discard("gone")
-    assert rebuild(device.document(), FRESH) == EMPTY_UPDATE
+    assert rebuild(device.document(), FRESH) == empty
+    assert rebuild(Document(1, [empty]), FRESH) == empty
 
 
 def test_churn_is_gone() -> None:

@@ -16,6 +16,7 @@ from tests.engine.update_bytes import (
     after,
     deletes,
     gc,
+    inside,
     item,
     section,
     skip,
@@ -52,10 +53,10 @@ KILLERS = {
     ),
     "deep array": (one(values(b"\x75\x01" * 40_000 + b"\x7e")), "nested deeper than 32 levels"),
     "deep object": (one(values(b"\x76\x01\0" * 40_000 + b"\x7e")), "nested deeper than 32 levels"),
-    "many clients": (uint(1 << 28) + b"\0\0\0\0", "has more than 10000 writers"),
-    "many structs": (uint(1) + uint(1 << 30) + b"\x01\0", "has more than 1000000 structs"),
-    "long array": (one(values(b"\x75" + uint(1 << 28))), "has more than 1000000 structs"),
-    "long object": (one(values(b"\x76" + uint(1 << 52))), "has more than 1000000 structs"),
+    "many clients": (uint(1 << 28) + b"\0\0\0\0", "has more than 20000 writers"),
+    "many structs": (uint(1) + uint(1 << 30) + b"\x01\0", "has more than 16777216 structs"),
+    "long array": (one(values(b"\x75" + uint(1 << 28))), "has more than 16777216 structs"),
+    "long object": (one(values(b"\x76" + uint(1 << 52))), "has more than 16777216 structs"),
     "longer array": (one(values(b"\x75" + b"\x80" * 8 + b"\x40")), "longer than 53 bits"),
     "long integer": (b"\x01\x80" + b"\x80" * 400_000, "an integer is longer than 53 bits"),
     "value not UTF-8": (one(values(b"\x77\x02\xff\xfe")), "a text is not UTF-8"),
@@ -151,8 +152,8 @@ IMPOSSIBLE = {
         update(*(section(n, 0, gc(1), after(n % 3 + 1, 1, 4, b"\x01x")) for n in (3, 2, 1))),
         "wait for each other's operations",
     ),
-    "many deleted from": (uint(0) + uint(1 << 28), "deletes from more than 10000 writers"),
-    "many deletes": (uint(0) + uint(1) + uint(7) + uint(1 << 40), "has more than 1000000 structs"),
+    "many deleted from": (uint(0) + uint(1 << 28), "deletes from more than 20000 writers"),
+    "many deletes": (uint(0) + uint(1) + uint(7) + uint(1 << 40), "has more than 16777216 structs"),
 }
 
 REFUSED = KILLERS | AMBIGUOUS | IMPOSSIBLE
@@ -193,9 +194,9 @@ LIMITS = {
     "depth": (UpdateLimits(max_depth=1), one(values(b"\x75\x01\x75\0")), "deeper than 1 levels"),
     "JSON depth": (UpdateLimits(max_depth=1), embed("[{}]"), "deeper than 1 levels"),
     "nested types": (
-        UpdateLimits(max_nested=1),
-        update(section(1, 0, item(7, b"\0"), item(7, b"\0"))),
-        "The update creates 2 nested shared types",
+        UpdateLimits(max_nesting=1),
+        update(section(1, 0, item(7, b"\0"), item(7, b"\0", inside(1, 0)))),
+        "The update nests shared types deeper than 1 levels",
     ),
 }
 
@@ -206,7 +207,7 @@ def test_a_limit_refuses_and_one_more_allows(name: str) -> None:
     with pytest.raises(InvalidUpdate) as caught:
         parse_update(data, limits)
     assert sentence in caught.value.message
-    names = ("max_bytes", "max_structs", "max_depth", "max_clients", "max_nested")
+    names = ("max_bytes", "max_structs", "max_depth", "max_clients", "max_nesting")
     (lowered,) = [n for n in names if getattr(limits, n) != getattr(DEFAULT_LIMITS, n)]
     assert f"raise UpdateLimits.{lowered}" in caught.value.hint
     parse_update(data, replace(limits, **{lowered: getattr(limits, lowered) + 1}))

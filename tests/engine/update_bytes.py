@@ -40,6 +40,11 @@ def item(kind: int, content: bytes, place: bytes = ROOT) -> bytes:
     return bytes([kind]) + place + content
 
 
+def inside(client: int, clock: int) -> bytes:
+    """The parent of an item: the type that this operation made."""
+    return b"\0" + uint(client) + uint(clock)
+
+
 def after(client: int, clock: int, kind: int, content: bytes) -> bytes:
     return bytes([kind | 0x80]) + uint(client) + uint(clock) + content
 

@@ -64,14 +64,14 @@ const shown = (data) => {
 };
 
 class Editor {
-  constructor(name, { kind, url, document, token, beside, session, clientId }) {
+  constructor(name, { kind, url, document, token, beside, session, clientId, stubborn }) {
     this.name = name;
     this.doc = new Y.Doc();
     if (clientId) this.doc.clientID = clientId;
     this.doc.on("update", () => tell(name, "changed"));
     const events =
       kind === "y-websocket"
-        ? this.openYWebsocket(url, document, token)
+        ? this.openYWebsocket(url, document, token, stubborn)
         : this.openHocuspocus(hocuspocus[kind], kind, { url, document, token, beside, session });
     this.provider.awareness.on("update", (change) => tell(name, "awareness", change));
     for (const event of events) {
@@ -79,11 +79,12 @@ class Editor {
     }
   }
 
-  openYWebsocket(url, document, token) {
+  openYWebsocket(url, document, token, stubborn) {
     this.provider = new WebsocketProvider(url, document, this.doc, {
       params: token === null ? {} : { token },
       WebSocketPolyfill: socketOf(this.name),
       disableBc: true, // editors of one process would talk past the relay
+      ...(stubborn && { shouldReconnect: () => true }), // as before 3.1
     });
     this.wire = this.provider;
     return ["status", "sync", "closed"];
@@ -275,6 +276,17 @@ class Editor {
     } else {
       this.provider.connect(); // v2 has detached itself
     }
+  }
+
+  // What Hocuspocus' own tests do when a token is refused.
+  tokenAndSync(token) {
+    this.renew(token);
+    this.provider.startSync();
+  }
+
+  renew(token) {
+    this.provider.configuration.token = token;
+    this.provider.sendToken();
   }
 
   stateless(payload) {

@@ -66,9 +66,10 @@ class Node:
         token: str | None = None,
         beside: Editor | None = None,
         session: bool = False,
+        stubborn: bool = False,
     ) -> Editor:
         """A new editor, which connects at once; ``url`` ends in the workspace. ``beside`` an editor
-        it uses that one's websocket."""
+        it uses that one's websocket; ``stubborn``, it connects again whatever it is told."""
         editor = Editor(self, f"{kind}#{next(self._names)}", kind)
         options = {
             "kind": kind,
@@ -77,6 +78,7 @@ class Node:
             "token": token,
             "beside": beside.name if beside else None,
             "session": session,
+            "stubborn": stubborn,
         }
         await self.order(editor.name, "open", options)
         return editor
@@ -217,6 +219,10 @@ class Editor:
             for event in self._node.events[after:]
             if (event.editor, event.kind) == (self.name, kind)
         ]
+
+    def sizes(self, direction: str) -> list[int]:
+        """How long the frames of its socket were."""
+        return [data[1] for data in self.told(direction)]
 
     def frames(self, direction: str, *, after: int = 0) -> list[bytes]:
         """The frames of its socket, ``received`` or ``sent``; long ones are cut."""

@@ -80,6 +80,34 @@ async def test_a_denied_token_is_told_why_and_another_may_follow(
         await witness.until(True, "includes", "body", f"{token} ")
 
 
+@pytest.mark.parametrize("version", HOCUSPOCUS[1:])
+async def test_a_token_that_follows_a_denied_one_and_its_renewal(
+    editors: Node, guarded: str, version: str
+) -> None:
+    witness = await editors.open(version, guarded, token="ada")
+    editor = await editors.open(version, guarded, token="mallory")
+    await editor.insert("kept ")
+    await denied(editors, editor, code=4401)
+    await editor.present({"name": "Ada"})
+    await editor.append("on ")
+    await editor.do("tokenAndSync", "ada")
+    await editor.saved()
+    await witness.shows("kept on ")
+    await witness.sees({"name": "Ada"})
+
+    await editor.do("renew", "bob")
+    await editor.until("readonly", "scope")
+    await editor.do("renew", "ada")
+    await editor.until("read-write", "scope")
+    await editor.append("and on")
+    await editor.saved()
+    await witness.shows("kept on and on")
+    mark = editor.mark()
+    await editor.do("renew", "mallory")
+    assert "This token is not known" in await denied(editors, editor, code=4401, after=mark)
+    await witness.sees()
+
+
 async def test_a_document_that_may_not_be_read_is_denied(
     editors: Node, guarded: str, kind: str
 ) -> None:
@@ -141,3 +169,25 @@ async def test_an_update_that_is_too_large_is_denied_with_a_sentence(
     await other.append("unharmed")
     witness = await editors.open(kind, url)
     await witness.shows("unharmed")
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_nine_megabytes_that_were_refused_are_not_asked_for_again_and_again(
+    editors: Node, url: str, *, stubborn: bool
+) -> None:
+    editor = await editors.open(Y_WEBSOCKET, url, stubborn=stubborn)
+    await editor.synced()
+    await editor.disconnect()
+    await editor.do("fill", "body", 9 << 20)
+    mark = editor.mark()
+    await editor.connect()  # and sends it as its step 2
+
+    async def has_come_often() -> bool:
+        return len(editor.told("ended", after=mark)) >= 5
+
+    if stubborn:
+        await editors.wait(editor.name, "it does not come again", has_come_often)
+        assert {code for code, _ in editor.told("ended", after=mark)} == {4403}
+    else:
+        assert "8388608 are allowed" in await denied(editors, editor, code=4403, after=mark)
+    assert sum(size > 1 << 20 for size in editor.sizes("sent")) == 1

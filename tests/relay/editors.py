@@ -11,10 +11,20 @@ from websockets.exceptions import ConnectionClosed
 
 from syncline.engine.lib0 import write_string, write_uint
 from syncline.engine.yjs import hocuspocus, y_websocket
-from syncline.engine.yjs.messages import Message
+from syncline.engine.yjs.hocuspocus import encode as about
+from syncline.engine.yjs.messages import (
+    Authenticated,
+    Message,
+    SyncStatus,
+    SyncStep1,
+    SyncStep2,
+)
 
 PATIENCE = 60.0
 NOTHING = b"\0\0"
+STORED, NOT_STORED = SyncStatus(stored=True), SyncStatus(stored=False)
+EMPTY = SyncStep1(b"\0")
+A, B = "pages/a", "pages/b"
 
 
 class RawEditor:
@@ -111,3 +121,27 @@ def frame_about(name: str, *parts: bytes | int | str) -> bytes:
         else:
             out += part
     return bytes(out)
+
+
+async def synced(editor: YWebsocket) -> SyncStep2:
+    """Open the document; returns what it holds."""
+    await editor.say(EMPTY)
+    step_1 = await editor.told()
+    assert isinstance(step_1, SyncStep1)
+    step_2 = await editor.told()
+    assert isinstance(step_2, SyncStep2)
+    await editor.say(SyncStep2(NOTHING))
+    return step_2
+
+
+async def opened(editor: Hocuspocus, name: str, token: str = "") -> bytes:
+    """Open a document as a provider does; returns the frame with what it holds."""
+    await editor.authenticate(name, token)
+    await editor.say(name, EMPTY)
+    assert await editor.hear() == about(name, Authenticated(read_only=False))
+    assert (await editor.hear()).startswith(frame_about(name, 0, 0))
+    step_2 = await editor.hear()
+    assert step_2.startswith(frame_about(name, 0, 1))
+    await editor.say(name, SyncStep2(NOTHING))
+    assert await editor.hear() == about(name, STORED)
+    return step_2

@@ -19,60 +19,36 @@ from syncline.engine.yjs.messages import (
     Close,
     QueryAwareness,
     Stateless,
-    SyncStatus,
     SyncStep1,
     SyncStep2,
     Update,
 )
 from syncline.environment import wall_clock
 from syncline.relay.editors import connection as editor
+from syncline.relay.editors import turned_away
 from syncline.relay.editors.stateless import StatelessMessage
 from syncline.relay.log import room
 from syncline.stores import SqlStore
 from syncline.upkeep.rebuilding import rebuild_document
 from tests.relay.clients import Author, text_of
 from tests.relay.editors import (
+    EMPTY,
     NOTHING,
-    Hocuspocus,
-    YWebsocket,
+    STORED,
+    A,
+    B,
     frame_about,
     hocuspocus_at,
+    opened,
+    synced,
     y_websocket_at,
 )
-
-STORED, NOT_STORED = SyncStatus(stored=True), SyncStatus(stored=False)
-EMPTY = SyncStep1(b"\0")
-A, B = "pages/a", "pages/b"
 
 
 @pytest.fixture
 async def relay(tmp_path: Path) -> AsyncGenerator[Relay]:
     async with Relay(tmp_path / "relay.db", port=0) as relay:
         yield relay
-
-
-async def synced(editor: YWebsocket) -> SyncStep2:
-    """Open the document; returns what it holds."""
-    await editor.say(EMPTY)
-    step_1 = await editor.told()
-    assert isinstance(step_1, SyncStep1)
-    step_2 = await editor.told()
-    assert isinstance(step_2, SyncStep2)
-    await editor.say(SyncStep2(NOTHING))
-    return step_2
-
-
-async def opened(editor: Hocuspocus, name: str, token: str = "") -> bytes:
-    """Open a document as a provider does; returns the frame with what it holds."""
-    await editor.authenticate(name, token)
-    await editor.say(name, EMPTY)
-    assert await editor.hear() == about(name, Authenticated(read_only=False))
-    assert (await editor.hear()).startswith(frame_about(name, 0, 0))
-    step_2 = await editor.hear()
-    assert step_2.startswith(frame_about(name, 0, 1))
-    await editor.say(name, SyncStep2(NOTHING))
-    assert await editor.hear() == about(name, STORED)
-    return step_2
 
 
 # Who is who
@@ -141,7 +117,7 @@ async def test_the_recorded_conversation_of_a_hocuspocus_client(relay: Relay) ->
         await opened(client, "doc")
 
 
-async def test_an_update_reaches_all_others_and_is_not_sent_back(relay: Relay) -> None:
+async def test_an_update_reaches_all_and_its_author_by_y_websocket(relay: Relay) -> None:
     url = f"{relay.url}/crm"
     ada, bob = Author(2**33), Author(2**34)
     async with (
@@ -156,11 +132,23 @@ async def test_an_update_reaches_all_others_and_is_not_sent_back(relay: Relay) -
         await first.say(Update(update))
         assert await second.told() == Update(update)
         assert await third.hear() == about(A, Update(update))
+        assert await first.told() == Update(update)  # which is its acknowledgement
         answer = bob.type("two")
         await third.say(A, Update(answer))
         assert await third.hear() == about(A, STORED)
-        assert await first.told() == Update(answer)  # and not its own before
+        assert await first.told() == Update(answer)
         assert await second.told() == Update(answer)
+        await first.say(Update(ada.type("three")))
+        assert await third.hear() == about(A, await first.told())  # and not its own before
+
+
+async def test_what_an_editor_wrote_offline_comes_back_to_it(relay: Relay) -> None:
+    async with y_websocket_at(f"{relay.url}/crm/{A}") as client:
+        await synced(client)
+        await client.say(SyncStep2(Author().type("offline")))
+        confirmed = await client.told()
+        assert isinstance(confirmed, Update)
+        assert text_of(confirmed.update) == "offline"
 
 
 async def test_two_sessions_of_one_document_on_one_connection(relay: Relay) -> None:
@@ -300,6 +288,32 @@ async def test_a_refused_update_denies_the_document_with_the_reason(relay: Relay
         assert frames[-1].startswith(b"\2\0")
 
 
+async def test_who_comes_again_with_what_was_refused_is_not_asked_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def is_asked(relay: Relay, has: SyncStep1) -> bool:
+        """Whether an editor that has this is asked for what the relay lacks; that is refused."""
+        async with y_websocket_at(f"{relay.url}/crm/{A}") as client:
+            await client.say(has)
+            asked = await client.hear() == b"\0\0\1\0"
+            await client.say(SyncStep2(b"\7nonsense"))
+            code, reason, _ = await client.ended()
+            assert (code, "is not valid" in reason) == (4403, True)
+            return asked
+
+    held = SyncStep1(encode_state_vector({7: 9}))
+    async with Relay(tmp_path / "relay.db", port=0) as relay:
+        assert await is_asked(relay, held)
+        assert not await is_asked(relay, held)
+        assert await is_asked(relay, SyncStep1(encode_state_vector({7: 10})))
+        assert await is_asked(relay, EMPTY)
+        assert await is_asked(relay, EMPTY)  # as everybody who comes for the first time
+    monkeypatch.setattr(turned_away, "TURNED_AWAY_SECONDS", 0.0)
+    async with Relay(tmp_path / "relay.db", port=0) as relay:
+        assert await is_asked(relay, held)
+        assert await is_asked(relay, held)  # long enough after
+
+
 async def test_a_bad_frame_denies_one_document_of_a_connection(relay: Relay) -> None:
     async with hocuspocus_at(f"{relay.url}/crm") as client:
         await opened(client, A)
@@ -310,7 +324,6 @@ async def test_a_bad_frame_denies_one_document_of_a_connection(relay: Relay) -> 
         await client.say(B, Update(Author().type("y")))
         assert await client.hear() == about(B, STORED)
         await client.send(frame_about(B, 99, "from the future"))  # is ignored
-        await client.authenticate(B, "again")  # likewise
         await client.send(b"\x0a")  # a pong
         await client.say(B, Update(Author(2**35).type("z")))
         assert await client.hear() == about(B, STORED)

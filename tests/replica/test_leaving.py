@@ -172,11 +172,14 @@ async def first():
     return replica
 
 async def second():
-    await replica.flushed()  # it is: the end of the first loop has saved it
     try:
         replica.collection(Contact).create(name="Bob")
     except ReplicaClosed as error:
         assert "the event loop that it was opened in has ended" in str(error), error
+    try:
+        await replica.flushed()
+    except ReplicaClosed as error:
+        assert "opened in another event loop" in str(error), error
     assert [each.name for each in replica.collection(Contact)] == ["Ada"]
 
 replica = asyncio.run(first())

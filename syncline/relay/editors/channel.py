@@ -42,7 +42,7 @@ class Channel:
 
     ``key`` is how the connection calls it, ``author`` the name under which it changes the document,
     of the epoch ``epoch``, which begins with a rebuilding or not; ``wake`` is called when
-    there is something to be sent.
+    there is something to be sent. ``echoes``: the editor's own changes, too.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Channel:
         epoch: int,
         rebuilt: bool,
         wake: Callable[[Channel], None],
+        echoes: bool,
     ) -> None:
         self.key = key
         self.address = address
@@ -76,11 +77,15 @@ class Channel:
         is then acknowledged for them too."""
         self.asked_again = False
         """Whether such an answer was itself not enough, and was asked for again."""
+        self.taken_up = False
+        """Whether it asked before its token came, and has not answered since. It may ask again
+        behind the token, and counts one acknowledgement then: so it is itself asked only once."""
         self.warned = False
         """Whether it was told that it may only read."""
         self.closed = False
         self._service = service
         self._wake = wake
+        self._echoes = echoes
         self._has: StateVector = {}  # what the editor is known to have
         self._asked: StateVector | None = None  # what it said that it has, and waits
         self._synced = False  # it was sent what there was: from then on it gets each change
@@ -194,7 +199,8 @@ class Channel:
         # What is committed from here on comes as a change, even if the answer holds it already.
         position = self.document.head
         state_vector, update = await self._difference(have)
-        await tell(SyncStep1(encode_state_vector(state_vector)))
+        if not (self.taken_up and self._synced):
+            await tell(SyncStep1(encode_state_vector(state_vector)))
         await tell(SyncStep2(update))
         self._position = position
         self._synced = True
@@ -206,7 +212,7 @@ class Channel:
         change = self.document.after(self._position)
         if change is not None:
             self._position += 1
-            if change.author != self.author:
+            if self._echoes or change.author != self.author:
                 await tell(Update(change.entry.update))
             return
         # It was slow, and what it lacks is no longer remembered.

@@ -55,6 +55,7 @@ from syncline.transports.tasks import until_first_failure
 
 from .channel import Channel, ChannelService
 from .stateless import OnStateless, StatelessMessage
+from .turned_away import TurnedAway
 
 logger = logging.getLogger("syncline.relay")
 
@@ -77,6 +78,7 @@ class EditorService(ChannelService, Protocol):
     authenticator: Authenticator
     authorizer: Authorizer
     on_stateless: OnStateless
+    turned_away: TurnedAway
 
     def room(self, workspace: str) -> Room:
         """The room of a workspace, to be entered at once."""
@@ -92,6 +94,9 @@ class EditorService(ChannelService, Protocol):
 class EditorConnection(ABC):
     """Serves one connection until it ends. A subclass knows the protocol."""
 
+    echoes = False
+    """Whether the client is sent its own changes too, once they are stored."""
+
     def __init__(
         self, service: EditorService, transport: Transport, request: Request, workspace: str
     ) -> None:
@@ -99,8 +104,8 @@ class EditorConnection(ABC):
         """By what the frames call them."""
         self.transport = transport
         self.request = request
-        self._service = service
-        self._workspace = workspace
+        self.service = service
+        self.workspace = workspace
         self._failure: SynclineError | None = None
         self._wake = asyncio.Event()
         self._room_again = asyncio.Event()
@@ -157,14 +162,14 @@ class EditorConnection(ABC):
 
     async def open(self, key: str, address: Address, token: str | None) -> Channel:
         """Open a document. Raises AccessError, and PeerError if that cannot be told now."""
-        service = self._service
+        service = self.service
         principal = await self._identify(token)
-        permit = Permit(service.authorizer, principal, self._workspace)
+        permit = Permit(service.authorizer, principal, self.workspace)
         permit.check_read(address)
-        epoch, rebuilt = await service.reader(service.documents.epoch_of, self._workspace, address)
+        epoch, rebuilt = await service.reader(service.documents.epoch_of, self.workspace, address)
         channel = self.channels[key] = Channel(
             service,
-            service.room(self._workspace),
+            service.room(self.workspace),
             key,
             address,
             permit,
@@ -172,13 +177,22 @@ class EditorConnection(ABC):
             epoch=epoch,
             rebuilt=rebuilt,
             wake=self._rouse,
+            echoes=self.echoes,
         )
         return channel
+
+    async def renew(self, channel: Channel, token: str) -> None:
+        """Go on with another token, or with the same one if it still holds. Raises AccessError if
+        not, and PeerError if that cannot be told now."""
+        self._identity = None
+        permit = Permit(self.service.authorizer, await self._identify(token), self.workspace)
+        permit.check_read(channel.address)
+        channel.permit = permit
 
     def shut(self, channel: Channel) -> None:
         """Close a channel without a word."""
         channel.close()
-        self._service.tidy(channel.room)
+        self.service.tidy(channel.room)
         self._ready.pop(channel, None)
         self.channels.pop(channel.key, None)
         self._emptied_at = asyncio.get_running_loop().time()
@@ -186,7 +200,7 @@ class EditorConnection(ABC):
     async def _identify(self, token: str | None) -> Principal:
         if self._identity is None or self._identity[0] != token:
             credentials = Credentials.of(token, self.request.headers)
-            principal = await authenticate(self._service.authenticator, credentials)
+            principal = await authenticate(self.service.authenticator, credentials)
             self._identity = (token, principal)
         return self._identity[1]
 
@@ -235,6 +249,7 @@ class EditorConnection(ABC):
                 case SyncStep1(state_vector):
                     channel.ask(decode_state_vector(state_vector))
                 case SyncStep2(update):
+                    channel.taken_up = False
                     await self._write(channel, await self._unseen_part(channel, update), whole=True)
                 case Update(update):
                     await self._write(channel, update, whole=False)
@@ -252,9 +267,9 @@ class EditorConnection(ABC):
             self.deny(channel, error)
 
     async def _unseen_part(self, channel: Channel, update: bytes) -> bytes:
-        service = self._service
+        service = self.service
         return await service.reader(
-            service.documents.unseen_part, self._workspace, channel.address, channel.epoch, update
+            service.documents.unseen_part, self.workspace, channel.address, channel.epoch, update
         )
 
     async def _write(self, channel: Channel, update: bytes, *, whole: bool) -> None:
@@ -267,13 +282,13 @@ class EditorConnection(ABC):
         else:
             entry = Entry(channel.address, update, channel.epoch)
             submission = Submission(
-                self._workspace,
+                self.workspace,
                 channel.author,
                 (entry,),
                 settle=lambda outcome: self._settle(channel, outcome, whole=whole),
             )
             self._committing += 1
-            await self._service.committer.submit(submission)
+            await self.service.committer.submit(submission)
 
     def _acknowledge(self, channel: Channel, *, whole: bool) -> None:
         count = 1
@@ -320,14 +335,14 @@ class EditorConnection(ABC):
     async def _stateless(self, channel: Channel, payload: str) -> None:
         message = StatelessMessage(
             payload,
-            self._workspace,
+            self.workspace,
             channel.address,
             channel.permit.principal,
             reply=channel.send_stateless,
             broadcast=channel.document.broadcast,
         )
         try:
-            await self._service.on_stateless(message)
+            await self.service.on_stateless(message)
         except Exception:
             logger.exception("on_stateless failed on a message about %s", channel)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from syncline.engine.errors import (
     LimitExceeded,
@@ -19,6 +20,7 @@ from syncline.engine.yjs.messages import (
     Ping,
     SyncStatus,
     SyncStep1,
+    Update,
 )
 from syncline.transports import Request, Transport
 
@@ -32,6 +34,20 @@ logger = logging.getLogger("syncline.relay")
 
 MAX_CHANNELS = 1024
 """Documents open on one connection."""
+MAX_WAITING_BYTES = 1 << 20
+"""Size of what waits for a token on one connection."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What came of a document that is not open, to be taken up when a token lets it in: a provider
+    whose token was refused sends the next one after it has asked for the document again."""
+
+    step_1: SyncStep1
+    awareness: Awareness | None = None
+    updates: int = 0
+    """They are in what the client sends when it is asked, but are to be acknowledged too."""
+    size: int = 0
 
 
 class HocuspocusConnection(EditorConnection):
@@ -42,6 +58,7 @@ class HocuspocusConnection(EditorConnection):
     ) -> None:
         super().__init__(service, transport, request, workspace)
         self._denied: set[str] = set()
+        self._waiting: dict[str, _Waiting] = {}
         self._answers_pings = False
 
     async def take(self, frame: bytes) -> None:
@@ -49,25 +66,60 @@ class HocuspocusConnection(EditorConnection):
         if not key:
             return  # a pong
         channel = self.channels.get(key)
+        message: Message | None = None
         try:
             message = hocuspocus.read_message(reader)
             if channel is None:
                 channel = await self._enter(key, message)
+            elif isinstance(message, Authenticate):
+                await self.renew(channel, message.token)
         except SynclineError as error:
             if error.retry_after is not None:
                 raise
             self._refuse(key, error)
-            return
+            channel = None
         if channel is None:
+            self._keep(key, message, len(frame))
             return
         match message:
             case Authenticate():
-                pass  # it was answered
+                self.say(channel, Authenticated(read_only=channel.read_only))
+                await self._take_up(channel)
             case Close():
                 self.shut(channel)
                 self.say(channel, Close("provider_initiated"))
+            case None:
+                pass
             case _:
                 await self.handle(channel, message)
+
+    def _keep(self, key: str, message: Message | None, size: int) -> None:
+        """Keep what came of a document that is denied, if it is to be taken up later."""
+        waiting = self._waiting.get(key)
+        room = MAX_WAITING_BYTES - sum(each.size for each in self._waiting.values())
+        match message:
+            case SyncStep1() if key in self._denied and size <= room:
+                self._waiting[key] = _Waiting(message, size=size)
+            case Awareness() if waiting is not None and size <= room:
+                waiting.awareness = message
+                waiting.size += size
+            case Update() if waiting is not None:
+                waiting.updates += 1
+            case Close():
+                self._waiting.pop(key, None)
+            case _:
+                pass
+
+    async def _take_up(self, channel: Channel) -> None:
+        """Do what a client has asked for before it was let in."""
+        waiting = self._waiting.pop(channel.key, None)
+        if waiting is None:
+            return
+        channel.taken_up = True
+        channel.unanswered = waiting.updates
+        await self.handle(channel, waiting.step_1)
+        if waiting.awareness is not None and not channel.closed:
+            await self.handle(channel, waiting.awareness)
 
     async def _enter(self, key: str, message: Message) -> Channel | None:
         """Open the document that a frame is about; None for what follows a denial or a close."""
@@ -85,7 +137,9 @@ class HocuspocusConnection(EditorConnection):
             )
         self._denied.discard(key)
         channel = await self.open(key, address_of(hocuspocus.name_of(key)), token)
-        self.say(channel, Authenticated(read_only=channel.read_only))
+        if not isinstance(message, Authenticate):
+            self._waiting.pop(key, None)
+            self.say(channel, Authenticated(read_only=channel.read_only))
         return channel
 
     def _refuse(self, key: str, error: SynclineError) -> None:

@@ -10,13 +10,15 @@ from syncline.engine.errors import (
     NotAuthenticated,
     ProtocolError,
     SynclineError,
+    UpdateRefused,
 )
 
 
 def close_code(error: SynclineError) -> int:
     """The websocket close code for ``error``.
 
-    y-websocket tries again after all but 4400 to 4499; Hocuspocus after every one.
+    y-websocket 3.1 tries again after all but 4400 to 4499; older ones, and Hocuspocus, after every
+    one.
     """
     if error.retry_after is not None:
         return 1013
@@ -26,7 +28,7 @@ def close_code(error: SynclineError) -> int:
         return 4429
     if isinstance(error, InvalidName | MalformedFrame):
         return 4400
-    if isinstance(error, NotAllowed | ProtocolError):
+    if isinstance(error, NotAllowed | ProtocolError | UpdateRefused):
         return 4403
     return 1011
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from syncline.engine.errors import (
-    SynclineError,
-)
+import asyncio
+
+from syncline.engine.errors import InvalidUpdate, SynclineError
 from syncline.engine.yjs import y_websocket
 from syncline.engine.yjs.messages import (
     Awareness,
     Denied,
     Message,
+    SyncStep1,
 )
 from syncline.transports import Request, Transport
 
@@ -17,10 +18,18 @@ from .channel import Channel
 from .connection import EditorConnection, EditorService
 from .names import address_of
 from .refusals import close_code, reason
+from .turned_away import Coming, coming
+
+_NOTHING = SyncStep1(b"\0")  # what everybody has who comes for the first time
 
 
 class YWebsocketConnection(EditorConnection):
-    """y-websocket: the URL names the one document, and to deny it is to close the connection."""
+    """y-websocket: the URL names the one document, and to deny it is to close the connection.
+
+    It has no acknowledgement, so a change that comes back is one: version 4 waits for that.
+    """
+
+    echoes = True
 
     def __init__(
         self,
@@ -32,18 +41,28 @@ class YWebsocketConnection(EditorConnection):
     ) -> None:
         super().__init__(service, transport, request, workspace)
         self._name = name
+        self._coming: Coming | None = None
 
     async def take(self, frame: bytes) -> None:
         channel = self.channels.get("")
         if channel is None:
             token = self.request.query.get("token")
             channel = await self.open("", address_of(self._name), token)
-        await self.handle(channel, y_websocket.decode(frame))
+        message = y_websocket.decode(frame)
+        if isinstance(message, SyncStep1) and self._coming is None and message != _NOTHING:
+            self._coming = coming(self.workspace, channel.address, message.state_vector)
+            # Before it is asked for what the relay lacks.
+            self.service.turned_away.check(self._coming, asyncio.get_running_loop().time())
+        await self.handle(channel, message)
 
     def encode(self, channel: Channel, message: Message) -> bytes | None:
         return y_websocket.encode(message)
 
     def deny(self, channel: Channel, error: SynclineError) -> None:
+        # What it came with, not what it wrote since.
+        if error.code == InvalidUpdate.code and channel.expecting and self._coming is not None:
+            now = asyncio.get_running_loop().time()
+            self.service.turned_away.add(self._coming, error, now)
         self.fail(error)
 
     def refuse_writing(self, channel: Channel) -> None:

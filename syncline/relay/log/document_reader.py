@@ -10,7 +10,6 @@ from typing import NamedTuple, TypeAlias
 from syncline.engine.bounded_cache import BoundedCache
 from syncline.engine.document.document import EMPTY_UPDATE, Document
 from syncline.engine.names import Address
-from syncline.engine.protocol.messages import LIMITS
 from syncline.engine.updates.parse import (
     StateVector,
     UpdateLimits,
@@ -20,13 +19,14 @@ from syncline.engine.updates.parse import (
 )
 from syncline.stores import Store
 
+from .ledger import INCOMING
+
 MAX_DOCUMENTS = 64
 """Documents kept open for those who ask next: after a restart everybody asks for the same ones."""
 MAX_BYTES = 64 << 20
 """Size of the updates that these were made of."""
 _Place: TypeAlias = tuple[str, Address]  # workspace, address
 _READER = 1  # the client id of documents that nobody writes here
-_LIMITS = UpdateLimits(max_bytes=LIMITS.max_update)
 
 
 class Difference(NamedTuple):
@@ -46,10 +46,11 @@ class _Opened(NamedTuple):
 
 
 class DocumentReader:
-    """Reads documents of ``store``."""
+    """Reads documents of ``store``; ``limits`` are those of an update that comes."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limits: UpdateLimits = INCOMING) -> None:
         self._store = store
+        self._limits = limits
         self._opened = BoundedCache[_Place, _Opened](MAX_DOCUMENTS, MAX_BYTES, on_evict=_close)
 
     def epoch_of(self, workspace: str, address: Address) -> tuple[int, bool]:
@@ -79,7 +80,7 @@ class DocumentReader:
         they come, they would grow the log with every connection. Raises InvalidUpdate and
         DocumentBroken.
         """
-        info = parse_update(update, _LIMITS)
+        info = parse_update(update, self._limits)
         if not info.ranges and not info.deletes:
             return EMPTY_UPDATE
         state = self._store.state(workspace, address)

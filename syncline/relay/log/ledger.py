@@ -33,21 +33,34 @@ from syncline.engine.updates.parse import (
 from syncline.stores import Store
 
 from .committed import Committed
+from .depths import DocumentDepths
 from .receipts import unpack_refusals
 from .submission import Outcome, PushedBatch, Settled, Submission
 from .table_rows import RelayRows
 from .transaction import DocumentState, Draft, Place, Transaction
 
-_UPDATE_LIMITS = UpdateLimits(max_bytes=LIMITS.max_update)
+MAX_STRUCTS = 1_000_000
+"""Structs, values and deleted ranges of one update. In the bytes of one, editors' documents have
+fewer."""
+INCOMING = UpdateLimits(max_bytes=LIMITS.max_update, max_structs=MAX_STRUCTS)
+"""What a relay takes."""
 _KEPT = 50_000  # state vectors of documents, and last batches of replicas
 _KEPT_WRITERS = 500_000  # in the state vectors together; about 100 bytes each
 
 
 class Ledger:
-    """The write side of a relay's store."""
+    """The write side of a relay's store. ``limits`` are those of an update, and of the document
+    that is made of them."""
 
-    def __init__(self, store: Store, tables: Iterable[ProjectedTable] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tables: Iterable[ProjectedTable] = (),
+        limits: UpdateLimits = INCOMING,
+    ) -> None:
         self._store = store
+        self._limits = limits
+        self._depths = DocumentDepths(store)
         self._rows = RelayRows(store, tables)
         # What the store says, of what was asked for last.
         self._states = BoundedCache[Place, DocumentState](_KEPT, _KEPT_WRITERS)
@@ -103,6 +116,7 @@ class Ledger:
             heads = self._store.write(self._rows.add_to(transaction.writes()))
         except BaseException:
             self._rows.close()  # its documents are ahead of the store
+            self._depths.clear()
             raise
         # Only now: had the transaction failed, nothing of it may be believed.
         for place, state in transaction.states.items():
@@ -111,6 +125,9 @@ class Ledger:
             self._last.put(replica, batch)
         for draft, head in zip(transaction.drafts, heads, strict=True):
             draft.seq = head
+            for address, latest in draft.accepted:
+                place = (draft.submission.workspace, address)
+                self._depths.committed(place, latest.epoch, latest.updates)
 
     def close(self) -> None:
         """Let go of what is in memory, in the thread that commits."""
@@ -128,9 +145,13 @@ class Ledger:
 
     def _place(self, submission: Submission, transaction: Transaction) -> Outcome | Draft:
         """The draft of what is to be committed, or the outcome if nothing is."""
-        if isinstance(submission, PushedBatch):
-            return self._place_numbered(submission, transaction)
-        return self._draft(submission, transaction)
+        try:
+            if isinstance(submission, PushedBatch):
+                return self._place_numbered(submission, transaction)
+            return self._draft(submission, transaction)
+        except BaseException:
+            self._depths.clear()  # nothing of the transaction will be stored
+            raise
 
     def _place_numbered(self, pushed: PushedBatch, transaction: Transaction) -> Outcome | Draft:
         replica = (pushed.workspace, pushed.author)
@@ -172,7 +193,9 @@ class Ledger:
         for entry in submission.entries:
             place = (submission.workspace, entry.address)
             known = transaction.states.get(place)
-            after = _check(entry, self._state(place) if known is None else known)
+            after = self._check(
+                entry, self._state(place) if known is None else known, transaction, place
+            )
             if isinstance(after, Refusal):
                 draft.refusals.append(after)
             else:
@@ -185,41 +208,67 @@ class Ledger:
         if state is None:
             stored = self._store.state(*place)
             state = (
-                DocumentState(stored.epoch, decode_state_vector(stored.state_vector))
+                DocumentState.stored(stored.epoch, decode_state_vector(stored.state_vector))
                 if stored is not None
-                else DocumentState(0, {})
+                else DocumentState(0, {}, 0)
             )
             self._states.put(place, state, len(state.vector))
         return state
 
-
-def _check(entry: Entry, state: DocumentState) -> DocumentState | Refusal:
-    """How far a document at ``state`` is with this update, or why it does not get it."""
-    try:
-        info = parse_update(entry.update, _UPDATE_LIMITS)
-    except InvalidUpdate as error:
-        return _refusal(entry.address, error)
-    if entry.epoch < state.epoch:
-        return Refusal(
-            entry.address,
-            EPOCH_CHANGED,
-            f"The document {entry.address} was rebuilt since this change was made.",
-            "Fetch the document, and make the change again on what it holds now.",
-            None,
-        )
-    complete = True
-    if entry.epoch > state.epoch:
-        state = DocumentState(entry.epoch, {})  # the document begins anew
-        complete = begins(info, entry.epoch)
-    if not complete or not covers(state.vector, info.needs):
-        return Refusal(
-            entry.address,
-            MISSING_DEPENDENCIES,
-            f"The update of {entry.address} follows changes that the relay does not have.",
-            "Send the difference from the state vector given here.",
-            encode_state_vector(state.vector),
-        )
-    return DocumentState(entry.epoch, info.advance(state.vector))
+    def _check(
+        self, entry: Entry, state: DocumentState, transaction: Transaction, place: Place
+    ) -> DocumentState | Refusal:
+        """How far a document at ``state`` is with this update, or why it does not get it."""
+        try:
+            info = parse_update(entry.update, self._limits)
+        except InvalidUpdate as error:
+            return _refusal(entry.address, error)
+        if entry.epoch < state.epoch:
+            return Refusal(
+                entry.address,
+                EPOCH_CHANGED,
+                f"The document {entry.address} was rebuilt since this change was made.",
+                "Fetch the document, and make the change again on what it holds now.",
+                None,
+            )
+        complete = True
+        if entry.epoch > state.epoch:
+            state = DocumentState(entry.epoch, {}, 0)  # the document begins anew
+            complete = begins(info, entry.epoch)
+        if not complete or not covers(state.vector, info.needs):
+            return Refusal(
+                entry.address,
+                MISSING_DEPENDENCIES,
+                f"The update of {entry.address} follows changes that the relay does not have.",
+                "Send the difference from the state vector given here.",
+                encode_state_vector(state.vector),
+            )
+        vector = info.advance(state.vector)
+        limits = self._limits
+        if len(vector) > max(limits.max_clients, len(state.vector)):
+            return _too_much(
+                entry.address,
+                f"would have more than {limits.max_clients} writers",
+                "`syncline rebuild-document` gives it a history of one writer; or raise "
+                "UpdateLimits.max_clients.",
+            )
+        depth = state.depth
+        if info.nested:
+            depth += info.nested
+            if depth > limits.max_nesting:
+                # Seldom: the next time is when as many types have come as there was room for.
+                uncommitted = transaction.updates_of(place, entry.epoch)
+                measured = self._depths.after(
+                    place, entry.epoch, uncommitted, entry.update, limits.max_nesting
+                )
+                if measured is None:
+                    return _too_much(
+                        entry.address,
+                        f"would have shared types nested deeper than {limits.max_nesting} levels",
+                        "Nest less deeply, or raise UpdateLimits.max_nesting.",
+                    )
+                depth = measured
+        return DocumentState(entry.epoch, vector, depth)
 
 
 def _conflict(pushed: PushedBatch) -> PeerError:
@@ -233,3 +282,13 @@ def _conflict(pushed: PushedBatch) -> PeerError:
 
 def _refusal(address: Address, why: SynclineError) -> Refusal:
     return Refusal(address, why.code, why.message, why.hint, None)
+
+
+def _too_much(address: Address, what: str, remedy: str) -> Refusal:
+    return Refusal(
+        address,
+        InvalidUpdate.code,
+        f"With this update {address} {what}.",
+        f"It is not stored. {remedy}",
+        None,
+    )

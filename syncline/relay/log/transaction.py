@@ -24,6 +24,14 @@ class DocumentState(NamedTuple):
 
     epoch: int
     vector: StateVector
+    depth: int
+    """Shared types lie inside each other at most so deep."""
+
+    @classmethod
+    def stored(cls, epoch: int, vector: StateVector) -> DocumentState:
+        """That of a document of which nothing else is known: every operation may be a type inside
+        the one before."""
+        return cls(epoch, vector, sum(vector.values()))
 
 
 @dataclass(slots=True)
@@ -74,6 +82,16 @@ class Transaction:
     states: dict[Place, DocumentState] = field(default_factory=dict[Place, DocumentState])
     last: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     """The last batch of each replica, by workspace and replica."""
+
+    def updates_of(self, place: Place, epoch: int) -> list[bytes]:
+        """What is accepted of a document so far, in its order."""
+        workspace, address = place
+        return [
+            update
+            for draft in self.drafts
+            if draft.submission.workspace == workspace
+            for update in draft.accepted.of(address, epoch)
+        ]
 
     def writes(self) -> list[Write]:
         """A write for each draft. All of a document carry the state vector that the document has

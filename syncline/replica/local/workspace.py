@@ -18,6 +18,7 @@ from syncline.engine.clock import HybridClock, Milliseconds
 from syncline.engine.document.document import Document
 from syncline.engine.errors import (
     DocumentBroken,
+    InvalidUpdate,
     SynclineError,
     TransactionConflict,
 )
@@ -85,6 +86,8 @@ class Workspace:
         )
         self.hold_back = HoldBack(int(meta.get("cursor", "0")))
         self.home = Home(meta, self.journal, self.hold_back)
+        self._incomplete: set[Address] = set()
+        """Documents of which something was kept apart: until the next start, or a rebuilding."""
         self._transaction: Transaction | None = None
         for key, value in new_kinds.items():
             self.journal.set_meta(key, value)
@@ -272,30 +275,62 @@ class Workspace:
         """Take what the relay says happened after ``since`` up to ``cursor``; apply what is
         covered.
 
-        ``outdated`` are the answers that wait for a rebuilt document (forks.py). Raises
-        InvalidUpdate if the relay sent bytes that are no update: then nothing is applied.
+        ``outdated`` are the answers that wait for a rebuilt document (forks.py). An update that is
+        none, or more than a replica takes, is kept apart with the reason, and what its document
+        lacks then is not waited for: the workspace's others are not concerned.
         """
-        infos = [parse_update(entry.update) for entry in entries]
         parsed: list[tuple[Address, bytes, UpdateInfo]] = []
-        for (address, update, epoch), info in zip(entries, infos, strict=True):
+        refused: list[tuple[Entry, InvalidUpdate]] = []
+        for entry in entries:
+            address, update, epoch = entry
+            try:
+                info = parse_update(update)
+            except InvalidUpdate as error:
+                refused.append((entry, error))
+                continue
             known = self.documents.get(address).epoch
             if epoch > known:
                 if not begins(info, epoch):
+                    if address in self._incomplete:
+                        continue  # what came before was not taken
                     return  # what came before was lost; all of it comes again
                 self._begin(address, epoch, update, outdated)
             elif epoch == known:
                 parsed.append((address, update, info))
+        for entry, why in refused:
+            if entry.epoch >= self.documents.get(entry.address).epoch:
+                self._quarantine(entry.address, entry.update, why)
         before = self.cursor
         for ready in self.hold_back.receive(since, cursor, parsed, self.state_vector):
             self._apply(ready.address, ready.update)
+        self._advance(before)
+
+    def _advance(self, before: int) -> None:
+        """Note how far the stream has been received, if that is beyond ``before``."""
+        for address in self._incomplete:
+            self.hold_back.abandon(address)
         if self.cursor != before:
             self.journal.set_meta("cursor", str(self.cursor))
+
+    def _quarantine(self, address: Address, update: bytes, error: SynclineError) -> None:
+        """Keep apart what came of a document and could not be taken. What builds on it never can
+        be, so from now on nothing of this document is held back or asked for."""
+        logger.warning("an update of %s is kept apart: %s", address, error)
+        self._incomplete.add(address)
+        self.journal.quarantine(RefusedUpdate(0, str(address), update, error.code, error.message))
 
     def receive_document(
         self, address: Address, epoch: int, update: bytes, outdated: Outdated = NONE_OUTDATED
     ) -> None:
         """Take the difference that was fetched for one document."""
-        document, info = self.documents.get(address), parse_update(update)
+        document, before = self.documents.get(address), self.cursor
+        try:
+            info = parse_update(update)
+        except InvalidUpdate as error:
+            # Without the bytes: the relay has them, and they would come at every start.
+            self._quarantine(address, b"", error)
+            self._advance(before)
+            return
         if epoch > document.epoch and begins(info, epoch):
             self._begin(address, epoch, update, outdated)
         elif epoch == document.epoch and covers(document.state_vector(), info.needs):
@@ -304,11 +339,9 @@ class Workspace:
             self._take_in(address, update)
         else:
             return  # it answers for a state that this document is not in; the next fetch will do
-        before = self.cursor
         for ready in self.hold_back.release(address, self.state_vector(address)):
             self._apply(ready.address, ready.update)
-        if self.cursor != before:
-            self.journal.set_meta("cursor", str(self.cursor))
+        self._advance(before)
 
     def state_vector(self, address: Address) -> StateVector:
         return self.documents.get(address).state_vector()
@@ -334,7 +367,7 @@ class Workspace:
     def _set_aside(self, address: Address, update: bytes, error: DocumentBroken) -> None:
         """Give up what the CRDT library failed on; the document is made again of what was there."""
         self.documents.discard(address)
-        self.journal.quarantine(RefusedUpdate(0, str(address), update, error.code, error.message))
+        self._quarantine(address, update, error)
 
     def begins_anew(self, entries: Iterable[tuple[Address, int]]) -> bool:
         """Whether any of these (address, epoch) is of a later epoch than the one here: then
@@ -351,6 +384,7 @@ class Workspace:
             edits = unacknowledged(self.store, self.name, address, before, outdated, authors)
         document = self.documents.begin(address, epoch)
         self.hold_back.abandon(address)
+        self._incomplete.discard(address)
         existed = self.records.before_change(address, document)
         try:
             document.apply(update)
