@@ -17,6 +17,7 @@
     │   ├── RecordExists        record-exists
     │   ├── RecordNotFound      record-not-found    (also a KeyError)
     │   ├── TransactionConflict transaction-conflict
+    │   ├── Detached            type-detached       a shared type that is in no document
     │   ├── WrongThread         wrong-thread        (also a RuntimeError)
     │   └── ReplicaClosed       replica-closed
     ├── StoreError              the local database
@@ -186,6 +187,12 @@ class TransactionConflict(UsageError):
     """A transaction is open where none may be, or a query would not see its changes."""
 
     code = "transaction-conflict"
+
+
+class Detached(UsageError):
+    """A shared type of an editor's document was deleted from it, or is in no document yet."""
+
+    code = "type-detached"
 
 
 class WrongThread(UsageError, RuntimeError):

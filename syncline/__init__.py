@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from syncline.access.token_file import TokenFile
     from syncline.engine.errors import NotAuthenticated, SynclineError
     from syncline.engine.fields import Counter, ListOf, MapOf, SetOf, Text
+    from syncline.engine.shared import (
+        SharedArray,
+        SharedMap,
+        SharedText,
+        Subdocument,
+        XmlElement,
+        XmlFragment,
+        XmlText,
+    )
     from syncline.records.columns import col
     from syncline.records.declarations import field
     from syncline.records.record import Conflict, ConflictingValue, Record
@@ -45,11 +54,18 @@ __all__ = [
     "Replica",
     "ReplicaStatus",
     "SetOf",
+    "SharedArray",
     "SharedDocument",
+    "SharedMap",
+    "SharedText",
     "StatelessMessage",
+    "Subdocument",
     "SynclineError",
     "Text",
     "TokenFile",
+    "XmlElement",
+    "XmlFragment",
+    "XmlText",
     "col",
     "field",
 ]
@@ -75,11 +91,18 @@ _HOMES = {
     "Replica": "syncline.replica.replica",
     "ReplicaStatus": "syncline.replica.replica",
     "SetOf": "syncline.engine.fields",
+    "SharedArray": "syncline.engine.shared",
     "SharedDocument": "syncline.replica.shared_document",
+    "SharedMap": "syncline.engine.shared",
+    "SharedText": "syncline.engine.shared",
     "StatelessMessage": "syncline.relay.editors.stateless",
+    "Subdocument": "syncline.engine.shared",
     "SynclineError": "syncline.engine.errors",
     "Text": "syncline.engine.fields",
     "TokenFile": "syncline.access.token_file",
+    "XmlElement": "syncline.engine.shared",
+    "XmlFragment": "syncline.engine.shared",
+    "XmlText": "syncline.engine.shared",
     "col": "syncline.records.columns",
     "field": "syncline.records.declarations",
 }

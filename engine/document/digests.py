@@ -16,7 +16,7 @@ from syncline.engine.updates.parse import UpdateLimits, encode_state_vector, par
 
 from .document import Document
 
-_OWN = UpdateLimits(max_bytes=1 << 30, max_structs=1 << 30, max_clients=1 << 20)
+_OWN = UpdateLimits(1 << 30, max_structs=1 << 30, max_clients=1 << 20, max_nesting=1 << 53)
 """What a document says of itself is not a stranger's."""
 
 

@@ -112,6 +112,8 @@ class Document:
         self.guard = _Guard(self)
         self.touched: set[tuple[str, str | None]] = set()
         """(root, key or None) of what changed since a reader last cleared this set."""
+        self.followers: list[Callable[[bytes], None]] = []
+        """Called with the update of every transaction, local or not; they may not raise."""
         self.attachments: dict[str, Any] = {}
         """What field types derive from a root's content, by root name; lives as long as the
         document."""
@@ -139,6 +141,8 @@ class Document:
                 self._state = None
         if self.capturing:
             self._captured.append(update)
+        for follow in self.followers:
+            follow(update)
 
     def map(self, name: str) -> MapRoot:
         return self._root(name, MapRoot)
@@ -207,6 +211,14 @@ class Document:
             self._doc.apply_update(update)
         captured = self.take_captured()
         return captured[0] if captured else EMPTY_UPDATE
+
+    def write(self, update: bytes) -> None:
+        """Integrate a local change that was made as an update: operations of this document's own
+        client id that begin with ``next_operation``. Call inside the document's transaction."""
+        with self.guard:
+            self._doc.apply_update(update)
+        for root in self._roots.values():
+            root.forget()
 
     def adopt(self, update: bytes) -> None:
         """Integrate an update that was made for this document under its own client id.

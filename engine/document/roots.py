@@ -56,6 +56,9 @@ class Root(ABC):
     def _on_events(self, events: list[Any]) -> None:
         """Follow what a transaction did to the root, or to the shared types nested in it."""
 
+    def forget(self) -> None:  # noqa: B027 - only those need it that follow what their methods do
+        """Read the content again: a local change was made by other means than this object's."""
+
     def close(self) -> None:
         self._subscription.drop()
 
@@ -221,6 +224,9 @@ class TextRoot(Root):
             self._content = None  # after a local change it is what insert or delete made it
         self.document.touched.add((self.name, None))
 
+    def forget(self) -> None:
+        self._content = None
+
     def content(self) -> str:
         if self._content is None:
             with self.document.guard:
@@ -231,6 +237,12 @@ class TextRoot(Root):
             self._content, self._embeds = content, frozenset(embeds)
             self._known = (0, 0)
         return self._content
+
+    def runs(self) -> list[tuple[Any, dict[str, Any]]]:
+        """The runs of (characters or embed, formats); an embedded shared type as plain values."""
+        with self.document.guard:
+            found = cast("list[tuple[Any, Any]]", self._shared.diff())
+            return [(plain(chunk), formats or {}) for chunk, formats in found]
 
     def _content_with_embeds(self) -> tuple[str, list[int]]:
         content, embeds = "", list[int]()

@@ -10,6 +10,7 @@ Contents are kept as their bytes, so that everything that a Yjs update can hold 
 embeds, XML, numbers of every kind, subdocuments) can be written again exactly.
 
 The bytes must be those of ``Document.diff({})``: whole, and written by the CRDT library itself.
+Later updates of that document keep a history current.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from syncline.engine.errors import DocumentBroken
+from syncline.engine.errors import DocumentBroken, LimitExceeded
 from syncline.engine.updates.parse import StateVector
 from syncline.engine.updates.struct_format import ANY, STRING, TYPE
 from syncline.engine.updates.update_values import Budget, UpdateLimits, uint
 
 from .structs import Id, Parent, Struct, read_struct
 
-_UNBOUNDED = UpdateLimits(max_structs=1 << 53)  # what a document holds has been let in before
+_UNBOUNDED = UpdateLimits(max_structs=1 << 53, max_nesting=1 << 53)  # what a document holds has been let in before
+_MAX_STEPS = 2_000_000
+"""Items looked at to find the places of items that were put at one place concurrently. Honest
+writers need a few each; items can be laid so that each looks at all."""
 
 
 class Branch:
@@ -91,14 +95,51 @@ class Item:
 class History:
     """All items of one document. Raises DocumentBroken if ``update`` is not a whole document."""
 
-    def __init__(self, update: bytes) -> None:
+    def __init__(self, update: bytes, max_steps: int = _MAX_STEPS) -> None:
         self.roots: dict[str, Branch] = {}
         self._items: dict[int, list[Item]] = {}
         self._clocks: dict[int, list[int]] = {}
+        self.halved = False
+        """Whether a character was cut in two, at which others, and the CRDT library, may part."""
+        self._max_steps = max_steps
+        self._steps = 0
+        self.apply(update)
+
+    def apply(self, update: bytes) -> bool:
+        """Integrate an update; it must go on where this history ends, or be known already. Returns
+        whether it was not. Raises DocumentBroken, or LimitExceeded for one that was made to take
+        for ever; the history is of no use then."""
         try:
-            self._read(update)
+            return self._read(update)
         except (IndexError, KeyError, ValueError, UnicodeError) as error:
             raise _unreadable() from error
+
+    def add(self, client: int, clock: int, struct: Struct, home: Branch, left: Item | None) -> Item:
+        """The item of a struct that has just been made: the next of ``client``, after ``left``, of
+        which it becomes a part if that is text that it goes on with."""
+        if (
+            left is not None
+            and struct.kind == left.kind == STRING
+            and struct.origin == left.last_id == (client, clock - 1)
+            and struct.right_origin == left.right_origin
+            and not left.deleted
+        ):
+            left.content += struct.content
+            left.length += struct.length
+            return left
+        item = Item(client, clock, struct)
+        self._items.setdefault(client, []).append(item)
+        self._clocks.setdefault(client, []).append(clock)
+        link(item, home, left)
+        return item
+
+    def ends(self) -> dict[int, int]:
+        """For each client, the clock after its last operation."""
+        return {client: self._end(client) for client, items in self._items.items() if items}
+
+    def _end(self, client: int) -> int:
+        items = self._items.get(client)
+        return items[-1].clock + items[-1].length if items else 0
 
     def root(self, name: str) -> Branch:
         branch = self.roots.get(name)
@@ -148,10 +189,11 @@ class History:
     def _split(self, item: Item, offset: int) -> Item:
         content = tail = item.content
         if content is not None and item.kind == STRING:
-            # A lone surrogate fails here: Yjs would have replaced it with U+FFFD.
+            # A character that is cut in two becomes two U+FFFD, as in Yjs.
             encoded = content.encode("utf-16-le")
-            content = encoded[: offset * 2].decode("utf-16-le")
-            tail = encoded[offset * 2 :].decode("utf-16-le")
+            self.halved = self.halved or 0xD8 <= encoded[offset * 2 - 1] <= 0xDB
+            content = encoded[: offset * 2].decode("utf-16-le", "replace")
+            tail = encoded[offset * 2 :].decode("utf-16-le", "replace")
         elif content is not None and item.kind == ANY:
             content, tail = content[:offset], content[offset:]
         origin = (item.client, item.clock + offset - 1)
@@ -173,7 +215,8 @@ class History:
         self._items[item.client].insert(place, rest)
         return rest
 
-    def _read(self, update: bytes) -> None:
+    def _read(self, update: bytes) -> bool:
+        changed = False
         queues: dict[int, list[tuple[Item, Parent | None]]] = {}
         budget = Budget(_UNBOUNDED)
         sections, at = uint(update, 0)
@@ -181,12 +224,17 @@ class History:
             count, at = uint(update, at)
             client, at = uint(update, at)
             clock, at = uint(update, at)
-            if clock:
+            known = self._end(client)
+            if clock > known:
                 raise _unreadable()
             queue: list[tuple[Item, Parent | None]] = []
             for _ in range(count):
                 struct, at = read_struct(update, at, budget)
-                queue.append((Item(client, clock, struct), struct.parent))
+                if clock >= known:
+                    changed = True
+                    queue.append((Item(client, clock, struct), struct.parent))
+                elif clock + struct.length > known:
+                    raise _unreadable()  # the library begins with what is new
                 clock += struct.length
             queues[client] = queue
         self._integrate_all(queues)
@@ -197,9 +245,11 @@ class History:
             for _ in range(count):
                 clock, at = uint(update, at)
                 length, at = uint(update, at)
-                self._delete(client, clock, clock + length)
+                changed |= self._delete(client, clock, clock + length)
+        return changed
 
-    def _delete(self, client: int, start: int, end: int) -> None:
+    def _delete(self, client: int, start: int, end: int) -> bool:
+        changed = False
         for item in list(self.between(client, start, end)):
             if item.deleted:
                 continue
@@ -207,16 +257,19 @@ class History:
                 item = self._split(item, start - item.clock)  # noqa: PLW2901
             if item.clock + item.length > end:
                 self._split(item, end - item.clock)
-            item.deleted = True
+            item.deleted = changed = True
+        return changed
 
     def _integrate_all(self, queues: dict[int, list[tuple[Item, Parent | None]]]) -> None:
-        reached = dict.fromkeys(queues, 0)
+        reached = {client: self._end(client) for client in queues}
         place = dict.fromkeys(queues, 0)
         for client in queues:
-            self._items[client], self._clocks[client] = [], []
+            self._items.setdefault(client, [])
+            self._clocks.setdefault(client, [])
         for first in queues:
             # Whoever is on top goes on until an item waits for another client, which goes first.
             stack = [first]
+            idle = 0  # how deep it was at the last progress: waiting for each other never ends
             while stack:
                 client = stack[-1]
                 if place[client] == len(queues[client]):
@@ -224,13 +277,23 @@ class History:
                     continue
                 item, parent = queues[client][place[client]]
                 for needed in (item.origin, item.right_origin, parent):
-                    if isinstance(needed, tuple) and reached[needed[0]] <= needed[1]:
-                        stack.append(needed[0])
+                    if isinstance(needed, tuple) and (
+                        reached.get(needed[0], self._end(needed[0])) <= needed[1]
+                    ):
+                        other = needed[0]
+                        if (
+                            other not in queues
+                            or place[other] == len(queues[other])
+                            or len(stack) > idle + len(queues)
+                        ):
+                            raise _unreadable()
+                        stack.append(other)
                         break
                 else:
                     self._items[client].append(item)
                     self._clocks[client].append(item.clock)
                     self._integrate(item, parent)
+                    idle = len(stack)
                     place[client] += 1
                     reached[client] += item.length
 
@@ -263,6 +326,13 @@ class History:
         before: set[int] = set()
         conflicting: set[int] = set()
         while other is not None and other is not right:
+            self._steps += 1
+            if self._steps > self._max_steps:
+                raise LimitExceeded(
+                    "The history of this document cannot be read: its operations are laid so that "
+                    f"ordering them takes more than {self._max_steps:,} steps.",
+                    hint="No editor makes such a document. Texts of it can be read as str.",
+                )
             before.add(id(other))
             conflicting.add(id(other))
             if other.origin == item.origin:

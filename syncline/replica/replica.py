@@ -21,6 +21,7 @@ from syncline.engine.identity import Identity
 from syncline.engine.names import Address
 from syncline.engine.records.projection import projected
 from syncline.engine.records.stamps import restamp
+from syncline.engine.shared import document_content
 from syncline.engine.updates.parse import parse_update
 from syncline.environment import Environment
 from syncline.records.record import Record
@@ -319,7 +320,7 @@ class Replica:
             collection, key = address
             model = self._models.get(collection)
             if model is None:
-                value: Any = self._workspace.documents.get(address).to_dict()
+                value: Any = document_content(self._workspace.documents.get(address))
             elif key in self._workspace.records.keys(collection):
                 value = self.collection(model)[key].to_dict()
             else:

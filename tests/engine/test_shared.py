@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncline.engine.errors import OutOfRange, SchemaError, ValueRefused, WrongType
-from syncline.engine.fields.shared import SharedArray, SharedMap, SharedText
+from syncline.engine.shared import SharedArray, SharedMap, SharedText
 from syncline.engine.updates.parse import parse_update
 from tests.engine.devices import Device, exchange
 
@@ -25,9 +25,9 @@ class Page:
 
     def __init__(self, client_id: int = 2**40) -> None:
         self.device = Device(client_id)
-        self.map = SharedMap(self.device, "pages/home", "shapes")
-        self.array = SharedArray(self.device, "pages/home", "order")
-        self.text = SharedText(self.device, "pages/home", "title")
+        self.map = SharedMap.of_root(self.device, "pages/home", "shapes")
+        self.array = SharedArray.of_root(self.device, "pages/home", "order")
+        self.text = SharedText.of_root(self.device, "pages/home", "title")
 
 
 @pytest.fixture
@@ -130,11 +130,12 @@ def test_what_yjs_would_not_keep_is_refused_before_anything_is_written(
     assert refused.value.message.endswith(said)
     assert refused.value.hint == (
         "A document without a schema holds what JSON holds: None, bool, str, finite numbers up to "
-        "2^53-1, lists and dicts nested at most 32 deep. Records hold more types."
+        "2^53-1, lists and dicts nested at most 32 deep; and shared types that are in no document "
+        "yet, such as SharedMap({…}). Records hold more types."
     )
     with pytest.raises(ValueRefused) as refused:
         page.array.append(value)
-    assert refused.value.message.startswith("pages/home:order[0] cannot store ")
+    assert refused.value.message.startswith("an item of pages/home:order cannot store ")
     assert page.device.written() == []
     assert not page.device.document().broken
 
@@ -176,7 +177,7 @@ REFUSED_TEXTS: list[tuple[Callable[[Page], object], str]] = [
     ),
     (
         lambda page: page.array.append({"a\ud800": 1}),
-        "A key of pages/home:order[0] cannot store a lone surrogate.",
+        "A key of an item of pages/home:order cannot store a lone surrogate.",
     ),
     (
         lambda page: page.map.__setitem__("k", "x" * (2**20 + 1)),
@@ -291,8 +292,11 @@ def test_a_text_stands_under_its_own_name(page: Page) -> None:
 
 def test_a_root_has_one_type(page: Page) -> None:
     page.map["k"] = 1
-    with pytest.raises(SchemaError, match="The root 'shapes' is open as MapRoot, not as ArrayRoot"):
-        len(SharedArray(page.device, "pages/home", "shapes"))
+    with pytest.raises(SchemaError) as refused:
+        len(SharedArray.of_root(page.device, "pages/home", "shapes"))
+    assert refused.value.message == (
+        "The root 'shapes' of pages/home is a Y.Map, and cannot be used as a Y.Array."
+    )
 
 
 def test_concurrent_writes_resolve_as_in_yjs() -> None:
@@ -307,7 +311,7 @@ def test_concurrent_writes_resolve_as_in_yjs() -> None:
     assert list(low.array) == list(high.array) == ["low", "high"]
 
 
-def test_what_an_editor_nests_reads_as_plain_values(page: Page) -> None:
+def test_what_an_editor_nests_reads_as_live_objects(page: Page) -> None:
     doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=9)
     shapes: pycrdt.Map[Any] = doc.get("shapes", type=pycrdt.Map)
     shapes["box"] = pycrdt.Map({"at": pycrdt.Array([1, 2.5])})
@@ -316,12 +320,14 @@ def test_what_an_editor_nests_reads_as_plain_values(page: Page) -> None:
     page.device.receive([doc.get_update()])
     assert page.map.to_plain() == {"box": {"at": [1, 2.5]}}
     assert page.array.to_plain() == [{"id": "box"}]
+    at, first = page.map["box"]["at"], page.array[0]
     before = doc.get_state()
     shapes["box"]["at"].append(3)
     order[0]["id"] = "circle"
     page.device.receive([doc.get_update(before)])
-    assert repr(page.map["box"]) == "{'at': [1, 2.5, 3]}"
-    assert page.array[0] == {"id": "circle"}
+    assert repr(page.map["box"]) == ("<SharedMap pages/home:shapes['box']: {'at': [1, 2.5, 3]}>")
+    assert at == [1, 2.5, 3]
+    assert first == page.array[0] == {"id": "circle"}
 
 
 STEPS = st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 2), st.integers()), max_size=20)

@@ -177,6 +177,11 @@ class Editor {
     return this.doc.clientID;
   }
 
+  // Whatever a program of Yjs does with the document.
+  evaluate(source) {
+    return new Function("Y", "doc", source)(Y, this.doc);
+  }
+
   apply(update) {
     Y.applyUpdate(this.doc, Buffer.from(update, "hex"));
   }
