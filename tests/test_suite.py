@@ -99,7 +99,8 @@ def test_make_test_reaches_every_file_but_those_marked_as_a_whole(
     reached = files(taken(PROFILES["test"], everything))
     assert files(everything) - reached == {
         *(f"tests/interop/test_{name}.py" for name in ("access", "durability", "editing")),
-        *(f"tests/interop/test_{name}.py" for name in ("hocuspocus", "presence", "wire_points")),
+        *(f"tests/interop/test_{name}.py" for name in ("hocuspocus", "presence", "shapes")),
+        "tests/interop/test_wire_points.py",
         *("tests/browser/test_page.py", "tests/browser/test_record.py"),
         "tests/stores/test_server_faults.py",
         *("tests/docs/test_first_app_page.py", "tests/docs/test_typing.py"),

@@ -25,7 +25,9 @@ from syncline.engine.updates.update_values import Budget, UpdateLimits, uint
 
 from .structs import Id, Parent, Struct, read_struct
 
-_UNBOUNDED = UpdateLimits(max_structs=1 << 53, max_nesting=1 << 53)  # what a document holds has been let in before
+_UNBOUNDED = UpdateLimits(
+    max_structs=1 << 53, max_nesting=1 << 53
+)  # what a document holds has been let in before
 _MAX_STEPS = 2_000_000
 """Items looked at to find the places of items that were put at one place concurrently. Honest
 writers need a few each; items can be laid so that each looks at all."""
