@@ -30,6 +30,9 @@ from .projection_keeper import ProjectionKeeper
 
 _Place: TypeAlias = tuple[int, Address]  # workspace id, address
 _Known: TypeAlias = tuple[int, int]  # a document's row id and epoch
+# Workspace id, collection, key. Python's garbage collector looks at an Address each time, and at
+# plain tuples of ints and strings once: there are as many as documents that were written.
+_Kept: TypeAlias = tuple[int, str, str]
 
 DOCUMENT_IDS_KEPT = 50_000
 """Documents whose row id is remembered, so that writing them again looks nothing up: 15 MB."""
@@ -209,12 +212,16 @@ class Writer:
         for name, workspace in transaction.new_workspaces.items():
             self._workspaces.put(name, workspace)
         for place, known in transaction.new_documents.items():
-            self._documents.put(place, known)
+            self._documents.put(_kept(place), known)
         return heads
 
     def _forget(self) -> None:
         self._workspaces = BoundedCache[str, int](WORKSPACE_IDS_KEPT)
-        self._documents = BoundedCache[_Place, _Known](DOCUMENT_IDS_KEPT)
+        self._documents = BoundedCache[_Kept, _Known](DOCUMENT_IDS_KEPT)
+
+
+def _kept(place: _Place) -> _Kept:
+    return place[0], place[1].collection, place[1].key
 
 
 class _Transaction:
@@ -223,7 +230,7 @@ class _Transaction:
         store: str,
         connection: Connection,
         workspaces: BoundedCache[str, int],
-        documents: BoundedCache[_Place, _Known],
+        documents: BoundedCache[_Kept, _Known],
         *,
         trusting: bool,
     ) -> None:
@@ -320,7 +327,7 @@ class _Transaction:
 
     def _store_documents(self) -> None:
         # Behind the lock on the workspace's row: nobody else changes its documents meanwhile.
-        known = {place: self._known_documents.get(place) for place in self._changes}
+        known = {place: self._known_documents.get(_kept(place)) for place in self._changes}
         unknown = [place for place, found in known.items() if found is None]
         self._find_documents(unknown)
         missing = [place for place in unknown if place not in self.new_documents]

@@ -140,12 +140,13 @@ async def compact_workspace(
         yield info.address, done
 
 
-@dataclass(slots=True)
-class _Growth:
-    """How much a log has grown since it was looked at, and may grow before it is again."""
+# Workspace, collection and key; and by how many bytes a log may grow before it is looked at again.
+# Plain tuples and ints, which Python's garbage collector does not look at: there may be very many.
+_Kept: TypeAlias = tuple[str, str, str]
 
-    bytes: int
-    slack: int
+
+def _kept(place: tuple[str, Address]) -> _Kept:
+    return place[0], place[1].collection, place[1].key
 
 
 class Compactor:
@@ -171,7 +172,7 @@ class Compactor:
         self._read = read
         self._write = write
         self._held = held
-        self._growth = BoundedCache[tuple[str, Address], _Growth](MAX_WATCHED)
+        self._room = BoundedCache[_Kept, int](MAX_WATCHED)
         self._due: OrderedDict[tuple[str, Address], None] = OrderedDict()
         self._put_off: dict[tuple[str, Address], None] = {}  # first come, first served
         self._demanded: set[tuple[str, Address]] = set()
@@ -180,12 +181,10 @@ class Compactor:
     def note(self, workspace: str, address: Address, size: int) -> None:
         """An update of that many bytes was committed."""
         place = (workspace, address)
-        growth = self._growth.get(place)
-        if growth is None:
-            growth = _Growth(0, self._policy.min_bytes)
-            self._growth.put(place, growth)
-        growth.bytes += size
-        if growth.bytes >= growth.slack and len(self._due) < MAX_DUE:
+        room = self._room.get(_kept(place))
+        room = (self._policy.min_bytes if room is None else room) - size
+        self._room.put(_kept(place), room)
+        if room <= 0 and len(self._due) < MAX_DUE:
             self._due[place] = None
             self._wake.set()
 
@@ -217,9 +216,8 @@ class Compactor:
                     logger.warning("%s in %r is not compacted: %s", place[1], place[0], error)
                 except Exception:
                     logger.exception("a defect: %s in %r is not compacted", place[1], place[0])
-                growth = self._growth.get(place)
-                if growth is not None:
-                    growth.bytes, growth.slack = 0, slack
+                if self._room.get(_kept(place)) is not None:
+                    self._room.put(_kept(place), slack)
         finally:
             await self._snapshots.close()
 
