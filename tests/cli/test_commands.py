@@ -42,7 +42,7 @@ async def test_demo_refuses_what_is_no_chinook(tmp_path: Path) -> None:
     assert "No customers can be read from" in err.replace("\n", " ")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_inspect_tells_what_is_inside(tmp_path: Path) -> None:
     async with Relay(tmp_path / "relay.db", port=0) as relay:
         url = f"{relay.url}/crm"

@@ -169,7 +169,7 @@ async def test_the_snippets_run(tmp_path: Path) -> None:
         (tmp_path / "phone.db").unlink()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_serve_refuses_to_be_reached_by_others_without_tokens(tmp_path: Path) -> None:
     store = tmp_path / "relay.db"
     for host in ("0.0.0.0", "::", "192.0.2.7"):  # noqa: S104

@@ -120,7 +120,7 @@ async def planted(tmp_path: Path) -> tuple[Path, str]:
     return path, "pages/two"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_the_command_compacts_what_is_sound(tmp_path: Path) -> None:
     path, broken = await planted(tmp_path)
     code, out, _ = await run("compact", str(path), "--dry-run")

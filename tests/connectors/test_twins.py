@@ -93,7 +93,7 @@ def test_in_pages_of_two(number: int, unique: bool, data: st.DataObject) -> None
             assert_each_once(sides, run, people)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("unique", [False, True])
 def test_in_more_rows_than_a_real_page(tmp_path: Path, unique: bool) -> None:
     count = replica.NOTES_AT_ONCE + replica.NOTES_AT_ONCE // 4

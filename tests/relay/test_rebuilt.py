@@ -21,7 +21,7 @@ async def _synced(*replicas: Replica) -> None:
                 await replica.synced()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("reopened", [False, True])
 async def test_edits_that_the_relay_did_not_have_are_made_again(
     tmp_path: Path, *, reopened: bool

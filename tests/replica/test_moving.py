@@ -298,7 +298,7 @@ async def _move_and_die(disk: Dying, url: str, after: int) -> bool:
     return done
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_crash_at_any_transaction_loses_nothing(tmp_path: Path) -> None:
     async with Relay(tmp_path / "old.db", port=0) as old:
         first = Dying()

@@ -44,7 +44,7 @@ async def compacted(replica: Replica, path: Path, address: str) -> None:
             await asyncio.sleep(0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("model", [Room, Kept])
 @pytest.mark.parametrize("deleted_before", [False, True])
 async def test_nothing_of_it_remains(

@@ -70,7 +70,7 @@ def test_one_seed_gives_one_run() -> None:
     assert simulate(1, pages=True) == simulate(1, pages=True) != simulate(2, pages=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_another_process_with_another_hash_seed_makes_the_same_run() -> None:
     code = "from tests.simulation.simulate import simulate; print(simulate(45, pages=True))"
     traces: set[str] = set()

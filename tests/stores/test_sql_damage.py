@@ -136,7 +136,7 @@ def test_a_store_whose_creation_was_cut_short_is_created_again(tmp_path: Path) -
         assert store.workspaces() == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("checked_bytes", [sqlite.CHECKED_BYTES, 0], ids=["small", "large"])
 def test_no_flipped_byte_does_more_than_harm_what_it_hits(
     path: Path, checked_bytes: int, monkeypatch: pytest.MonkeyPatch
