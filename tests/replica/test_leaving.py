@@ -1,23 +1,14 @@
-"""Programs that end, or hold up the event loop, without closing or flushing: what they wrote is on
-disk."""
+"""Programs that end without closing or flushing: what they wrote is on disk."""
 
 from __future__ import annotations
 
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-
-from syncline import Replica
-from syncline.engine.errors import StoreError
-from syncline.environment import Environment
-from syncline.stores import MemoryStore, Write
-
-from .models import Contact
 
 PROGRAM = """
 import asyncio, os, sys
@@ -109,54 +100,6 @@ there.wait()
     assert (
         "changes are lost: the replica was not closed, and its thread 'beside' still runs" in said
     )
-
-
-async def test_a_program_that_never_awaits(tmp_path: Path) -> None:
-    """Each change saves the one before it that has waited for a second."""
-    now = 1_764_345_600_000
-    path = tmp_path / "a.db"
-    async with Replica.open(
-        path, models=[Contact], environment=Environment(now=lambda: now)
-    ) as replica:
-        contacts = replica.collection(Contact)
-        for number in range(5):
-            contacts.create(name=str(number))
-            assert names(path) == [str(earlier) for earlier in range(number - number % 2)]
-            now += 500
-
-
-class Full(MemoryStore):
-    def __init__(self) -> None:
-        super().__init__()
-        self.full = False
-
-    def write(self, writes: Sequence[Write]) -> list[int]:
-        if self.full:
-            raise StoreError("The disk is full.", hint="Free some space.")
-        return super().write(writes)
-
-
-def error_of(replica: Replica) -> str | None:
-    return replica.status.error
-
-
-async def test_one_that_never_awaits_and_a_disk_that_is_full() -> None:
-    """It goes on, as while the loop writes: nothing is lost, and the status tells."""
-    now = 1_764_345_600_000
-    store = Full()
-    async with Replica.open(
-        store, models=[Contact], environment=Environment(now=lambda: now)
-    ) as replica:
-        contacts = replica.collection(Contact)
-        store.full = True
-        for number in range(3):
-            contacts.create(name=str(number))
-            now += 1000
-        assert error_of(replica) == "The disk is full. Hint: Free some space."
-        store.full = False
-        contacts.create(name="3")
-        await replica.flushed()
-        assert (error_of(replica), len(contacts)) == (None, 4)
 
 
 @pytest.mark.slow

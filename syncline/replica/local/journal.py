@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -32,8 +31,6 @@ from .unsaved import Unsaved
 logger = logging.getLogger("syncline.replica")
 
 RETRY_SECONDS = 1.0
-MAX_UNSAVED_MS = 1000
-"""How long a change waits for the event loop to save it, if the program goes on to write."""
 
 
 class Description(NamedTuple):
@@ -151,7 +148,6 @@ class Journal:
         self._gathered = Gathered()
         self._version = 0
         self._durable = 0
-        self._unsaved_since = 0  # by the clock
         self._wake = asyncio.Event()
         self._progress = asyncio.Condition()
         self._listeners: list[CommitListener] = []
@@ -181,18 +177,10 @@ class Journal:
     def check_taking(self) -> None:
         """Raise, before anything is changed, what prevents that a change is stored: the error that
         has ended the writing, ReplicaClosed from ``close`` on, which would not come to an end while
-        somebody goes on writing, or LimitExceeded when too much waits for the disk.
-
-        What has waited for MAX_UNSAVED_MS is saved first, blocking: the program does not let the
-        event loop go on.
-        """
+        somebody goes on writing, or LimitExceeded when too much waits for the disk."""
         self.check_running()
         if self._closing:
             raise _closed()
-        if not self.saved and self._clock.now() - self._unsaved_since >= MAX_UNSAVED_MS:
-            self._unsaved_since = self._clock.now()
-            with suppress(StoreError):  # ``error`` tells, and nothing is lost yet
-                self.save()
         self._unsaved.check_space()
 
     def check_running(self) -> None:
@@ -235,8 +223,6 @@ class Journal:
         self._changed()
 
     def _changed(self) -> None:
-        if self.saved:
-            self._unsaved_since = self._clock.now()
         self._version += 1
         self._wake.set()
 
@@ -413,7 +399,6 @@ class Journal:
         for address, changes in commit.documents.items():
             self._unsaved.remove(address, changes.epoch, changes.count)
         if not self.saved:
-            self._unsaved_since = self._clock.now()
             self._wake.set()
         for listener in self._listeners:
             listener.committed(commit.writes)
