@@ -256,6 +256,7 @@ class TextRoot(Root):
 
     def _offset(self, content: str, index: int) -> int:
         if content.isascii():
+            self._known = index, index
             return index
         # From the place that was used last, since the next is often beside it.
         known, bytes_before = self._known

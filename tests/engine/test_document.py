@@ -8,6 +8,8 @@ from typing import Any
 
 import pycrdt
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from syncline.engine.document.cells import cells_of
 from syncline.engine.document.document import EMPTY_UPDATE, Document, merge_updates
@@ -398,3 +400,23 @@ def test_an_interrupted_merge_is_interrupted(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(pycrdt, "merge_updates", interrupt)
     with pytest.raises(KeyboardInterrupt):
         merge_updates(_log(2))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.sampled_from("abé😀"))))
+@example([(True, 0, "a"), (True, 1, "é"), (False, 1, ""), (True, 0, "😀"), (False, 0, "")])
+def test_a_text_is_cut_between_its_characters(steps: list[tuple[bool, int, str]]) -> None:
+    """Whatever it was before: the place that was used last is one in the content as it is now."""
+    document, expected = Document(1), ""
+    text = document.text("t")
+    for inserts, number, character in steps:
+        if inserts:
+            place = number % (len(expected) + 1)
+            text.insert(place, character)
+            expected = expected[:place] + character + expected[place:]
+        elif expected:
+            place = number % len(expected)
+            text.delete(place, 1)
+            expected = expected[:place] + expected[place + 1 :]
+        update = document.diff({})
+        parse_update(update)  # a character cut in two leaves an empty half
+        assert text.content() == Document(2, [update]).text("t").content() == expected
