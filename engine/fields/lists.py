@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Generic, Self, SupportsIndex, TypeVar, cast, overload
 
 from syncline.engine.document.document import Document
-from syncline.engine.errors import OutOfRange, WrongType
+from syncline.engine.errors import WrongType
 
-from .base import FieldView
+from .base import FieldView, index_in
 from .list_edit import ListEdit
 from .list_index import ListIndex, list_index
 from .list_layout import ARRAY
@@ -72,13 +72,7 @@ class ListOf(FieldView, Generic[T]):
                 f"An index of {self._where} must be an int, not {type(index).__qualname__}.",
                 hint="Items are replaced one by one: items[0] = value.",
             )
-        index = operator.index(index)
-        if not -length <= index < length:
-            raise OutOfRange(
-                f"{self._where} has {length} items, so there is none at {index}.",
-                hint="Use an index from 0 to len - 1, or a negative one from the end.",
-            )
-        return index % length
+        return index_in(self._where, length, operator.index(index))
 
     def insert(self, index: int, value: T) -> None:
         """Insert before ``index``; like ``list.insert``, an index beyond an end means that end.

@@ -10,14 +10,12 @@ from collections.abc import Collection
 
 from syncline.engine.document.cells import cells_of, clear_cells
 from syncline.engine.document.document import Document
-from syncline.engine.fields import Counter, ListOf, MapOf, SetOf, Text
+from syncline.engine.fields import Counter, Text
 from syncline.engine.fields.counter import reset_counter
 from syncline.engine.fields.list_edit import is_cleared, remove_all
 from syncline.engine.fields.list_layout import ARRAY
 
-from .schema import LIVE, REGISTERS
-
-_CELL_ROOTS = (SetOf.kind, ListOf.kind, MapOf.kind)
+from .schema import CELL_ROOTS, LIVE, REGISTERS
 
 
 def begin_empty(document: Document, writing: Collection[str]) -> None:
@@ -55,7 +53,7 @@ def is_purged(document: Document) -> bool:
         kind, colon, _ = name.partition(":")
         if not colon:
             continue
-        if kind in (*_CELL_ROOTS, Counter.kind):
+        if kind in (*CELL_ROOTS, Counter.kind):
             if document.map(name).items():
                 return False
         elif kind == ARRAY:
@@ -73,7 +71,7 @@ def _clear(document: Document, keep: Collection[str]) -> None:
         kind, colon, _ = name.partition(":")
         if not colon:
             continue
-        if kind in _CELL_ROOTS:
+        if kind in CELL_ROOTS:
             clear_cells(document.map(name))
         elif kind == ARRAY:
             remove_all(document.array(name))

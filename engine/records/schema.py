@@ -10,7 +10,7 @@ from syncline.engine.document.cells import Cell, Cells
 from syncline.engine.document.document import Document
 from syncline.engine.document.types import ValueType
 from syncline.engine.errors import InvalidValue, SchemaMismatch, UnknownField, ValueRefused
-from syncline.engine.fields import FieldView, ListOf, Text
+from syncline.engine.fields import FieldView, ListOf, MapOf, SetOf, Text
 from syncline.engine.fields.list_layout import ARRAY
 from syncline.engine.suggestions import did_you_mean
 
@@ -24,6 +24,8 @@ REGISTERS = "fields"
 """The root map that holds the registers of a record."""
 REGISTER = "register"
 """The kind of a field that holds one value."""
+CELL_ROOTS = (SetOf.kind, ListOf.kind, MapOf.kind)
+"""The kinds of fields that have a root map of cells of their own."""
 LIVE = "$live"
 """The register that says whether the record exists; deleting writes false into it."""
 

@@ -10,11 +10,8 @@ from collections.abc import Callable, Iterator
 
 from syncline.engine.document.cells import Cells, cells_of
 from syncline.engine.document.document import Document
-from syncline.engine.fields import ListOf, MapOf, SetOf
 
-from .schema import REGISTERS
-
-_CELL_ROOTS = (SetOf.kind, ListOf.kind, MapOf.kind)
+from .schema import CELL_ROOTS, REGISTERS
 
 
 def latest_stamp(document: Document) -> int:
@@ -43,5 +40,5 @@ def _cells(document: Document) -> Iterator[Cells]:
     yield cells_of(document, REGISTERS)
     for name in document.root_names():
         kind, colon, _ = name.partition(":")
-        if colon and kind in _CELL_ROOTS:
+        if colon and kind in CELL_ROOTS:
             yield cells_of(document, name)

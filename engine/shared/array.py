@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, overload
 
-from syncline.engine.errors import WrongType
 from syncline.engine.fields.base import check_index, index_in
 from syncline.engine.history.history import Branch, Item
 
@@ -76,20 +75,7 @@ class SharedArray(Shared):
             edit.put(branch, left, value, f"{self.where}[{index}]")
 
     def __delitem__(self, index: int | slice) -> None:
-        length = len(self)
-        if isinstance(index, slice):
-            start, stop, step = index.indices(length)
-            if step != 1:
-                raise WrongType(
-                    f"Of {self.where} only neighbours are deleted at once, not every {step}th.",
-                    hint="Delete a slice without a step.",
-                )
-        else:
-            start = index_in(self.where, length, index)
-            stop = start + 1
-        if stop > start:
-            with self.editing() as (edit, branch):
-                edit.delete_between(branch, start, stop, VALUES)
+        self.delete_neighbours(index, len(self), VALUES)
 
     def pop(self, index: int = -1) -> Any:
         """Remove the item at ``index`` and return it, a shared type as plain values. Raises

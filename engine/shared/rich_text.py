@@ -93,14 +93,20 @@ class Cursor:
         else:
             self._formats[key] = value
 
-    def advance(self, count: int) -> None:
-        """Go forward by so many characters."""
+    def _pieces(self, count: int) -> Iterator[tuple[Item, int]]:
+        """The items of the next ``count`` characters, each with how many of them it holds, and cut
+        where they end. Whoever takes one goes on behind it before the next."""
         while count and (item := self._right) is not None:
             wide = width(item, TEXT)
             if wide > count:
                 self._items.split(item, count)
                 wide = count
             count -= wide
+            yield item, wide
+
+    def advance(self, count: int) -> None:
+        """Go forward by so many characters."""
+        for _ in self._pieces(count):
             self._step()
 
     def insert(self, text: str, formats: dict[str, Any] | None) -> None:
@@ -199,12 +205,7 @@ class Cursor:
 
     def delete(self, count: int) -> None:
         """Delete the next characters."""
-        while count and (item := self._right) is not None:
-            wide = width(item, TEXT)
-            if wide > count:
-                self._items.split(item, count)
-                wide = count
-            count -= wide
+        for item, wide in self._pieces(count):
             if wide:
                 self._edit.delete(item)
                 self._left = item

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Self
 
 from syncline.engine.document.document import Document
 from syncline.engine.document.frozen import freeze
-from syncline.engine.errors import Detached, ValueRefused
+from syncline.engine.errors import Detached, ValueRefused, WrongType
 from syncline.engine.fields import Host
+from syncline.engine.fields.base import index_in
 from syncline.engine.history.history import Branch, Item
 from syncline.engine.updates.struct_format import ANY, BINARY, DOCUMENT, EMBED
 
@@ -115,6 +116,23 @@ class Shared(ABC):
             except BaseException:
                 edit.abort()
                 raise
+
+    def delete_neighbours(self, index: int | slice, length: int, counted: frozenset[int]) -> None:
+        """Delete one of the ``length`` things in it that ``counted`` counts, or a slice of them
+        without a step. Raises WrongType, OutOfRange."""
+        if isinstance(index, slice):
+            start, stop, step = index.indices(length)
+            if step != 1:
+                raise WrongType(
+                    f"Of {self.where} only neighbours are deleted at once, not every {step}th.",
+                    hint="Delete a slice without a step.",
+                )
+        else:
+            start = index_in(self.where, length, index)
+            stop = start + 1
+        if stop > start:
+            with self.editing() as (edit, branch):
+                edit.delete_between(branch, start, stop, counted)
 
     def value(self, item: Item, offset: int, where: str) -> Any:
         """What an item in this type holds at ``offset``: a shared type as a live object."""

@@ -217,20 +217,7 @@ class _Parent(XmlNode):
                     left = edit.put(branch, left, node, f"a node in {self.where}")
 
     def __delitem__(self, index: int | slice) -> None:
-        length = len(self)
-        if isinstance(index, slice):
-            start, stop, step = index.indices(length)
-            if step != 1:
-                raise WrongType(
-                    f"Of {self.where} only neighbours are deleted at once, not every {step}th.",
-                    hint="Delete a slice without a step.",
-                )
-        else:
-            start = index_in(self.where, length, index)
-            stop = start + 1
-        if stop > start:
-            with self.editing() as (edit, branch):
-                edit.delete_between(branch, start, stop, NODES)
+        self.delete_neighbours(index, len(self), NODES)
 
     def remove(self, child: XmlNode) -> None:
         """Delete this child. Raises ValueRefused if it is none."""

@@ -9,6 +9,7 @@ import pytest
 from syncline import ListOf, MapOf, Record, Relay, Replica, SetOf, field
 from syncline.environment import Environment, wall_clock
 from tests.replica.test_sync import settle
+from tests.replica.test_used_again import next_millisecond
 
 MINUTE = 60_000
 YEAR = 365 * 24 * 60 * MINUTE
@@ -64,9 +65,7 @@ async def test_a_wrong_clock_at_a_relay(tmp_path: Path, years: int) -> None:
             await a.disconnect()
             await b.disconnect()
             yours.title = "b, earlier"
-            before = wall_clock()
-            while wall_clock() == before:
-                pass
+            next_millisecond()
             mine.title = "a, later"
             await a.connect(url)
             await b.connect(url)
@@ -95,9 +94,7 @@ async def test_a_clock_that_was_wrong_and_is_set_right(tmp_path: Path, years: in
             await settle(b, a)
             await a.disconnect()
             yours.body = "b, earlier"
-            before = wall_clock()
-            while wall_clock() == before:
-                pass
+            next_millisecond()
             mine.body = "a, later"
             await a.connect(url)
             await settle(a, b)
@@ -136,9 +133,7 @@ async def test_restamp(tmp_path: Path) -> None:
             assert await a.restamp() == 0
             assert mine.to_dict() == content
             assert "gone" not in a.collection(Kept)
-            before = wall_clock()
-            while wall_clock() == before:
-                pass
+            next_millisecond()
             mine.title = "later"
             await a.synced()
             await b.connect(url)

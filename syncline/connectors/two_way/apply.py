@@ -10,14 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-
 from syncline.connectors.database.rows import Key, encode_key
 from syncline.connectors.database.system import refusal_of
 from syncline.connectors.database.values import NotOfKind
 from syncline.connectors.report import RowRefusal
 from syncline.engine.document.values import same_value
-from syncline.stores.databases.error_codes import is_transient
 
 from .capture import PARTED, UNNOTED, Capture
 from .mapping import MISSING, Agreed, TableMapping
@@ -237,19 +234,15 @@ class Apply:
         """Make a change by itself: what the database does not take goes to quarantine, the
         others go on."""
         try:
-            with self._transaction.connection.begin_nested():
-                change()
+            refused = self._transaction.attempt(change)
         except NotOfKind as error:
             message = f"{error}".capitalize() + "."
             hint = "Let the rules of the field give what its columns take."
             self._transaction.refuse(self._table, key, [RowRefusal("", "type", message, hint)])
             return False
-        except DBAPIError as error:
-            if error.connection_invalidated or is_transient(error):
-                raise
-            self._transaction.refuse(self._table, key, [refusal_of(error)])
-            return False
-        return True
+        if refused is not None:
+            self._transaction.refuse(self._table, key, [refusal_of(refused)])
+        return refused is None
 
     def _flow(self, document: RecordDocument, *fields: str) -> Any:
         """The count of what goes here from the system that wrote the newest of ``fields``."""

@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy.exc import DBAPIError
-
 from syncline.connectors.database.rows import Key, Row, show_key
 from syncline.connectors.report import RowRefusal
 from syncline.engine.document.values import same_value
 from syncline.engine.errors import PipelineStopped
-from syncline.stores.databases.error_codes import is_transient
 
 from .mapping import MISSING, Agreed, Reading, TableMapping
 from .mass_deletes import check_deletes
@@ -250,7 +247,7 @@ class Capture:
         transaction = self._transaction
         if at is None:
             return None
-        rids = {*transaction.records.by_match([match]).get(match, [])}
+        rids = transaction.records.by_match([match]).get(match, [])
         linked = transaction.shadows.by_records(self._table, rids)
         made = [
             shadow
@@ -266,12 +263,9 @@ class Capture:
         twin = transaction.documents.get(shadow.rid)
         if twin is None or not twin.live or not twin.joinable:
             return None
-        try:
-            with transaction.connection.begin_nested():
-                self._mapping.rows.delete(transaction.connection, [shadow.key])
-        except DBAPIError as error:
-            if error.connection_invalidated or is_transient(error):
-                raise
+        rows = self._mapping.rows
+        refused = transaction.attempt(lambda: rows.delete(transaction.connection, [shadow.key]))
+        if refused is not None:
             return None
         transaction.shadows.delete(self._table, [shadow.key])
         transaction.rows.pop((self._table, shadow.rid), None)

@@ -197,7 +197,8 @@ class SystemReplica:
 
     def has_work(self, connection: sa.Connection, *, retry: bool) -> bool:
         """Whether rows were changed, or wait to be tried again."""
-        if self.notes(connection).count(self._tables):
+        notes = self.notes(connection)
+        if notes.oldest(self._tables, 1) or notes.of_records(self._tables, 1):
             return True
         quarantine = Quarantine(connection, self._pipeline.name)
         return retry and any(

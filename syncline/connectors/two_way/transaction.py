@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from syncline.connectors.bookkeeping.notes import Notes
 from syncline.connectors.bookkeeping.quarantine import Quarantine
@@ -16,6 +17,7 @@ from syncline.connectors.database.rows import Key, Row, show_key
 from syncline.connectors.report import Change, ChangeKind, PassReport, RefusedRow, RowRefusal
 from syncline.engine.clock import Milliseconds
 from syncline.engine.identity import uuid7
+from syncline.stores.databases.error_codes import is_transient
 
 from .mapping import Agreed, TableMapping
 from .record_document import RecordDocument
@@ -142,6 +144,19 @@ class SystemTransaction:
                 new.append(RefusedRow(self.system, table, show_key(key), refusal))
                 self.report.refuse(new[-1])
         return new
+
+    def attempt(self, change: Callable[[], Any]) -> DBAPIError | None:
+        """Make a change by itself; returns the error with which the database refuses it, and then
+        nothing of it is kept. Raises what has nothing to do with the change, and what ``change``
+        raises."""
+        try:
+            with self.connection.begin_nested():
+                change()
+        except DBAPIError as error:
+            if error.connection_invalidated or is_transient(error):
+                raise
+            return error
+        return None
 
     # References
 
