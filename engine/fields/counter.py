@@ -149,11 +149,12 @@ def reset_counter(document: Document, root: str) -> None:
 
     The entry ``-<writer>`` takes back that writer's sum. Deleting the sum instead would let it come
     back whole with the writer's next step, and two replicas that do the same at once take it back
-    once, since both write the same entry.
+    once, since both write the same entry. They are written by name: the library's order of a map is
+    another one at each load.
     """
     entries, sums = document.map(root), _sums_of(document, root).by_writer()
     writers = {key for key in sums if _WRITER.fullmatch(key)}
-    for key, total in sums.items():
+    for key, total in sorted(sums.items()):
         if key in writers:
             if sums.get(f"-{key}", 0) != -total:
                 entries.set(f"-{key}", str(-total))

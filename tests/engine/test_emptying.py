@@ -150,3 +150,18 @@ def test_fields_of_other_schemas_go_too_and_foreign_roots_stay() -> None:
         "meta": {"title": "an editor's own"},
         "note": "an editor's own",
     }
+
+
+def test_the_steps_of_many_writers_are_taken_back_in_one_order() -> None:
+    """The library's map has another order at each load, and one seed is to give one simulation."""
+    writers = [Device(2**41 + number) for number in range(12)]
+    for number, writer in enumerate(writers):
+        writer.counter += number + 1
+    counted = [update for writer in writers for update in writer.written()]
+    written: set[bytes] = set()
+    for _ in range(5):
+        again = Device(2**42)
+        again.receive(counted)
+        create_again(again)
+        written.update(again.written())
+    assert len(written) == 1
