@@ -19,6 +19,7 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 # Letters, marks, numbers of any script, and punctuation that is no separator in a path or URL.
 _KEY_PUNCTUATION = frozenset(" -_.~@:+,()'&=!$")
 _KEY_CATEGORIES = frozenset("LMN")
+_COMMON_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)
 
 
 class Address(NamedTuple):
@@ -89,7 +90,7 @@ def _key_problem(key: str) -> str | None:
         return "is empty"
     if len(key) > MAX_KEY_BYTES or len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
         return f"is longer than {MAX_KEY_BYTES} bytes"
-    if key.isascii() and key.isalnum():
+    if _COMMON_KEY.fullmatch(key):  # UUIDs, and most others: every address of a frame comes here
         return None
     for character in key:
         if (

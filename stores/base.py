@@ -254,6 +254,11 @@ class Store(Protocol):
         """The whole document, as of one moment; None if there is none."""
         ...
 
+    def load_many(self, workspace: str, addresses: Sequence[Address]) -> list[StoredDocument]:
+        """Those of ``addresses``, each given once, that there are: each whole, in any order. Few
+        statements, whatever their number."""
+        ...
+
     def state(self, workspace: str, address: Address) -> DocumentState | None:
         """What the document has seen: one row, whatever the length of its log. None if there is no
         such document."""

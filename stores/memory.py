@@ -159,6 +159,10 @@ class MemoryStore:
                 document.epoch,
             )
 
+    def load_many(self, workspace: str, addresses: Sequence[Address]) -> list[StoredDocument]:
+        found = (self.load(workspace, address) for address in addresses)
+        return [document for document in found if document is not None]
+
     def state(self, workspace: str, address: Address) -> DocumentState | None:
         with self._lock:
             document = self._space(workspace).documents.get(address)

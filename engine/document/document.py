@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pycrdt
 
@@ -57,11 +57,26 @@ def merge_updates(updates: Sequence[bytes]) -> bytes:
     return merged[0] if merged else EMPTY_UPDATE
 
 
+class _Guarded(Protocol):
+    broken: bool
+
+
+class _Closed:
+    broken = True
+
+
+_CLOSED = _Closed()
+
+
 class _Guard:
     """Turns whatever the native library raises into DocumentBroken and marks the document."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: _Guarded) -> None:
         self._document = document
+
+    def release(self) -> None:
+        """Know the document no more: nothing may be done with it."""
+        self._document = _CLOSED
 
     def __enter__(self) -> None:
         if self._document.broken:
@@ -293,3 +308,8 @@ class Document:
             # After a panic any call may panic again; what then stays observed leaks.
             if not (self.broken and _is_native_failure(error)):
                 raise
+        # What refers to each other would wait for Python's collector, which looks through all that
+        # is in memory, in one go.
+        self._roots.clear()
+        self.attachments.clear()
+        self.guard.release()

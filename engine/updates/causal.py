@@ -54,11 +54,19 @@ class _Held(NamedTuple):
     """(since, cursor) of its frame."""
 
 
+class Frame(NamedTuple):
+    """A frame that is being taken; it is ``fresh`` when none of the same stretch is open."""
+
+    interval: tuple[int, int]
+    """(since, cursor)"""
+    fresh: bool
+
+
 class HoldBack:
     """What one replica knows of the relay's stream: its cursor, and what it holds beyond.
 
-    The caller applies what ``receive`` and ``release`` return, in that order, before it calls
-    again, and stores ``cursor`` no earlier than those changes.
+    The caller applies what ``receive``, ``admit`` and ``release`` return, in that order, before it
+    calls again, and stores ``cursor`` no earlier than those changes.
 
     At most ``max_updates`` updates of ``max_bytes`` bytes together are held, or else one frame;
     at most ``max_intervals`` frames are open, and as many stretches done beyond a gap are known.
@@ -123,22 +131,50 @@ class HoldBack:
         ``state_of`` tells the state vector of a document. Raises MalformedFrame if ``since`` and
         ``cursor`` enclose nothing.
         """
+        # First, because it may fail, and nothing has changed then.
+        states = {address: state_of(address) for address, _, _ in entries}
+        frame = self.begin(since, cursor, len(entries))
+        return [] if frame is None else self.admit(frame, entries, states.__getitem__)
+
+    def begin(self, since: int, cursor: int, count: int) -> Frame | None:
+        """Begin to take a frame of ``count`` entries, which are then given to ``admit`` or
+        ``dismiss``; None for one of which everything is applied.
+
+        Until all of them were, ``cursor`` stays below it. Raises MalformedFrame as ``receive``.
+        """
         if since >= cursor:
             raise MalformedFrame(
                 f"A frame claims to hold the changes after {since} up to {cursor}.",
                 hint="The relay is broken: report it.",
             )
         if cursor <= self._cursor:
-            return []
-        # First, because it may fail, and nothing has changed then.
-        states = {address: state_of(address) for address, _, _ in entries}
+            return None
         self._highest = max(self._highest, cursor)
-        interval = (since, cursor)
-        if interval not in self._open:  # else what it has is applied, or held already
-            self._open[interval] = len(entries)
+        frame = Frame((since, cursor), (since, cursor) not in self._open)
+        if frame.fresh:  # else what it has is applied, or held already
+            self._open[frame.interval] = count
+            if not count:
+                self._settle()
+        return frame
+
+    def dismiss(self, frame: Frame, count: int) -> None:
+        """So many entries of a frame are of no use any more."""
+        if frame.fresh and frame.interval in self._open:
+            self._open[frame.interval] -= count
+            self._settle()
+
+    def admit(
+        self,
+        frame: Frame,
+        entries: Sequence[tuple[Address, bytes, UpdateInfo]],
+        state_of: Callable[[Address], StateVector],
+    ) -> list[Ready]:
+        """Take the next entries of a frame. Return what to apply now."""
+        states = {address: state_of(address) for address, _, _ in entries}
+        if frame.fresh and frame.interval in self._open:  # else it was forgotten meanwhile
             for entry in entries:
                 held = self._held.get(entry[0], [])
-                self._keep(entry[0], [*held, _Held(Ready(*entry), interval)])
+                self._keep(entry[0], [*held, _Held(Ready(*entry), frame.interval)])
         ready: list[Ready] = []
         for address, state in states.items():
             self._drain(address, state, ready)

@@ -116,6 +116,15 @@ def _change_large(connection: Connection, text: str, rows: Sequence[Row]) -> tup
     return count, small
 
 
+def in_lengths(values: Sequence[Any]) -> Iterator[list[Any]]:
+    """``values`` in lists of few different lengths, so that few statements are compiled."""
+    longest = _LENGTHS[-1]
+    for start in range(0, len(values), longest):
+        some = list(values[start : start + longest])
+        length = next(length for length in _LENGTHS if length >= len(some))
+        yield some + some[-1:] * (length - len(some))  # the same value again finds nothing more
+
+
 class Lookup:
     """A SELECT by a list of values in one column, after the values of the parameters ``names``."""
 
@@ -129,11 +138,8 @@ class Lookup:
 
     def find(self, connection: Connection, row: Row, values: Sequence[Any]) -> Iterator[Row]:
         """The rows found for ``values``, in any order."""
-        longest = _LENGTHS[-1]
-        for start in range(0, len(values), longest):
-            some = list(values[start : start + longest])
-            length = next(length for length in _LENGTHS if length >= len(some))
-            some += some[-1:] * (length - len(some))  # the same value again finds nothing more
+        for some in in_lengths(values):
+            length = len(some)
             if length not in self._compiled:
                 self._compiled[length] = self._of_length(length)
             yield from self._compiled[length].query(connection, (*row, *some)).all()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
@@ -35,7 +37,7 @@ from syncline.stores.base import (
 from syncline.stores.faults import BrokenRow
 from syncline.stores.tables import schema
 
-from .compiled import Compiled
+from .compiled import Compiled, in_lengths
 
 DOCUMENTS_PAGE = 1000
 """Documents that one query lists."""
@@ -68,6 +70,40 @@ _load = Compiled(
     ).order_by("seq"),
     *("workspace", "collection", "key") * 2,
 )
+
+
+class _LoadMany:
+    """``_load`` for documents of one collection, by the number of their keys."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[int, Compiled] = {}
+
+    def of_length(self, length: int) -> Compiled:
+        if length not in self._compiled:
+            names = [f"key_{n}" for n in range(length)]
+            these = (
+                _documents.workspace_id == _id_of,
+                _documents.collection == bindparam("collection"),
+                _documents.key.in_([bindparam(name) for name in names]),
+            )
+            statement = union_all(
+                select(
+                    _documents.id.label("document"),
+                    literal_column("0", BigInteger).label("seq"),
+                    _documents.state_vector.label("data"),
+                    _documents.key.label("key"),
+                    _documents.live.label("live"),
+                    _documents.epoch.label("epoch"),
+                ).where(*these),
+                select(_updates.document_id, _updates.seq, _updates.data, null(), null(), null())
+                .join(schema.documents, _documents.id == _updates.document_id)
+                .where(*these),
+            ).order_by("document", "seq")
+            self._compiled[length] = Compiled(statement, *["workspace", "collection", *names] * 2)
+        return self._compiled[length]
+
+
+_load_many = _LoadMany()
 
 _state = Compiled(
     select(_documents.epoch, _documents.state_vector, _documents.live, _documents.last_seq).where(
@@ -185,6 +221,32 @@ def load(connection: Connection, workspace: str, address: Address) -> StoredDocu
         rows[-1][0],
         epoch,
     )
+
+
+def load_many(
+    connection: Connection, workspace: str, addresses: Sequence[Address]
+) -> list[StoredDocument]:
+    keys_of: dict[str, list[str]] = {}
+    for collection, key in addresses:
+        keys_of.setdefault(collection, []).append(key)
+    found: list[StoredDocument] = []
+    for collection, keys in keys_of.items():
+        for some in in_lengths(keys):
+            statement = _load_many.of_length(len(some))
+            rows = statement.query(connection, (workspace, collection, *some) * 2).all()
+            for _, group in groupby(rows, key=itemgetter(0)):
+                (_, _, state_vector, key, live, epoch), *log = group
+                found.append(
+                    StoredDocument(
+                        Address(collection, key),
+                        tuple([as_bytes(row[2]) for row in log]),
+                        as_bytes(state_vector),
+                        _live(live),
+                        log[-1][1] if log else 0,
+                        epoch,
+                    )
+                )
+    return found
 
 
 def state(connection: Connection, workspace: str, address: Address) -> DocumentState | None:

@@ -241,6 +241,9 @@ class SqlStore:
     def load(self, workspace: str, address: Address) -> StoredDocument | None:
         return self._read(sql_read.load, workspace, address)
 
+    def load_many(self, workspace: str, addresses: Sequence[Address]) -> list[StoredDocument]:
+        return self._read(sql_read.load_many, workspace, addresses)
+
     def state(self, workspace: str, address: Address) -> DocumentState | None:
         return self._read(sql_read.state, workspace, address)
 

@@ -23,9 +23,12 @@ json        TEXT                JSONB                     LONGTEXT
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
+from uuid import UUID
 
+import orjson
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -43,6 +46,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     literal,
+    quoted_name,
 )
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.ext.compiler import compiles
@@ -94,6 +98,9 @@ _EVERYWHERE: dict[ColumnKind, _Type] = {
 }
 
 
+_READ_BACK = frozenset[ColumnKind](("datetime", "decimal", "uuid", "json"))
+
+
 def _family(dialect: Dialect) -> str:
     if dialect.name in ("mysql", "mariadb"):
         return "mysql"
@@ -102,7 +109,8 @@ def _family(dialect: Dialect) -> str:
 
 
 class FieldType(TypeDecorator[Any]):
-    """The type of one field's column: takes the field's values, in rows and in criteria."""
+    """The type of one field's column: takes the field's values, in rows and in criteria, and gives
+    those that ``to_column`` made of them."""
 
     impl = Text
     cache_ok = True
@@ -133,6 +141,32 @@ class FieldType(TypeDecorator[Any]):
                 return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
             case _:
                 return value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        family = _family(dialect)
+        match self.kind:
+            case "datetime" if family == "sqlite":
+                return datetime.fromisoformat(value)
+            case "datetime" if family == "mysql":
+                return value.replace(tzinfo=UTC)
+            case "datetime":
+                return value.astimezone(UTC)
+            case "decimal" if family == "sqlite":
+                return Decimal(value)
+            case "uuid" if family != "postgresql":
+                return UUID(value)
+            case "json" if family != "postgresql":
+                return orjson.loads(value)
+            case _:
+                return value
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        # Most kinds come as they are: a call for each value would cost more than reading it.
+        if self.kind in _READ_BACK:
+            return super().result_processor(dialect, coltype)
+        return self.load_dialect_impl(dialect).result_processor(dialect, coltype)
 
     class Comparator(TypeDecorator.Comparator[Any]):
         def operate(self, op: OperatorType, *other: Any, **kwargs: Any) -> ColumnElement[Any]:
@@ -221,6 +255,9 @@ def sql_table(table: ProjectedTable) -> Table:
     if table.by_workspace:
         keys.insert(0, Column(WORKSPACE, _name(63), primary_key=True))
     columns: list[Column[Any]] = [
-        Column(column.name, FieldType(column.kind)) for column in table.columns
+        # Quoted: no list of the words that a database reserves is ever complete.
+        Column(quoted_name(column.name, True), FieldType(column.kind))
+        for column in table.columns
     ]
-    return Table(table.collection, MetaData(), *keys, *columns, mysql_engine="InnoDB")
+    name = quoted_name(table.collection, True)
+    return Table(name, MetaData(), *keys, *columns, mysql_engine="InnoDB")

@@ -12,6 +12,8 @@ from syncline.engine.names import Address
 from syncline.engine.records.changes import ChangeFeed, DocumentChange, Kind, Origin
 from syncline.records.record import Record
 
+from .local.pace import Pace
+
 R = TypeVar("R", bound=Record)
 
 
@@ -33,10 +35,14 @@ class ChangeStream(Generic[R]):
     """An async iterator of the changes of one collection since it was made."""
 
     def __init__(
-        self, record_at: Callable[[Address], R], check_waiting: Callable[[], None]
+        self,
+        record_at: Callable[[Address], R],
+        check_waiting: Callable[[], None],
+        pace: Pace,
     ) -> None:
         self._record_at = record_at
         self._check_waiting = check_waiting
+        self._pace = pace
         self._feed = ChangeFeed()
         self._arrived = asyncio.Event()
         self._ended = False
@@ -59,6 +65,7 @@ class ChangeStream(Generic[R]):
     async def __anext__(self) -> Change[R]:
         """Raises LimitExceeded when too many changes waited, and what has ended the writing of
         changes: none would come any more."""
+        await self._pace.spend(1)  # many may wait, and a reader need not await anything itself
         while (change := self._feed.take()) is None:
             if self._reason is not None:
                 raise self._reason

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from syncline.engine.errors import RecordExists, RecordNotFound, UsageError, WrongType
 from syncline.engine.identity import uuid7
@@ -25,9 +25,12 @@ from syncline.records.lifecycle import (
 from syncline.records.record import Record
 
 from .changes import ChangeStream
+from .local.document_cache import READ_AHEAD
 from .local.hosts import DocumentHost, RecordHost
+from .local.pace import Pace
 from .local.workspace import Workspace
 from .query import Query
+from .reading import PAGE, Reading
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -178,10 +181,21 @@ class Collection(Generic[R]):
         return len(self._workspace.records.keys(self.name))
 
     def __iter__(self) -> Iterator[R]:
-        for key in sorted(self._workspace.records.keys(self.name)):
-            record = self.get(key)
-            if record is not None:  # deleted by the body of the loop
-                yield record
+        keys = sorted(self._workspace.records.keys(self.name))
+        for start in range(0, len(keys), READ_AHEAD):
+            some = keys[start : start + READ_AHEAD]
+            self._workspace.documents.expect(Address(self.name, key) for key in some)
+            for key in some:
+                record = self.get(key)
+                if record is not None:  # deleted by the body of the loop
+                    yield record
+
+    async def __aiter__(self) -> AsyncIterator[R]:
+        """The same for ``async for``, which lets the event loop turn between stretches."""
+        for place, record in enumerate(self):
+            yield record
+            if place % READ_AHEAD == READ_AHEAD - 1:
+                await asyncio.sleep(0)
 
     def where(self, *criteria: ColumnElement[bool] | bool) -> Query[R]:
         """The records that meet all of ``criteria``: expressions of the class's fields, such as
@@ -193,14 +207,27 @@ class Collection(Generic[R]):
         ``col(Contact.born).desc()``. Raises UsageError."""
         return Query(self._workspace, self._model).order_by(*columns)
 
+    def rows(
+        self, *, mode: Literal["python", "json"] = "python", page: int = PAGE
+    ) -> Reading[dict[str, Any]]:
+        """The fields of every record as a dict, from the table: see ``Query.rows``."""
+        return Query(self._workspace, self._model).rows(mode=mode, page=page)
+
+    def values(self, *fields: object, page: int = PAGE) -> Reading[Any]:
+        """Some fields of every record, from the table: see ``Query.values``."""
+        return Query(self._workspace, self._model).values(*fields, page=page)
+
     def changes(self) -> ChangeStream[R]:
         """The changes from now on, local and remote, to be read with ``async for``.
 
         It ends when the replica closes. Changes of one record that the reader has not taken yet
         come as one. Raises LimitExceeded when 100,000 changed records wait.
         """
+        workspace = self._workspace
         stream = ChangeStream(
-            lambda address: self._attach(address)[0], self._workspace.check_waiting
+            lambda address: self._attach(address)[0],
+            workspace.check_waiting,
+            Pace(workspace.work_slice),
         )
         self._workspace.records.subscribe(self.name, stream)
         return stream

@@ -36,6 +36,8 @@ from .local.at_exit import forget, save_at_exit
 from .local.copied_store import renew_copied_store
 from .local.document_cache import MAX_DOCUMENTS
 from .local.hosts import DocumentHost
+from .local.pace import WorkSlice
+from .local.record_index import stored_records
 from .local.workspace import Workspace
 from .seeding import seed_updates
 from .shared_document import SharedDocument
@@ -92,6 +94,7 @@ class Replica:
         max_documents: int,
         token: Token,
         token_timeout: float,
+        work_slice: WorkSlice,
     ) -> None:
         self._store = store
         self._holding = Holding(store)
@@ -104,6 +107,7 @@ class Replica:
         self._store_thread = environment.store_thread()
         self._compaction = compaction
         self._max_documents = max_documents
+        self._work_slice = work_slice
         self._snapshot_thread = environment.store_thread()
         self._compacting: asyncio.Task[None] | None = None
         self._opened: Workspace | None = None
@@ -124,6 +128,7 @@ class Replica:
         max_documents: int = MAX_DOCUMENTS,
         token: Token = None,
         token_timeout: float = TOKEN_SECONDS,
+        work_slice: WorkSlice = WorkSlice(),  # noqa: B008 - it is a value
     ) -> Self:
         """A replica kept in ``store``: a path, a SQLAlchemy URL, or a Store.
 
@@ -134,7 +139,8 @@ class Replica:
         longer than ``token_timeout`` seconds, the replica asks it again later. ``compaction`` says
         when the log of a document is replaced by a snapshot; documents with changes that the relay
         has not acknowledged are left alone. ``max_documents`` are kept in memory, about 6 kB for a
-        small record; any are loaded when they are used.
+        small record; any are loaded when they are used. ``work_slice`` is how much of what the
+        relay sends is applied before the event loop turns.
         Raises InvalidUrl, and WrongType or ValueRefused for what can be no token. Entering raises
         StoreBusy, StoreDamaged, StoreVersion, SchemaMismatch, WorkspaceMismatch.
         """
@@ -149,6 +155,7 @@ class Replica:
             max_documents,
             token,
             token_timeout,
+            work_slice,
         )
 
     async def __aenter__(self) -> Self:
@@ -165,6 +172,7 @@ class Replica:
             await self._store_thread(
                 self._store.project, [projected(each) for each in schemas.values()]
             )
+            live = await self._store_thread(stored_records, self._store, LOCAL, schemas)
             self._opened = Workspace(
                 LOCAL,
                 self._store,
@@ -172,7 +180,9 @@ class Replica:
                 schemas,
                 self._environment.now,
                 self._environment.rng,
+                live=live,
                 capacity=self._max_documents,
+                work_slice=self._work_slice,
             )
             self._connection = Connection(self._opened, self._environment, self._token)
             if self._relay is not None:

@@ -83,6 +83,20 @@ class StoreContract(GenerationsContract):
         for name, rows in expected.items():
             assert log(store, name) == rows
 
+    def test_many_documents_are_read_in_one_call(self, store: Store) -> None:
+        store.write([Write("w", (change(A, b"1"), change(B, b"2", live=True), change(C)))])
+        store.write([Write("w", (change(A, b"3"),)), Write("v", (change(A, b"other"),))])
+        missing = Address("pages", "missing")
+        found = store.load_many("w", [missing, C, B, A])
+        assert sorted(found, key=lambda each: each.address) == [
+            store.load("w", address) for address in sorted([A, B, C])
+        ]
+        assert store.load_many("w", []) == store.load_many("nowhere", [A]) == []
+        many = [Address("many", f"{number:03}") for number in range(300)]
+        store.write([Write("w", tuple(change(each, each.key.encode(), b"!") for each in many))])
+        logs = {each.address: each.updates for each in store.load_many("w", [*many, A])}
+        assert logs == {A: (b"1", b"3"), **{each: (each.key.encode(), b"!") for each in many}}
+
     def test_a_write_without_updates_takes_no_seq(self, store: Store) -> None:
         assert store.write([]) == []
         assert store.write([Write("w")]) == [0]

@@ -32,10 +32,12 @@ class Contact(Record, collection="contacts"):
 
 @pytest.mark.long
 async def test_the_programs(tmp_path: Path) -> None:
-    queries, live, made, renamed, missing, migrated, pandas = PROGRAMS
+    queries, many, live, made, renamed, missing, migrated, pandas = PROGRAMS
     assert await output_of(queries, tmp_path) == (
         "['Grace Hopper']\n2 ['Ada Lovelace', 'Grace Hopper']\nNone\n"
     )
+    printed = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)[0]
+    assert await output_of(many, tmp_path) == printed
     assert await output_of(live, tmp_path) == "created\nupdated\ndeleted\n"
     assert await output_of(made, tmp_path) == (
         'True True\n{"title": "every night", "ident": "\\u2026", "made": "\\u2026", '
@@ -77,7 +79,7 @@ async def test_the_command(tmp_path: Path) -> None:
     (command,) = COMMANDS
     package = tmp_path / "myapp"
     package.mkdir()
-    _, live, _, renamed, *_ = PROGRAMS
+    _, _, live, _, renamed, *_ = PROGRAMS
     classes = renamed + re.findall(r"class Task.*?\n\n", live, re.DOTALL)[0]
     (package / "records.py").write_text(classes)
     # All is read and imported before the store is, which is not there.

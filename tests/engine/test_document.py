@@ -283,10 +283,26 @@ def test_a_closed_document_hears_nothing_more() -> None:
     document = _used()
     document.take_captured()
     document.touched.clear()
+    root = document.map("map")
     document.close()
-    document.map("map").set("k", "w")
+    with pytest.raises(DocumentBroken):
+        root.set("k", "w")
     assert document.take_captured() == []
     assert document.touched == set()
+
+
+def test_a_closed_document_does_not_wait_for_the_collector_of_garbage() -> None:
+    document = _used()
+    gone = weakref.ref(document)
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        document.close()
+        del document
+        assert gone() is None
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def test_only_a_broken_document_may_fail_to_close(monkeypatch: pytest.MonkeyPatch) -> None:

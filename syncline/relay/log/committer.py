@@ -28,7 +28,7 @@ MAX_QUEUED_BYTES = 64 << 20
 """Their size, likewise; one batch more may wait."""
 MAX_TRANSACTION = 500
 """Batches in one transaction."""
-MAX_TRANSACTION_ENTRIES = 20_000
+MAX_TRANSACTION_ENTRIES = 2000
 """Updates in one transaction, so that with one more batch they fit a frame."""
 MAX_TRANSACTION_BYTES = 4 << 20
 """A transaction closes beyond this, so that with one more batch its frame is within the limit."""

@@ -65,7 +65,7 @@ logger = logging.getLogger("syncline.relay")
 HELLO_SECONDS = 10.0
 """How long a connection may take to say hello."""
 PAGE_BYTES = 1 << 20
-PAGE_UPDATES = 2000
+PAGE_UPDATES = 1000
 MAX_PENDING_REPLIES = 2 * LIMITS.window
 """Requests of one peer whose answers are not sent yet, at which it is read no further: a peer that
 asks and asks and does not listen would have its answers fill the memory."""

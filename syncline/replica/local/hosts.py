@@ -21,7 +21,7 @@ class DocumentHost(Host):
         self._address = address
 
     def document(self) -> Document:
-        return self._workspace.documents.get(self._address)
+        return self._workspace.documents.use(self._address)
 
     @contextmanager
     def writing(self) -> Generator[Document]:
@@ -44,7 +44,7 @@ class RecordHost(DocumentHost):
         # Every reading of a field comes here; the documents check the thread, once.
         if not workspace.records.exists(self._address):
             raise self._missing()
-        return workspace.documents.get(self._address)
+        return workspace.documents.use(self._address)
 
     @contextmanager
     def writing(self) -> Generator[Document]:

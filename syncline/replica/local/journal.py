@@ -25,6 +25,7 @@ from syncline.engine.updates.parse import StateVector, encode_state_vector
 from syncline.stores import DocumentWrite, OutboxBatch, RefusedUpdate, Store, StoreCalls, Write
 
 from .outbox import Outbox
+from .pace import Pace
 from .unsaved import Unsaved
 
 logger = logging.getLogger("syncline.replica")
@@ -86,6 +87,19 @@ class Gathered:
 
 
 @dataclass(slots=True)
+class Preparation:
+    """A transaction that is being made of what has gathered, a document at a time: ``waiting`` are
+    those that are still to be described. One that is about to change is described first, so that
+    the transaction says of each what its updates make of it, and nothing of what comes after."""
+
+    gathered: Gathered
+    version: int
+    waiting: dict[Address, Changes]
+    writes: dict[Address, DocumentWrite] = field(default_factory=dict[Address, DocumentWrite])
+    entries: dict[Address, list[Entry]] = field(default_factory=dict[Address, list[Entry]])
+
+
+@dataclass(slots=True)
 class Commit:
     """A transaction on its way to the store. Until it is there, none that is later goes.
 
@@ -119,6 +133,7 @@ class Journal:
         outbox: Outbox,
         describer: Describer,
         clock: HybridClock,
+        pace: Pace,
     ) -> None:
         self._store = store
         self._store_thread = store_thread
@@ -127,6 +142,8 @@ class Journal:
         self._outbox = outbox
         self._describer = describer
         self._clock = clock
+        self._pace = pace
+        self._preparing: Preparation | None = None
         self._commit: Commit | None = None
         self._gathered = Gathered()
         self._version = 0
@@ -220,6 +237,20 @@ class Journal:
         if self._durable < goal and error is not None:
             raise error
 
+    async def caught_up(self, documents: int) -> None:
+        """Return when at most so many documents have changes that are not on the disk, or, while a
+        program writes all the time, when those of now are. A store that fails is not waited for: it
+        is tried again, and more may come meanwhile."""
+        if len(self._unsaved) > documents:
+            goal = self._version
+            await self.wait_for(
+                lambda: (
+                    len(self._unsaved) <= documents
+                    or self._durable >= goal
+                    or self.error is not None
+                )
+            )
+
     async def wait_for(self, condition: Callable[[], bool]) -> None:
         """Return when ``condition`` holds; it is looked at after every commit and
         acknowledgement. Raises what has ended the writing: nothing changes any more then."""
@@ -286,6 +317,13 @@ class Journal:
         self._wake.set()  # the loop tells those who wait
 
     async def _write(self) -> None:
+        while self._commit is None and not self.saved:  # ``save`` may do it meanwhile
+            described = self._describe_next(self._begun())
+            if described is None:
+                break
+            await self._pace.spend(1, described)
+        if self.saved:
+            return
         commit = self._next()
         while commit is self._commit:  # ``save`` may finish it meanwhile
             try:
@@ -306,15 +344,49 @@ class Journal:
         all that has gathered. Raises what has ended the writing."""
         self.check_running()
         if self._commit is None:
-            gathered, self._gathered = self._gathered, Gathered()
-            version = self._version
-            try:
-                writes = self._prepare(gathered)
-            except Exception as error:
-                self._end(error)  # what had gathered is lost, and all that comes would build on it
-                raise
-            self._commit = Commit(writes, gathered.documents, version, writes[0].outbox)
+            preparing = self._begun()
+            while self._describe_next(preparing) is not None:
+                pass
+            self._preparing = None
+            writes = self._prepare(preparing)
+            documents = preparing.gathered.documents
+            self._commit = Commit(writes, documents, preparing.version, writes[0].outbox)
         return self._commit
+
+    def _begun(self) -> Preparation:
+        """What the next transaction is made of. Raises what has ended the writing."""
+        if self._ended_by is not None:
+            raise self._ended_by
+        if self._preparing is None:
+            gathered, self._gathered = self._gathered, Gathered()
+            self._preparing = Preparation(gathered, self._version, dict(gathered.documents))
+        return self._preparing
+
+    def _describe_next(self, preparing: Preparation) -> int | None:
+        """Describe one more document; returns the size of its changes, None when all are."""
+        address = next(iter(preparing.waiting), None)
+        if address is None:
+            return None
+        self._describe(preparing, address)
+        changes = preparing.gathered.documents[address]
+        return sum(map(len, changes.remote)) + sum(map(len, changes.local))
+
+    def describe_before_change(self, address: Address) -> None:
+        """A document is about to change: the transaction that is being prepared is to say what it
+        was before."""
+        if self._preparing is not None and address in self._preparing.waiting:
+            self._describe(self._preparing, address)
+
+    def _describe(self, preparing: Preparation, address: Address) -> None:
+        try:
+            changes = preparing.waiting[address]
+            local = merge_runs(changes.local)
+            preparing.writes[address] = self._document_write(address, changes, local)
+            preparing.entries[address] = [Entry(address, each, changes.epoch) for each in local]
+            del preparing.waiting[address]
+        except Exception as error:
+            self._end(error)  # what had gathered is lost, and all that comes would build on it
+            raise
 
     def _finish(self, commit: Commit) -> None:
         """Take note that ``commit`` is durable; of no effect the second time."""
@@ -331,23 +403,14 @@ class Journal:
         for listener in self._listeners:
             listener.committed(commit.writes)
 
-    def _prepare(self, gathered: Gathered) -> list[Write]:
-        local = {
-            address: merge_runs(changes.local) for address, changes in gathered.documents.items()
-        }
-        entries = [
-            Entry(address, update, gathered.documents[address].epoch)
-            for address, updates in local.items()
-            for update in updates
-        ]
+    def _prepare(self, preparing: Preparation) -> list[Write]:
+        gathered = preparing.gathered
+        entries = [entry for address in gathered.documents for entry in preparing.entries[address]]
         batches = self._outbox.pack(entries + gathered.offered)
         writes = [
             Write(
                 self._workspace,
-                documents=tuple(
-                    self._document_write(address, changes, local[address])
-                    for address, changes in gathered.documents.items()
-                ),
+                documents=tuple([preparing.writes[address] for address in gathered.documents]),
                 outbox=batches,
                 refused=tuple(gathered.refused),
                 meta={

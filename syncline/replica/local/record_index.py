@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 from weakref import WeakSet
 
@@ -36,13 +36,36 @@ DocumentListener: TypeAlias = Callable[[Address, Origin], None]
 """Is told of every change of any document, a record or not."""
 
 
+def stored_records(store: Store, workspace: str, collections: Iterable[str]) -> dict[str, set[str]]:
+    """The keys of the records in the store, by collection. Blocking; raises StoreError,
+    DocumentBroken."""
+    found: dict[str, set[str]] = {name: set() for name in collections}
+    for collection, keys in found.items():
+        for key, known in store.liveness(workspace, collection):
+            live = known
+            if live is None:  # it came before this replica knew the collection as records
+                live = _is_stored_live(store, workspace, Address(collection, key))
+            if live:
+                keys.add(key)
+    return found
+
+
+def _is_stored_live(store: Store, workspace: str, address: Address) -> bool:
+    stored = store.load(workspace, address)
+    document = Document(1, stored.updates if stored else ())
+    try:
+        return is_live(document)
+    finally:
+        document.close()
+
+
 class RecordIndex:
-    """The records of one replica among its documents, by their ``schemas``."""
+    """The records of one replica among its documents, by their ``schemas``; ``live`` are those that
+    exist, as ``stored_records`` found them."""
 
     def __init__(
         self,
-        store: Store,
-        workspace: str,
+        live: dict[str, set[str]],
         schemas: Mapping[str, Schema],
         documents: DocumentCache,
         owner: Owner,
@@ -56,14 +79,7 @@ class RecordIndex:
         self._document_listeners: list[DocumentListener] = []
         self.purged: set[Address] = set()
         """Those of which everything was taken away, until their logs have been compacted."""
-        self._live: dict[str, set[str]] = {name: set() for name in schemas}
-        for collection, keys in self._live.items():
-            for key, known in store.liveness(workspace, collection):
-                live = known
-                if live is None:  # it came before this replica knew the collection as records
-                    live = is_live(documents.get(Address(collection, key)))
-                if live:
-                    keys.add(key)
+        self._live = live
 
     # What there is
 

@@ -33,6 +33,10 @@ class Unsaved:
         """The documents that have any."""
         return set(self._documents)
 
+    def __len__(self) -> int:
+        """How many documents have any."""
+        return len(self._documents)
+
     def check_space(self) -> None:
         """Raise LimitExceeded, before anything is changed, when too much waits for the disk."""
         if self.size > MAX_UNSAVED_BYTES:

@@ -28,7 +28,7 @@ from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Entry
 from syncline.engine.records.schema import Schema
 from syncline.engine.records.stamps import latest_stamp
-from syncline.engine.updates.causal import HoldBack
+from syncline.engine.updates.causal import Frame, HoldBack
 from syncline.engine.updates.parse import StateVector, UpdateInfo, covers, parse_update
 from syncline.stores import RefusedUpdate, Store, StoreCalls
 
@@ -38,6 +38,7 @@ from .home import Home
 from .journal import Journal
 from .outbox import Outbox
 from .owner import Owner
+from .pace import Pace, WorkSlice
 from .record_index import RecordIndex
 from .transaction import Draft, Transaction
 from .unsaved import Unsaved
@@ -62,9 +63,12 @@ class Workspace:
         now: Milliseconds,
         rng: random.Random,
         *,
+        live: dict[str, set[str]],
         capacity: int = MAX_DOCUMENTS,
+        work_slice: WorkSlice = WorkSlice(),  # noqa: B008 - it is a value
     ) -> None:
         self.name = name
+        self.work_slice = work_slice
         self.schemas = schemas
         self.now = now
         self.rng = rng
@@ -80,9 +84,16 @@ class Workspace:
         self.documents = DocumentCache(
             store, name, self.identity.client_id, self.unsaved, self.owner, capacity
         )
-        self.records = RecordIndex(store, name, schemas, self.documents, self.owner)
+        self.records = RecordIndex(live, schemas, self.documents, self.owner)
         self.journal = Journal(
-            store, store_thread, name, self.unsaved, self.outbox, self.records, self.clock
+            store,
+            store_thread,
+            name,
+            self.unsaved,
+            self.outbox,
+            self.records,
+            self.clock,
+            Pace(work_slice),
         )
         self.hold_back = HoldBack(int(meta.get("cursor", "0")))
         self.home = Home(meta, self.journal, self.hold_back)
@@ -127,14 +138,19 @@ class Workspace:
         Raises WrongThread, ReplicaClosed, TransactionConflict inside a transaction that has changed
         something, UsageError, StoreError.
         """
+        self.begin_query()
+        self.journal.save()
+        return self.store.select(statement)
+
+    def begin_query(self) -> None:
+        """What a query asks first, before the journal saves what it is to see. Raises WrongThread,
+        ReplicaClosed, TransactionConflict."""
         self.owner.check()
         if self._transaction is not None and self._transaction.changed:
             raise TransactionConflict(
                 "A query cannot see the changes of the transaction that is open.",
                 hint="Query before the first change in the `with` block, or after the block.",
             )
-        self.journal.save()
-        return self.store.select(statement)
 
     # Local changes
 
@@ -194,7 +210,7 @@ class Workspace:
     def _make_again(self, address: Address, draft: Draft) -> None:
         """Bring a document back to its draft. Raises StoreError, DocumentBroken."""
         document = draft.document = self.documents.get(address)
-        self.records.before_change(address, document)
+        self._before_change(address, document)
         for update in draft.updates:
             document.apply(update)
         self.records.update(address, document)
@@ -219,12 +235,16 @@ class Workspace:
                     transaction.add(address, updates)
             self.records.update(address, document)
 
+    def _before_change(self, address: Address, document: Document) -> bool | None:
+        self.journal.describe_before_change(address)
+        return self.records.before_change(address, document)
+
     def _draft(self, transaction: Transaction, address: Address) -> Document:
-        document = self.documents.get(address)
+        document = self.documents.use(address)
         draft = transaction.drafts.get(address)
         if draft is None:
             self.documents.pin(address)
-            existed = self.records.before_change(address, document)
+            existed = self._before_change(address, document)
             transaction.drafts[address] = Draft(document, existed)
         elif draft.document is not document:  # the CRDT library failed on it in between
             self._make_again(address, draft)
@@ -253,7 +273,7 @@ class Workspace:
         if all(state.get(client, 0) >= end for client, end in info.ends().items()):
             return False
         self.journal.check_taking()
-        existed = self.records.before_change(address, document)
+        existed = self._before_change(address, document)
         document.apply(update)
         # Not as a local change, which nobody builds on before it is pushed: others may have the
         # same seed.
@@ -269,40 +289,47 @@ class Workspace:
         """The relay's seq up to which everything is applied."""
         return self.hold_back.cursor
 
-    def receive(
-        self, since: int, cursor: int, entries: Sequence[Entry], outdated: Outdated = NONE_OUTDATED
-    ) -> None:
-        """Take what the relay says happened after ``since`` up to ``cursor``; apply what is
-        covered.
+    def begin_anew(
+        self, entry: Entry, info: UpdateInfo, outdated: Outdated = NONE_OUTDATED
+    ) -> bool:
+        """Go over to the history that ``entry`` begins, of a later epoch than the one here, with a
+        journal that is saved. Returns False if its beginning was lost: all of it comes again.
 
-        ``outdated`` are the answers that wait for a rebuilt document (forks.py). An update that is
-        none, or more than a replica takes, is kept apart with the reason, and what its document
-        lacks then is not waited for: the workspace's others are not concerned.
+        ``outdated`` are the answers that wait for a rebuilt document (forks.py).
         """
-        parsed: list[tuple[Address, bytes, UpdateInfo]] = []
-        refused: list[tuple[Entry, InvalidUpdate]] = []
-        for entry in entries:
-            address, update, epoch = entry
-            try:
-                info = parse_update(update)
-            except InvalidUpdate as error:
-                refused.append((entry, error))
-                continue
-            known = self.documents.get(address).epoch
-            if epoch > known:
-                if not begins(info, epoch):
-                    if address in self._incomplete:
-                        continue  # what came before was not taken
-                    return  # what came before was lost; all of it comes again
-                self._begin(address, epoch, update, outdated)
-            elif epoch == known:
-                parsed.append((address, update, info))
-        for entry, why in refused:
-            if entry.epoch >= self.documents.get(entry.address).epoch:
-                self._quarantine(entry.address, entry.update, why)
+        if not begins(info, entry.epoch):
+            return entry.address in self._incomplete  # what came before was not taken
+        self._begin(entry.address, entry.epoch, entry.update, outdated)
+        return True
+
+    def refuse(self, entry: Entry, why: InvalidUpdate) -> None:
+        """Keep apart an update that is none, or is more than a replica takes. What its document
+        lacks then is not waited for; the workspace's others are not concerned."""
+        if entry.epoch >= self.documents.get(entry.address).epoch:
+            self._quarantine(entry.address, entry.update, why)
+
+    def receive(self, since: int, cursor: int, count: int) -> Frame | None:
+        """Begin to take what the relay says happened after ``since`` up to ``cursor``: ``count``
+        entries, of which ``apply`` is then given some at a time. None for what is known."""
         before = self.cursor
-        for ready in self.hold_back.receive(since, cursor, parsed, self.state_vector):
+        frame = self.hold_back.begin(since, cursor, count)
+        self._advance(before)
+        return frame
+
+    def apply(self, frame: Frame, entries: Sequence[tuple[Entry, UpdateInfo]]) -> None:
+        """Apply the next entries of a frame, each with what parsing it has found, as far as they
+        are covered. The cursor moves with the last of them."""
+        self.documents.load_passing(entry.address for entry, _ in entries)
+        before = self.cursor
+        current = [
+            (entry.address, entry.update, info)
+            for entry, info in entries
+            if entry.epoch == self.documents.get(entry.address).epoch
+        ]
+        for ready in self.hold_back.admit(frame, current, self.state_vector):
             self._apply(ready.address, ready.update)
+        if len(current) < len(entries):  # of histories that have ended, or were begun here
+            self.hold_back.dismiss(frame, len(entries) - len(current))
         self._advance(before)
 
     def _advance(self, before: int) -> None:
@@ -348,7 +375,7 @@ class Workspace:
 
     def _apply(self, address: Address, update: bytes) -> None:
         document = self.documents.get(address)
-        existed = self.records.before_change(address, document)
+        existed = self._before_change(address, document)
         try:
             changed = document.apply(update)
         except DocumentBroken as error:
@@ -376,6 +403,7 @@ class Workspace:
 
     def _begin(self, address: Address, epoch: int, update: bytes, outdated: Outdated) -> None:
         """Go over to the document's new history, with what nobody else has seen of the old one."""
+        self.journal.describe_before_change(address)
         before = self.documents.get(address).epoch
         authors = self.identity.authors
         if self.home.moved:  # of what we had, this relay may know nothing
@@ -406,7 +434,7 @@ class Workspace:
         edits = all_of(update, document.diff({}))
         if edits is None:
             return
-        existed = self.records.before_change(address, document)
+        existed = self._before_change(address, document)
         try:
             edits.replay(document)
         except DocumentBroken as error:

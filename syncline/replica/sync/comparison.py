@@ -14,6 +14,7 @@ from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Digests, DocumentSummary, States
 from syncline.engine.protocol.replica_session import ReplicaSession
 from syncline.engine.updates.parse import decode_state_vector
+from syncline.replica.local.pace import Pace
 from syncline.replica.local.workspace import Workspace
 from syncline.stores.catalogue import Catalogue
 
@@ -26,6 +27,7 @@ class Comparison:
         self._workspace = workspace
         self._catalogue = Catalogue(workspace.store)
         self._session = session
+        self._pace = Pace(workspace.work_slice)
         self._reached_end = False
         self._after: Address | None = None  # where the digests begin that come next
         self._progress = self._seen = 0
@@ -76,6 +78,7 @@ class Comparison:
         theirs = {each.address: each for each in states.documents}
         for address in sorted(ours.keys() | theirs.keys()):
             self._exchange(address, ours.get(address), theirs.get(address))
+            await self._pace.spend(1)
         if reached != until:
             self._enumerate(reached, until)
 

@@ -14,8 +14,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from syncline.engine.errors import TransportClosed, WorkspaceMismatch
+from syncline.engine.errors import InvalidUpdate, TransportClosed, WorkspaceMismatch
 from syncline.engine.names import Address
+from syncline.engine.protocol.messages import Entry
 from syncline.engine.protocol.replica_session import (
     Acknowledged,
     Advanced,
@@ -31,6 +32,8 @@ from syncline.engine.protocol.replica_session import (
     UpdatesReceived,
     Welcomed,
 )
+from syncline.engine.updates.parse import UpdateInfo, parse_update
+from syncline.replica.local.pace import Pace, slices
 from syncline.replica.local.workspace import Workspace
 from syncline.stores import Write
 from syncline.transports import Transport
@@ -94,6 +97,7 @@ class Conversation:
         self._resumed_at = -1
         self._rounds: dict[int, _Round] = {}
         self._wake = asyncio.Event()
+        self._pace = Pace(workspace.work_slice)
 
     @property
     def settled(self) -> bool:
@@ -143,13 +147,11 @@ class Conversation:
             case Welcomed():
                 await self._welcome(event)
             case UpdatesReceived(since, cursor, entries):
-                if await self._can_take([(each.address, each.epoch) for each in entries]):
-                    outdated = self._acknowledgements.outdated()
-                    self._workspace.receive(since, cursor, entries, outdated)
+                if await self._take_updates(since, cursor, entries):
                     await self._settle()
                     await self._journal.notify()
             case Advanced(since, cursor):
-                self._workspace.receive(since, cursor, ())
+                self._workspace.receive(since, cursor, 0)
                 await self._journal.notify()
             case DocumentReceived(address, epoch, update):
                 self._fetching.discard(address)
@@ -182,6 +184,37 @@ class Conversation:
                 raise error
             case _:
                 pass  # CaughtUp: the cursor says it already
+
+    async def _take_updates(self, since: int, cursor: int, entries: Sequence[Entry]) -> bool:
+        """Apply a frame slice by slice; returns False if it cannot be taken now. Whatever ends this
+        in between leaves the cursor where it was, and the relay sends all of it again."""
+        workspace, pace = self._workspace, self._pace
+        parsed: list[tuple[Entry, UpdateInfo]] = []
+        refused: list[tuple[Entry, InvalidUpdate]] = []
+        for entry in entries:
+            try:
+                parsed.append((entry, parse_update(entry.update)))
+            except InvalidUpdate as error:
+                refused.append((entry, error))
+            await pace.spend(1, len(entry.update))
+        for entry, info in parsed:
+            if entry.epoch and workspace.begins_anew([(entry.address, entry.epoch)]):
+                if not await self._can_take([(entry.address, entry.epoch)]):
+                    return False
+                outdated = self._acknowledgements.outdated()
+                if not workspace.begin_anew(entry, info, outdated):
+                    return True
+                await pace.spend(1, len(entry.update))
+        for entry, why in refused:
+            workspace.refuse(entry, why)
+        frame = workspace.receive(since, cursor, len(parsed))
+        if frame is None:
+            return True
+        for some in slices(parsed, workspace.work_slice):
+            workspace.apply(frame, some)
+            await pace.spend(len(some), sum(len(entry.update) for entry, _ in some))
+            await self._journal.caught_up(workspace.work_slice.unsaved)
+        return True
 
     async def _welcome(self, event: Welcomed) -> None:
         if event.batch > self._outbox.last:
