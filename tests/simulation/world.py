@@ -280,7 +280,12 @@ class World:
 
     def _partition(self) -> None:
         self._network.partition(self.rng.choice([RELAY, *NAMES, *NAMES, *PAGES]))
-        self.loop.call_later(self.rng.uniform(0.1, 4), self._heal)
+        self.loop.call_later(self.rng.uniform(0.1, 4), self._heal_if_it_goes_on)
+
+    def _heal_if_it_goes_on(self) -> None:
+        # Whoever calmed down has healed everything, and is to find everybody connected at the end.
+        if not self._calm:
+            self._heal()
 
     def _heal(self) -> None:
         self._network.heal()
