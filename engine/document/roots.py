@@ -102,8 +102,17 @@ class MapRoot(Root):
         items = self._items
         if items is None:
             with self.document.guard:
-                items = self._items = cast("dict[str, Any]", plain(self._shared))
+                items = self._items = self._texts() or cast("dict[str, Any]", plain(self._shared))
         return items
+
+    def _texts(self) -> dict[str, Any] | None:
+        """The content if all of it is text, as that of cells is: a fifth of what asking for each
+        entry costs."""
+        try:
+            items: dict[str, Any] = orjson.loads(str(self._shared))
+        except orjson.JSONDecodeError:  # Yjs' undefined is no JSON
+            return None
+        return items if all(type(value) is str for value in items.values()) else None
 
     def set(self, key: str, value: object) -> None:
         with self.document.guard:
