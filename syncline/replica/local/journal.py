@@ -24,6 +24,7 @@ from syncline.engine.protocol.messages import Entry
 from syncline.engine.updates.parse import StateVector, encode_state_vector
 from syncline.stores import DocumentWrite, OutboxBatch, RefusedUpdate, Store, StoreCalls, Write
 
+from .loop_turns import LoopTurns
 from .outbox import Outbox
 from .pace import Pace
 from .unsaved import Unsaved
@@ -149,6 +150,7 @@ class Journal:
         self._version = 0
         self._durable = 0
         self._wake = asyncio.Event()
+        self._turns = LoopTurns()
         self._progress = asyncio.Condition()
         self._listeners: list[CommitListener] = []
         self._closing = False
@@ -181,6 +183,8 @@ class Journal:
         self.check_running()
         if self._closing:
             raise _closed()
+        if self._turns.is_held():
+            self._save_meanwhile()
         self._unsaved.check_space()
 
     def check_running(self) -> None:
@@ -225,6 +229,14 @@ class Journal:
     def _changed(self) -> None:
         self._version += 1
         self._wake.set()
+        self._turns.changed()
+
+    def _save_meanwhile(self) -> None:
+        """Save, blocking: a program that writes all the time does not let the loop do it."""
+        try:
+            self.save()
+        except StoreError as error:  # the loop tries again, and whoever waits is told
+            logger.error("the replica's store does not take changes: %s", error)
 
     async def flushed(self) -> None:
         """Return when the store holds everything given so far. Raises what prevents it."""
