@@ -102,7 +102,10 @@ class MapRoot(Root):
         items = self._items
         if items is None:
             with self.document.guard:
-                items = self._items = self._texts() or cast("dict[str, Any]", plain(self._shared))
+                items = self._texts()
+                if items is None:
+                    items = cast("dict[str, Any]", plain(self._shared))
+            self._items = items
         return items
 
     def _texts(self) -> dict[str, Any] | None:

@@ -66,7 +66,7 @@ class Collection(Generic[R]):
             )
         new = new_record(self._schema, fields, str(address))
         record, host = self._attach(address)
-        self._write(record, host, address, new)
+        self._write(record, host, address, new, drawn=key is None)
         return record
 
     def add(self, record: R, *, key: str | None = None) -> R:
@@ -90,7 +90,7 @@ class Collection(Generic[R]):
             )
         address = self._free_address(key)
         attached, host = self._attach(address)
-        self._write(attached, host, address, from_draft(record))
+        self._write(attached, host, address, from_draft(record), drawn=key is None)
         record._bind(host, address)  # pyright: ignore[reportPrivateUsage]
         return record
 
@@ -103,7 +103,11 @@ class Collection(Generic[R]):
             )
         return address
 
-    def _write(self, record: R, host: RecordHost, address: Address, new: NewRecord) -> None:
+    def _write(
+        self, record: R, host: RecordHost, address: Address, new: NewRecord, *, drawn: bool
+    ) -> None:
+        if drawn:
+            self._workspace.documents.begin(address, 0)  # nobody has it: the store is not asked
         with self._workspace.transaction(f"create {address}"):
             with self._workspace.writing(address) as document:
                 write_new(document, host, self._schema, new)
