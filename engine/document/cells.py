@@ -111,6 +111,10 @@ class Cells:
             return list(found.values())
         return sorted(found.values(), key=_age, reverse=True)
 
+    def contested(self) -> set[str]:
+        """The names of which there are several cells: written at the same time."""
+        return {name for name, found in self._current().items() if len(found) > 1}
+
     def newest(self, name: str) -> Cell | None:
         found = self._current().get(name)
         return max(found.values(), key=_age) if found else None

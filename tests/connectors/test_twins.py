@@ -71,6 +71,19 @@ def assert_each_once(sides: Sequence[Side], run: PipelineRun, people: set[int]) 
     assert verified.rows == {"person": len(people)}
 
 
+def test_a_row_that_has_become_an_older_record_is_the_twin_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third system's copy of a person arrives with the first one's, in one page."""
+    monkeypatch.setattr(replica, "NOTES_AT_ONCE", 2)
+    monkeypatch.setattr(replica, "RECORDS_AT_ONCE", 2)
+    with systems(3, tmp_path, unique=False) as (sides, run):
+        for side, people in zip(sides, ([0, 1, 2], [0, 1, 2], [0, 1, 3, 2]), strict=True):
+            enter(side, people)
+        run.sync()
+        assert_each_once(sides, run, {0, 1, 2, 3})
+
+
 @pytest.mark.parametrize("unique", [False, True])
 @pytest.mark.parametrize("number", [2, 3])
 @settings(max_examples=scaled(30), deadline=None)

@@ -48,6 +48,7 @@ class Apply:
         transaction = self._transaction
         later: list[str] = []
         links = transaction.shadows.by_records(self._table, [each.rid for each in documents])
+        self._look_up_twins([each for each in documents if each.rid not in links])
         for document in documents:  # first of all: the row of such a record is another's
             if (merged_into := document.merged_into) is not None:
                 opened = transaction.rows.get((self._table, document.rid))
@@ -172,19 +173,35 @@ class Apply:
         agreed = Agreed({}, fields, self._transaction.now)
         opened = OpenRow(made[0], {}, document.rid, agreed, moved=True)
         self._transaction.rows[(self._table, document.rid)] = self._written[made[0]] = opened
-        match = document.match_key(self._transaction.authors) if document.joinable else None
-        if match is not None:  # the next record may be a twin of it
-            self._transaction.matches.setdefault(match, []).append(document.rid)
+        self._offer(document)
         self._flow(document, *fields).inserted += 1
+
+    def _offer(self, document: RecordDocument) -> None:
+        """The next record may be a twin of this one, which has a row from now on."""
+        if (match := self._match_key(document)) is not None:
+            self._transaction.matches.setdefault(match, []).append(document.rid)
+
+    def _look_up_twins(self, documents: Sequence[RecordDocument]) -> None:
+        """Have at hand what ``_twin`` asks of each, in a few statements for all."""
+        transaction = self._transaction
+        matches = [self._match_key(each) for each in documents if each.live]
+        stored = transaction.records.by_match([match for match in matches if match is not None])
+        rids = [rid for each in stored.values() for rid in each]
+        linked = transaction.shadows.by_records(self._table, rids)
+        transaction.open(rid for rid, shadow in linked.items() if shadow.agreed is not None)
+
+    def _match_key(self, document: RecordDocument) -> str | None:
+        return document.match_key(self._transaction.authors) if document.joinable else None
 
     def _twin(self, document: RecordDocument) -> RecordDocument | None:
         """The one record that is the same by the match rule and has a row here, opened."""
         transaction = self._transaction
-        match = document.match_key(transaction.authors) if document.joinable else None
+        match = self._match_key(document)
         if match is None:
             return None
         stored = transaction.records.by_match([match]).get(match, [])
         rids = {*stored, *transaction.matches.get(match, [])} - {document.rid}
+        rids = {rid for rid in rids if not self._has_ended(rid)}
         linked = transaction.shadows.by_records(self._table, rids)
         present = {rid for rid in rids if (self._table, rid) in transaction.rows}
         present |= {rid for rid, shadow in linked.items() if shadow.agreed is not None}
@@ -195,9 +212,14 @@ class Apply:
             self._capture.run({linked[rid].key: UNNOTED})
         transaction.open([rid])
         twin = transaction.documents.get(rid)
-        if twin is None or not twin.live or not twin.joinable:
+        if twin is None or twin.deleted or not twin.joinable:
             return None
         return twin if (self._table, rid) in transaction.rows else None
+
+    def _has_ended(self, rid: str) -> bool:
+        """Whether this transaction knows that the row of ``rid``, if any, is another record's."""
+        document = self._transaction.documents.get(rid)
+        return document is not None and document.merged_into is not None
 
     def _unite(self, document: RecordDocument, twin: RecordDocument) -> None:
         """Two systems made the same record: the older id stays, whoever finds it first."""
@@ -224,6 +246,7 @@ class Apply:
             self._move(opened, survivor)
 
     def _move(self, opened: OpenRow, survivor: RecordDocument) -> None:
+        self._offer(survivor)
         opened.rid, opened.moved = survivor.rid, True
         self._transaction.rows[(self._table, survivor.rid)] = opened
         self._write(survivor, opened)

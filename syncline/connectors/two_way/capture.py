@@ -211,6 +211,7 @@ class Capture:
         keys = {key: match_key(record, each.clean) for key, each in readings.items()}
         wanted = {match for match in keys.values() if match}
         free, taken = self._candidates(wanted, incoming)
+        transaction.open(min(rids) for rids in free.values())
         for key, reading in readings.items():
             match = keys[key]
             candidates = free.get(match, []) if match else []

@@ -14,11 +14,11 @@ from typing import Any
 
 from syncline.connectors.file.spec import MappedField, MappedRecord, Prefer
 from syncline.engine.clock import COUNTER_BITS
-from syncline.engine.document.cells import Cell, Cells, cells_of
+from syncline.engine.document.cells import Cell, cells_of
 from syncline.engine.document.document import Document
 from syncline.engine.document.values import encode_value
 from syncline.engine.records.liveness import is_live, write_live
-from syncline.engine.records.schema import REGISTERS
+from syncline.engine.records.schema import LIVE, REGISTERS
 
 MERGED = "$merged"
 DISTINCT = "$distinct"
@@ -31,11 +31,8 @@ class RecordDocument:
         self.record = record
         self.rid = rid
         self._document = Document(client_id, [data] if data else [])
+        self._cells = cells_of(self._document, REGISTERS)
         self.changed = data is None
-
-    @property
-    def _cells(self) -> Cells:
-        return cells_of(self._document, REGISTERS)
 
     def close(self) -> None:
         self._document.close()
@@ -91,7 +88,10 @@ class RecordDocument:
     @property
     def conflicts(self) -> list[str]:
         """The fields with conflicting values."""
-        return [name for name in self.record.fields if self.conflicting(name)]
+        contested = self._cells.contested()
+        if not contested:
+            return []
+        return [name for name in self.record.fields if name in contested and self.conflicting(name)]
 
     def newest_writer(self, names: Iterable[str]) -> int | None:
         """Who wrote the newest of these registers; None if nobody wrote any."""
@@ -104,6 +104,12 @@ class RecordDocument:
     @property
     def live(self) -> bool:
         return is_live(self._document)
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it is known to be deleted: of a record whose own document is yet to come from the
+        system that made it, nothing is known."""
+        return LIVE in self._cells and not self.live
 
     @property
     def merged_into(self) -> str | None:
@@ -136,7 +142,7 @@ class RecordDocument:
         """Create or delete the record."""
         cells = self._cells
         with self._document.transaction():
-            stamp = max(stamp, cells.stamp("$live") + 1)
+            stamp = max(stamp, cells.stamp(LIVE) + 1)
             write_live(self._document, live, self.record.delete_vs_edit, stamp)
         self.changed = True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -30,13 +29,14 @@ class RecordTable:
     """The documents of one pipeline in one database, in a transaction.
 
     Versions are given out under the lock that every pass takes first, so that who reads on from a
-    version misses nothing.
+    version misses nothing. The ids by match key are read once, and known until ``save``.
     """
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._connection = state.connection
         self._mine = _R.pipeline == state.pipeline
+        self._by_match: dict[str, list[str]] = {}
 
     def lock(self) -> int:
         """Keep other passes out until the transaction ends; return the last version."""
@@ -83,15 +83,17 @@ class RecordTable:
         ]
 
     def by_match(self, keys: Iterable[str]) -> dict[str, list[str]]:
-        """The ids of the records with these match keys, by match key."""
-        found: defaultdict[str, list[str]] = defaultdict(list)
-        for batch in batches(keys):
+        """The ids of the records with these match keys, in order, by match key."""
+        wanted = set(keys)
+        for batch in batches(sorted(wanted - self._by_match.keys())):
+            found: dict[str, list[str]] = {key: [] for key in batch}
             statement = sa.select(_R.match, _R.rid).where(self._mine, _R.match.in_(batch))
             for match, rid in self._connection.execute(statement):
                 found[str(match)].append(rid)
-        for rids in found.values():
-            rids.sort()  # ordered by SQL, SQLite would read all records in that order
-        return found
+            for rids in found.values():
+                rids.sort()  # ordered by SQL, SQLite would read all records in that order
+            self._by_match |= found
+        return {key: rids for key in wanted if (rids := self._by_match[key])}
 
     def dead(self, rids: Iterable[str]) -> set[str]:
         """Those of ``rids`` that are deleted."""
@@ -103,6 +105,7 @@ class RecordTable:
 
     def save(self, documents: Sequence[RecordDocument], authors: Mapping[int, str]) -> None:
         """Store what has changed, each under a version of its own."""
+        self._by_match.clear()
         version = self.head
         for batch in batches(documents):
             self._connection.execute(

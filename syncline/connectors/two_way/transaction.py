@@ -79,6 +79,8 @@ class SystemTransaction:
         self.records = RecordTable(self.state)
         self.quarantine = Quarantine(connection, pipeline)
         self.documents: dict[str, RecordDocument] = {}
+        self._absent: set[str] = set()
+        """Records that were asked for and are not stored: the end of the transaction stores."""
         self.rows: dict[tuple[str, str], OpenRow] = {}
         """Open rows by table and record."""
         self.refusals: dict[str, dict[Key, list[RowRefusal]]] = {}
@@ -96,10 +98,12 @@ class SystemTransaction:
 
     def open(self, rids: Iterable[str]) -> None:
         """Have these documents at hand, as far as they are stored."""
-        missing = [rid for rid in rids if rid not in self.documents]
-        for rid, stored in self.records.load(missing).items():
+        missing = {rid for rid in rids if rid not in self.documents} - self._absent
+        found = self.records.load(sorted(missing))
+        for rid, stored in found.items():
             if stored.kind in self.mappings:
                 self._add(stored.kind, rid, stored.document)
+        self._absent |= missing - found.keys()
 
     def create(self, kind: str, rid: str | None = None) -> RecordDocument:
         """A new, empty document."""
