@@ -46,7 +46,10 @@ class UpdateLimits:
     """Writers of structs; also the writers of what is deleted. Their state vector fits a message:
     13 bytes each at most."""
     max_nesting: int = 1_000
-    """How deep shared types may lie inside each other (nesting.py)."""
+    """How deep shared types may lie inside each other (layout.py)."""
+    max_collected: int = 1 << 53
+    """Operations without content, which cost no bytes: each one is a clock that its client cannot
+    use again. A document that was merged may have any number of them."""
 
 
 DEFAULT_LIMITS = UpdateLimits()

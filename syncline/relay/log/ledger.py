@@ -33,7 +33,7 @@ from syncline.engine.updates.parse import (
 from syncline.stores import Store
 
 from .committed import Committed
-from .depths import DocumentDepths
+from .layouts import DocumentLayouts
 from .receipts import unpack_refusals
 from .submission import Outcome, PushedBatch, Settled, Submission
 from .table_rows import RelayRows
@@ -42,7 +42,12 @@ from .transaction import DocumentState, Draft, Place, Transaction
 MAX_STRUCTS = 1_000_000
 """Structs, values and deleted ranges of one update. In the bytes of one, editors' documents have
 fewer."""
-INCOMING = UpdateLimits(max_bytes=LIMITS.max_update, max_structs=MAX_STRUCTS)
+MAX_COLLECTED = 1 << 26
+"""Operations of one update that have no content, because they were deleted before it was sent. Who
+has no more clocks to write with can write nothing, so nobody jumps far in one step."""
+INCOMING = UpdateLimits(
+    max_bytes=LIMITS.max_update, max_structs=MAX_STRUCTS, max_collected=MAX_COLLECTED
+)
 """What a relay takes."""
 _KEPT = 50_000  # state vectors of documents, and last batches of replicas
 _KEPT_WRITERS = 500_000  # in the state vectors together; about 100 bytes each
@@ -60,7 +65,7 @@ class Ledger:
     ) -> None:
         self._store = store
         self._limits = limits
-        self._depths = DocumentDepths(store)
+        self._layouts = DocumentLayouts(store)
         self._rows = RelayRows(store, tables)
         # What the store says, of what was asked for last.
         self._states = BoundedCache[Place, DocumentState](_KEPT, _KEPT_WRITERS)
@@ -116,7 +121,7 @@ class Ledger:
             heads = self._store.write(self._rows.add_to(transaction.writes()))
         except BaseException:
             self._rows.close()  # its documents are ahead of the store
-            self._depths.clear()
+            self._layouts.clear()
             raise
         # Only now: had the transaction failed, nothing of it may be believed.
         for place, state in transaction.states.items():
@@ -127,7 +132,7 @@ class Ledger:
             draft.seq = head
             for address, latest in draft.accepted:
                 place = (draft.submission.workspace, address)
-                self._depths.committed(place, latest.epoch, latest.updates)
+                self._layouts.committed(place, latest.epoch, latest.updates)
 
     def close(self) -> None:
         """Let go of what is in memory, in the thread that commits."""
@@ -150,7 +155,7 @@ class Ledger:
                 return self._place_numbered(submission, transaction)
             return self._draft(submission, transaction)
         except BaseException:
-            self._depths.clear()  # nothing of the transaction will be stored
+            self._layouts.clear()  # nothing of the transaction will be stored
             raise
 
     def _place_numbered(self, pushed: PushedBatch, transaction: Transaction) -> Outcome | Draft:
@@ -252,22 +257,15 @@ class Ledger:
                 "`syncline rebuild-document` gives it a history of one writer; or raise "
                 "UpdateLimits.max_clients.",
             )
-        depth = state.depth
-        if info.nested:
-            depth += info.nested
-            if depth > limits.max_nesting:
-                # Seldom: the next time is when as many types have come as there was room for.
-                uncommitted = transaction.updates_of(place, entry.epoch)
-                measured = self._depths.after(
-                    place, entry.epoch, uncommitted, entry.update, limits.max_nesting
+        depth = state.depth + info.nested
+        if info.placed or (info.nested and depth > limits.max_nesting):
+            uncommitted = transaction.updates_of(place, entry.epoch)
+            try:
+                depth = self._layouts.check(
+                    place, entry.epoch, uncommitted, entry.update, info, limits.max_nesting
                 )
-                if measured is None:
-                    return _too_much(
-                        entry.address,
-                        f"would have shared types nested deeper than {limits.max_nesting} levels",
-                        "Nest less deeply, or raise UpdateLimits.max_nesting.",
-                    )
-                depth = measured
+            except InvalidUpdate as error:
+                return _refusal(entry.address, error)
         return DocumentState(entry.epoch, vector, depth)
 
 
