@@ -64,6 +64,7 @@ class _Workspace:
     outbox: dict[int, bytes] = field(default_factory=dict[int, bytes])
     refused: list[RefusedUpdate] = field(default_factory=list[RefusedUpdate])
     meta: dict[str, str] = field(default_factory=dict[str, str])
+    owners: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class MemoryStore:
@@ -97,6 +98,7 @@ class MemoryStore:
                     outbox=dict(space.outbox),
                     refused=list(space.refused),
                     meta=dict(space.meta),
+                    owners=dict(space.owners),
                 )
         return twin
 
@@ -237,6 +239,11 @@ class MemoryStore:
         with self._lock:
             return dict(self._space(workspace).meta)
 
+    def owners(self, workspace: str, writers: Sequence[str]) -> dict[str, str]:
+        with self._lock:
+            found = self._space(workspace).owners
+            return {writer: found[writer] for writer in writers if writer in found}
+
     def last_batch(self, workspace: str, replica: str) -> int:
         with self._lock:
             return max(self._space(workspace).receipts.get(replica, ()), default=0)
@@ -323,4 +330,5 @@ class MemoryStore:
             space.outbox[entry.number] = entry.payload
         space.refused.extend(write.refused)
         space.meta.update(write.meta)
+        space.owners.update(write.owners)
         return head

@@ -109,7 +109,7 @@ class Layout:
 
     def add(self, update: bytes) -> None:
         """Take in an update that has been parsed, and is covered."""
-        self._walk(update, None, MAX_UINT)
+        self._walk(_sections(update), None, MAX_UINT)
 
     def check(
         self, update: bytes, deletes: Mapping[int, Iterable[tuple[int, int]]], max_nesting: int
@@ -118,9 +118,10 @@ class Layout:
         InvalidUpdate, and keeps nothing of it, if no client makes it, or a shared type in it lies
         deeper than ``max_nesting``."""
         depth, places = self.depth, len(self._places)
-        marks = {each.client: self._runs(each.client).mark() for each in _sections(update)}
+        sections = _sections(update)
+        marks = {client: self._runs(client).mark() for client in sections}
         try:
-            self._walk(update, deletes, max_nesting)
+            self._walk(sections, deletes, max_nesting)
         except BaseException:
             self.depth = depth
             for client, mark in marks.items():
@@ -151,13 +152,12 @@ class Layout:
 
     def _walk(
         self,
-        update: bytes,
+        sections: dict[int, _Section],
         deletes: Mapping[int, Iterable[tuple[int, int]]] | None,
         max_nesting: int,
     ) -> None:
         """Read the sections as they build on each other: one goes on until it names an operation
         that another one is yet to bring, which then goes first."""
-        sections = {section.client: section for section in _sections(update)}
         for first in sections.values():
             waiting = {first.client}
             order = [(first, MAX_UINT)]
@@ -305,11 +305,13 @@ class _Section:
         self.waits_for = 0
 
 
-def _sections(update: bytes) -> list[_Section]:
+def _sections(update: bytes) -> dict[int, _Section]:
+    """By client."""
     count, at = uint(update, 0)
-    found: list[_Section] = []
+    found: dict[int, _Section] = {}
     for number in range(count):
-        found.append(_Section(update, at))
+        section = _Section(update, at)
+        found[section.client] = section
         if number < count - 1:
             at = Layout().walked(_Section(update, at))
     return found

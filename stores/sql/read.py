@@ -35,7 +35,7 @@ from syncline.stores.base import (
 from syncline.stores.faults import BrokenRow
 from syncline.stores.tables import schema
 
-from .compiled import Compiled
+from .compiled import Compiled, Lookup
 
 DOCUMENTS_PAGE = 1000
 """Documents that one query lists."""
@@ -137,6 +137,13 @@ _log_size = (
     .limit(1)
 )
 _names = select(_workspaces.name).where(_workspaces.name != "").order_by(_workspaces.name)
+_owners = Lookup(
+    select(schema.owners.c.writer, schema.owners.c.owner)
+    .join(schema.workspaces, schema.workspaces.c.id == schema.owners.c.workspace_id)
+    .where(schema.workspaces.c.name == bindparam("workspace")),
+    schema.owners.c.writer,
+    "workspace",
+)
 _meta = select(schema.meta.c.key, schema.meta.c.value).where(schema.meta.c.workspace_id == _id_of)
 _last_batch = select(func.max(schema.receipts.c.batch)).where(
     schema.receipts.c.workspace_id == _id_of,
@@ -346,6 +353,11 @@ def head(connection: Connection, workspace: str) -> int:
 def meta(connection: Connection, workspace: str) -> dict[str, str]:
     rows = connection.execute(_meta, {"workspace": workspace}).all()
     return {row[0]: row[1] for row in rows}
+
+
+def owners(connection: Connection, workspace: str, writers: Sequence[str]) -> dict[str, str]:
+    found = _owners.find(connection, (workspace,), writers)
+    return {row[0]: row[1] for row in found}
 
 
 def last_batch(connection: Connection, workspace: str, replica: str) -> int:

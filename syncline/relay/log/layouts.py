@@ -5,13 +5,12 @@ Blocking; in the thread that commits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from syncline.engine.bounded_cache import BoundedCache
 from syncline.engine.updates.layout import Layout
 from syncline.engine.updates.parse import UpdateInfo
-from syncline.stores import Store
 
 from .transaction import Place
 
@@ -23,7 +22,7 @@ _MAX_WAITING = 256  # updates of one that are not looked at before it is used ag
 
 @dataclass(slots=True)
 class _Known:
-    """A document as it is stored, but for the updates in ``waiting``."""
+    """A document with all that was accepted, but for the updates in ``waiting``."""
 
     epoch: int
     layout: Layout = field(default_factory=Layout)
@@ -36,58 +35,51 @@ class _Known:
 
 
 class DocumentLayouts:
-    """The layouts of documents of ``store``. They are kept for the next time, so that a large
-    document is read once."""
+    """The layouts of documents, kept for the next time, so that a large document is read once."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self) -> None:
         self._kept = BoundedCache[Place, _Known](_KEPT, KEPT_RUNS)
 
     def check(
         self,
         place: Place,
         epoch: int,
-        uncommitted: Iterable[bytes],
+        before: Callable[[], Iterable[bytes]],
         update: bytes,
         info: UpdateInfo,
         max_nesting: int,
     ) -> int:
-        """The depth of a document with ``update``, which it covers. ``uncommitted`` are what comes
-        between the store and it.
+        """The depth of a document with ``update``, which it covers. ``before`` gives what was
+        accepted before it.
 
         Raises InvalidUpdate if no client makes such an update of this document, or it has a shared
-        type deeper than ``max_nesting``. If it is then not committed, call ``clear``. Raises
-        StoreError.
+        type deeper than ``max_nesting``. If it is then not committed, call ``clear``.
         """
         known = self._kept.get(place)
         if known is None or known.epoch != epoch:
-            known = self._read(place, epoch)
-        known.take_in(uncommitted)
+            known = _Known(epoch)
+            known.take_in(before())
+        elif known.waiting:
+            known.take_in()
         try:
             known.layout.check(update, info.deletes, max_nesting)
         finally:
             self._kept.put(place, known, known.layout.runs)
         return known.layout.depth
 
-    def committed(self, place: Place, epoch: int, updates: Iterable[bytes]) -> None:
-        """Hear of updates that are stored now. Those heard of before make no difference."""
+    def note(self, place: Place, epoch: int, update: bytes) -> None:
+        """Hear of an update that was accepted without a check. If it is then not committed, call
+        ``clear``."""
         known = self._kept.get(place)
         if known is None:
             return
         if known.epoch != epoch:
             self._kept.discard(place)
             return
-        known.waiting.extend(updates)
+        known.waiting.append(update)
         if len(known.waiting) > _MAX_WAITING:
             known.take_in()
 
     def clear(self) -> None:
         """Forget everything: some of it has not been stored."""
         self._kept.clear()
-
-    def _read(self, place: Place, epoch: int) -> _Known:
-        known = _Known(epoch)
-        stored = self._store.load(*place)
-        if stored is not None and stored.epoch == epoch:
-            known.take_in(stored.updates)
-        return known

@@ -65,7 +65,7 @@ class Ledger:
     ) -> None:
         self._store = store
         self._limits = limits
-        self._layouts = DocumentLayouts(store)
+        self._layouts = DocumentLayouts()
         self._rows = RelayRows(store, tables)
         # What the store says, of what was asked for last.
         self._states = BoundedCache[Place, DocumentState](_KEPT, _KEPT_WRITERS)
@@ -130,9 +130,6 @@ class Ledger:
             self._last.put(replica, batch)
         for draft, head in zip(transaction.drafts, heads, strict=True):
             draft.seq = head
-            for address, latest in draft.accepted:
-                place = (draft.submission.workspace, address)
-                self._layouts.committed(place, latest.epoch, latest.updates)
 
     def close(self) -> None:
         """Let go of what is in memory, in the thread that commits."""
@@ -220,6 +217,16 @@ class Ledger:
             self._states.put(place, state, len(state.vector))
         return state
 
+    def _accepted(
+        self, place: Place, state: DocumentState, transaction: Transaction
+    ) -> list[bytes]:
+        """All updates of a document at ``state``, those of the transaction behind the others."""
+        if not state.vector:
+            return []
+        stored = self._store.load(*place)
+        updates = stored.updates if stored is not None and stored.epoch == state.epoch else ()
+        return [*updates, *transaction.updates_of(place, state.epoch)]
+
     def _check(
         self, entry: Entry, state: DocumentState, transaction: Transaction, place: Place
     ) -> DocumentState | Refusal:
@@ -259,13 +266,19 @@ class Ledger:
             )
         depth = state.depth + info.nested
         if info.placed or (info.nested and depth > limits.max_nesting):
-            uncommitted = transaction.updates_of(place, entry.epoch)
             try:
                 depth = self._layouts.check(
-                    place, entry.epoch, uncommitted, entry.update, info, limits.max_nesting
+                    place,
+                    entry.epoch,
+                    lambda: self._accepted(place, state, transaction),
+                    entry.update,
+                    info,
+                    limits.max_nesting,
                 )
             except InvalidUpdate as error:
                 return _refusal(entry.address, error)
+        else:
+            self._layouts.note(place, entry.epoch, entry.update)
         return DocumentState(entry.epoch, vector, depth)
 
 
