@@ -12,11 +12,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from syncline.engine.bounded_cache import BoundedCache
-from syncline.engine.errors import InvalidUpdate, PeerError, StoreError, SynclineError
+from syncline.engine.errors import (
+    InvalidUpdate,
+    NotAllowed,
+    PeerError,
+    StoreError,
+    SynclineError,
+)
 from syncline.engine.history.rebuild import begins
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import (
     EPOCH_CHANGED,
+    FOREIGN_OPERATIONS,
     LIMITS,
     MISSING_DEPENDENCIES,
     Entry,
@@ -34,6 +41,7 @@ from syncline.stores import Store
 
 from .committed import Committed
 from .layouts import DocumentLayouts
+from .owners import Owners, Writer
 from .receipts import unpack_refusals
 from .submission import Outcome, PushedBatch, Settled, Submission
 from .table_rows import RelayRows
@@ -66,6 +74,7 @@ class Ledger:
         self._store = store
         self._limits = limits
         self._layouts = DocumentLayouts()
+        self._owners = Owners(store)
         self._rows = RelayRows(store, tables)
         # What the store says, of what was asked for last.
         self._states = BoundedCache[Place, DocumentState](_KEPT, _KEPT_WRITERS)
@@ -100,7 +109,13 @@ class Ledger:
         for entry in submission.entries:
             alone = Transaction()
             # Without the number of the batch, which goes with the receipt.
-            unnumbered = Submission(submission.workspace, submission.author, (entry,))
+            unnumbered = Submission(
+                submission.workspace,
+                submission.author,
+                (entry,),
+                writer=submission.writer,
+                live=submission.live,
+            )
             draft.refusals += self._draft(unnumbered, alone).refusals
             try:
                 self._commit(alone)
@@ -126,6 +141,7 @@ class Ledger:
         # Only now: had the transaction failed, nothing of it may be believed.
         for place, state in transaction.states.items():
             self._states.put(place, state, len(state.vector))
+        self._owners.committed(transaction.owners)
         for replica, batch in transaction.last.items():
             self._last.put(replica, batch)
         for draft, head in zip(transaction.drafts, heads, strict=True):
@@ -143,6 +159,11 @@ class Ledger:
             self._last.put((workspace, replica), batch)
         return batch
 
+    def admit(self, workspace: str, writer: Writer) -> None:
+        """Raises NotAllowed if the replica id of ``writer`` belongs to another principal."""
+        if not self._owners.may_use(workspace, writer, {}):
+            raise _taken(writer)
+
     # Placing a submission in a transaction
 
     def _place(self, submission: Submission, transaction: Transaction) -> Outcome | Draft:
@@ -157,6 +178,8 @@ class Ledger:
 
     def _place_numbered(self, pushed: PushedBatch, transaction: Transaction) -> Outcome | Draft:
         replica = (pushed.workspace, pushed.author)
+        if not self._owners.may_use(pushed.workspace, pushed.writer, transaction.owners):
+            return _taken(pushed.writer)
         draft = transaction.numbered.get((*replica, pushed.batch))
         if draft is not None:  # it came twice while the last transaction ran
             same = isinstance(draft.submission, PushedBatch) and (
@@ -196,7 +219,7 @@ class Ledger:
             place = (submission.workspace, entry.address)
             known = transaction.states.get(place)
             after = self._check(
-                entry, self._state(place) if known is None else known, transaction, place
+                entry, self._state(place) if known is None else known, transaction, submission
             )
             if isinstance(after, Refusal):
                 draft.refusals.append(after)
@@ -228,9 +251,14 @@ class Ledger:
         return [*updates, *transaction.updates_of(place, state.epoch)]
 
     def _check(
-        self, entry: Entry, state: DocumentState, transaction: Transaction, place: Place
+        self,
+        entry: Entry,
+        state: DocumentState,
+        transaction: Transaction,
+        submission: Submission,
     ) -> DocumentState | Refusal:
         """How far a document at ``state`` is with this update, or why it does not get it."""
+        place = (submission.workspace, entry.address)
         try:
             info = parse_update(entry.update, self._limits)
         except InvalidUpdate as error:
@@ -243,10 +271,11 @@ class Ledger:
                 "Fetch the document, and make the change again on what it holds now.",
                 None,
             )
-        complete = True
+        complete, anew = True, False
         if entry.epoch > state.epoch:
             state = DocumentState(entry.epoch, {}, 0)  # the document begins anew
             complete = begins(info, entry.epoch)
+            anew = True
         if not complete or not covers(state.vector, info.needs):
             return Refusal(
                 entry.address,
@@ -255,6 +284,13 @@ class Ledger:
                 "Send the difference from the state vector given here.",
                 encode_state_vector(state.vector),
             )
+        new = [id_ for id_, end in info.ends().items() if end > state.vector.get(id_, 0)]
+        if not anew:  # who begins a document anew brings what all have written
+            foreign = self._owners.foreign(
+                submission.workspace, submission.writer, new, transaction.owners
+            )
+            if foreign:
+                return _foreign(entry.address, foreign, state)
         vector = info.advance(state.vector)
         limits = self._limits
         if len(vector) > max(limits.max_clients, len(state.vector)):
@@ -279,7 +315,30 @@ class Ledger:
                 return _refusal(entry.address, error)
         else:
             self._layouts.note(place, entry.epoch, entry.update)
+        writer = submission.writer
+        if (submission.live and len(info.ranges) == 1) or writer.client_id in new:
+            own = new if writer.client_id is None else [writer.client_id]
+            self._owners.claim(submission.workspace, writer, own, transaction.owners)
         return DocumentState(entry.epoch, vector, depth)
+
+
+def _foreign(address: Address, foreign: Sequence[int], state: DocumentState) -> Refusal:
+    return Refusal(
+        address,
+        FOREIGN_OPERATIONS,
+        f"The update of {address} has operations under the client id {foreign[0]}, which belongs "
+        "to another device.",
+        "Write under an id of your own. What others wrote comes from them.",
+        encode_state_vector(state.vector),
+    )
+
+
+def _taken(writer: Writer) -> NotAllowed:
+    return NotAllowed(
+        f"The replica {writer.replica} belongs to somebody else than {writer.principal}.",
+        hint="A replica's store belongs to the user under whom it first wrote: connect with that "
+        "user's token, or open a new, empty store.",
+    )
 
 
 def _conflict(pushed: PushedBatch) -> PeerError:
