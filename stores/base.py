@@ -114,13 +114,15 @@ class StoredDocument:
 
 @dataclass(frozen=True, slots=True)
 class DocumentState:
-    """What a document has seen, without its log; the fields are those of a StoredDocument."""
+    """What a document has seen, without its log, but for the ``size`` of that in bytes; the other
+    fields are those of a StoredDocument."""
 
     address: Address
     epoch: int
     state_vector: bytes
     live: bool | None
     last_seq: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,9 @@ class _Document:
         return self.log[-1].seq if self.log else 0
 
     def state(self, address: Address) -> DocumentState:
-        return DocumentState(address, self.epoch, self.state_vector, self.live, self.last_seq)
+        return DocumentState(
+            address, self.epoch, self.state_vector, self.live, self.last_seq, self.size
+        )
 
     @property
     def size(self) -> int:

@@ -109,6 +109,8 @@ class UpdateInfo(NamedTuple):
     placed: bool
     """Whether it places items relative to others, so that only the document's layout shows whether
     a client may have made it (layout.py)."""
+    parts: int
+    """Structs, values inside them and deleted ranges, together: what takes memory."""
 
     def ends(self) -> StateVector:
         """Per client of which it brings clocks, the clock after the last."""
@@ -385,7 +387,9 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
     if waits and len(ranges) > 1:
         _check_order(ranges, needs, waits)
     placed = placed or bool(parents)
-    return UpdateInfo(ranges, deletes, frozenset(roots), structs, nested, needs, placed)
+    return UpdateInfo(
+        ranges, deletes, frozenset(roots), structs, nested, needs, placed, budget.spent
+    )
 
 
 def _have_to_be_found(

@@ -70,9 +70,13 @@ _load = Compiled(
 )
 
 _state = Compiled(
-    select(_documents.epoch, _documents.state_vector, _documents.live, _documents.last_seq).where(
-        *this_document
-    ),
+    select(
+        _documents.epoch,
+        _documents.state_vector,
+        _documents.live,
+        _documents.last_seq,
+        _documents.size,
+    ).where(*this_document),
     *("workspace", "collection", "key"),
 )
 
@@ -93,6 +97,7 @@ _seen: _Columns = (
     _documents.state_vector,
     _documents.live,
     _documents.last_seq,
+    _documents.size,
 )
 
 _workspace = select(_workspaces.id, _workspaces.head).where(
@@ -198,8 +203,8 @@ def state(connection: Connection, workspace: str, address: Address) -> DocumentS
     row = _state.query(connection, (workspace, *address)).one_or_none()
     if row is None:
         return None
-    epoch, state_vector, live, last_seq = row
-    return DocumentState(address, epoch, as_bytes(state_vector), _live(live), last_seq)
+    epoch, state_vector, live, last_seq, size = row
+    return DocumentState(address, epoch, as_bytes(state_vector), _live(live), last_seq, size)
 
 
 def states(
@@ -207,9 +212,9 @@ def states(
 ) -> list[DocumentState]:
     return [
         DocumentState(
-            Address(collection, key), epoch, as_bytes(state_vector), _live(live), last_seq
+            Address(collection, key), epoch, as_bytes(state_vector), _live(live), last_seq, size
         )
-        for collection, key, epoch, state_vector, live, last_seq in _stretch(
+        for collection, key, epoch, state_vector, live, last_seq, size in _stretch(
             connection, _seen, workspace, after, until, limit
         )
     ]

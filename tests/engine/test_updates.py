@@ -47,7 +47,7 @@ def test_the_builders_build_what_pycrdt_writes() -> None:
 
 def test_an_empty_update_brings_and_needs_nothing() -> None:
     info = parse_update(b"\0\0")
-    assert info == UpdateInfo({}, {}, frozenset(), 0, 0, {}, placed=False)
+    assert info == UpdateInfo({}, {}, frozenset(), 0, 0, {}, placed=False, parts=0)
     assert info.ends() == {}
     assert info.advance({1: 2}) == {1: 2}
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from syncline.engine.bounded_cache import BoundedCache
 from syncline.engine.errors import (
     InvalidUpdate,
+    LimitExceeded,
     NotAllowed,
     PeerError,
     StoreError,
@@ -43,6 +44,7 @@ from .committed import Committed
 from .layouts import DocumentLayouts
 from .owners import Owners, Writer
 from .receipts import unpack_refusals
+from .sizes import DocumentSizes
 from .submission import Outcome, PushedBatch, Settled, Submission
 from .table_rows import RelayRows
 from .transaction import DocumentState, Draft, Place, Transaction
@@ -75,6 +77,7 @@ class Ledger:
         self._limits = limits
         self._layouts = DocumentLayouts()
         self._owners = Owners(store)
+        self._sizes = DocumentSizes(store, limits)
         self._rows = RelayRows(store, tables)
         # What the store says, of what was asked for last.
         self._states = BoundedCache[Place, DocumentState](_KEPT, _KEPT_WRITERS)
@@ -233,7 +236,9 @@ class Ledger:
         if state is None:
             stored = self._store.state(*place)
             state = (
-                DocumentState.stored(stored.epoch, decode_state_vector(stored.state_vector))
+                DocumentState.stored(
+                    stored.epoch, decode_state_vector(stored.state_vector), stored.size
+                )
                 if stored is not None
                 else DocumentState(0, {}, 0)
             )
@@ -300,6 +305,16 @@ class Ledger:
                 "`syncline rebuild-document` gives it a history of one writer; or raise "
                 "UpdateLimits.max_clients.",
             )
+        try:
+            size, parts = self._sizes.after(
+                place,
+                state,
+                lambda: transaction.updates_of(place, state.epoch),
+                entry.update,
+                info,
+            )
+        except LimitExceeded as error:
+            return _refusal(entry.address, error)
         depth = state.depth + info.nested
         if info.placed or (info.nested and depth > limits.max_nesting):
             try:
@@ -319,7 +334,7 @@ class Ledger:
         if (submission.live and len(info.ranges) == 1) or writer.client_id in new:
             own = new if writer.client_id is None else [writer.client_id]
             self._owners.claim(submission.workspace, writer, own, transaction.owners)
-        return DocumentState(entry.epoch, vector, depth)
+        return DocumentState(entry.epoch, vector, depth, size, parts)
 
 
 def _foreign(address: Address, foreign: Sequence[int], state: DocumentState) -> Refusal:
@@ -357,7 +372,7 @@ def _refusal(address: Address, why: SynclineError) -> Refusal:
 def _too_much(address: Address, what: str, remedy: str) -> Refusal:
     return Refusal(
         address,
-        InvalidUpdate.code,
+        LimitExceeded.code,
         f"With this update {address} {what}.",
         f"It is not stored. {remedy}",
         None,

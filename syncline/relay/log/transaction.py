@@ -27,12 +27,16 @@ class DocumentState(NamedTuple):
     vector: StateVector
     depth: int
     """Shared types lie inside each other at most so deep."""
+    size: int = 0
+    """The bytes of its log, at most."""
+    parts: int = 0
+    """It has at most so many structs, values and deleted ranges."""
 
     @classmethod
-    def stored(cls, epoch: int, vector: StateVector) -> DocumentState:
+    def stored(cls, epoch: int, vector: StateVector, size: int) -> DocumentState:
         """That of a document of which nothing else is known: every operation may be a type inside
-        the one before."""
-        return cls(epoch, vector, sum(vector.values()))
+        the one before, every byte a value."""
+        return cls(epoch, vector, sum(vector.values()), size, size)
 
 
 @dataclass(slots=True)
