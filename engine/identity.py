@@ -20,13 +20,15 @@ MAX_CLIENT_ID = (1 << 53) - 1
 class Identity:
     """``replica`` names the replica to relays (32 hex digits), ``client_id`` its operations.
 
-    ``former`` are the client ids of the stores that this one was copied from, the latest first.
+    ``former`` are the client ids of the stores that this one was copied from, the latest first,
+    ``former_replicas`` their replica ids.
     """
 
     replica: str
     client_id: int
     fingerprint: str
     former: tuple[int, ...] = ()
+    former_replicas: tuple[str, ...] = ()
 
     @classmethod
     def draw(cls, rng: random.Random, fingerprint: str) -> Identity:
@@ -44,12 +46,18 @@ class Identity:
         The second value says whether it is new.
         """
         former = tuple(int(each) for each in meta.get("former", "").split())
+        replicas = tuple(meta.get("former_replicas", "").split())
         if "client_id" not in meta:
             return cls.draw(rng, fingerprint), True
         client_id = int(meta["client_id"])
         if meta["fingerprint"] != fingerprint:
-            return replace(cls.draw(rng, fingerprint), former=(client_id, *former)), True
-        return cls(meta["replica"], client_id, fingerprint, former), False
+            copy = replace(
+                cls.draw(rng, fingerprint),
+                former=(client_id, *former),
+                former_replicas=(meta["replica"], *replicas),
+            )
+            return copy, True
+        return cls(meta["replica"], client_id, fingerprint, former, replicas), False
 
     @property
     def authors(self) -> tuple[int, ...]:
@@ -62,6 +70,7 @@ class Identity:
             "client_id": str(self.client_id),
             "fingerprint": self.fingerprint,
             "former": " ".join(map(str, self.former)),
+            "former_replicas": " ".join(self.former_replicas),
         }
 
 

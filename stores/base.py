@@ -84,8 +84,8 @@ class Write:
     """One atomic unit of work in one workspace.
 
     ``receipt`` is the relay's, ``outbox``, ``acknowledged`` (the number of the outbox batch to
-    delete) and ``refused`` are the replica's. ``meta`` sets keys. The workspace ``""`` holds meta
-    of the whole store and no documents.
+    delete) and ``refused`` are the replica's. ``meta`` sets keys, ``owners`` to whom the ids of
+    writers belong. The workspace ``""`` holds meta of the whole store and no documents.
     """
 
     workspace: str
@@ -95,6 +95,7 @@ class Write:
     acknowledged: int | None = None
     refused: tuple[RefusedUpdate, ...] = ()
     meta: Mapping[str, str] = field(default_factory=_no_meta)
+    owners: Mapping[str, str] = field(default_factory=_no_meta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +114,15 @@ class StoredDocument:
 
 @dataclass(frozen=True, slots=True)
 class DocumentState:
-    """What a document has seen, without its log; the fields are those of a StoredDocument."""
+    """What a document has seen, without its log, but for the ``size`` of that in bytes; the other
+    fields are those of a StoredDocument."""
 
     address: Address
     epoch: int
     state_vector: bytes
     live: bool | None
     last_seq: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +309,10 @@ class Store(Protocol):
 
     def meta(self, workspace: str) -> dict[str, str]:
         """All meta keys of a workspace, or of the store for ``""``."""
+        ...
+
+    def owners(self, workspace: str, writers: Sequence[str]) -> dict[str, str]:
+        """To whom each of these ids belongs; those that nobody has are left out."""
         ...
 
     def last_batch(self, workspace: str, replica: str) -> int:

@@ -48,7 +48,9 @@ class _Document:
         return self.log[-1].seq if self.log else 0
 
     def state(self, address: Address) -> DocumentState:
-        return DocumentState(address, self.epoch, self.state_vector, self.live, self.last_seq)
+        return DocumentState(
+            address, self.epoch, self.state_vector, self.live, self.last_seq, self.size
+        )
 
     @property
     def size(self) -> int:
@@ -64,6 +66,7 @@ class _Workspace:
     outbox: dict[int, bytes] = field(default_factory=dict[int, bytes])
     refused: list[RefusedUpdate] = field(default_factory=list[RefusedUpdate])
     meta: dict[str, str] = field(default_factory=dict[str, str])
+    owners: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class MemoryStore:
@@ -97,6 +100,7 @@ class MemoryStore:
                     outbox=dict(space.outbox),
                     refused=list(space.refused),
                     meta=dict(space.meta),
+                    owners=dict(space.owners),
                 )
         return twin
 
@@ -241,6 +245,11 @@ class MemoryStore:
         with self._lock:
             return dict(self._space(workspace).meta)
 
+    def owners(self, workspace: str, writers: Sequence[str]) -> dict[str, str]:
+        with self._lock:
+            found = self._space(workspace).owners
+            return {writer: found[writer] for writer in writers if writer in found}
+
     def last_batch(self, workspace: str, replica: str) -> int:
         with self._lock:
             return max(self._space(workspace).receipts.get(replica, ()), default=0)
@@ -327,4 +336,5 @@ class MemoryStore:
             space.outbox[entry.number] = entry.payload
         space.refused.extend(write.refused)
         space.meta.update(write.meta)
+        space.owners.update(write.owners)
         return head

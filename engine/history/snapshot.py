@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from syncline.engine.document.document import Document
 from syncline.engine.errors import DocumentBroken, InvalidUpdate, SnapshotRefused
-from syncline.engine.protocol.messages import LIMITS
 from syncline.engine.updates.parse import (
+    DEFAULT_LIMITS,
     UpdateLimits,
     decode_state_vector,
     encode_state_vector,
@@ -24,7 +24,7 @@ ROW_BYTES = 32
 """What a row of a log costs beside its data: its keys, in two B-trees. Many small rows are worth
 replacing by one that is as large as all their data."""
 
-_LIMITS = UpdateLimits(max_bytes=LIMITS.max_update)
+_LIMITS = UpdateLimits(max_bytes=DEFAULT_LIMITS.max_document_bytes)
 
 
 def make_snapshot(updates: Sequence[bytes], state_vector: bytes) -> bytes | None:

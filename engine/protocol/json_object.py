@@ -90,6 +90,12 @@ class JsonObject:
     def id(self, name: str) -> str:
         return self._matching(_ID, name, self._string(name))
 
+    def ids(self, name: str, most: int) -> tuple[str, ...]:
+        """Left out if there are none."""
+        if name not in self._members:
+            return ()
+        return tuple(self._matching(_ID, name, each) for each in self.array(name, most, 1))
+
     def id_or_null(self, name: str) -> str | None:
         value = self._take(name)
         return None if value is None else self._matching(_ID, name, value)

@@ -67,6 +67,12 @@ EPOCH_CHANGED = "epoch-changed"
 MISSING_DEPENDENCIES = "missing-dependencies"
 """The code of a refusal: the update follows changes that the relay does not have."""
 
+FOREIGN_OPERATIONS = "foreign-operations"
+"""The code of a refusal: operations of the update are under client ids of others."""
+
+MAX_FORMER = 16
+"""Replica ids in a hello of stores that the replica's own was copied from."""
+
 
 class Entry(NamedTuple):
     """One document's update: Yjs v1 bytes, of the document's epoch. A tuple, because
@@ -118,7 +124,8 @@ class Hello:
 
     ``cursor`` is the last seq that the replica has, ``acknowledged`` the last of its batches that
     it knows to be committed, ``relay`` the identity of the relay that both are about, ``token``
-    what it proves with who it is.
+    what it proves with who it is. ``former`` are the ids of the stores that its own was copied
+    from, the latest first: what they wrote is its to pass on.
     """
 
     name: ClassVar[str] = "hello"
@@ -130,6 +137,7 @@ class Hello:
     acknowledged: int
     relay: str | None
     token: str | None = field(default=None, repr=False)
+    former: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from syncline.engine.updates.parse import encode_state_vector
 from .handshake import check_welcome, is_forgetful, version_refused
 from .messages import (
     LIMITS,
+    MAX_FORMER,
     VERSIONS,
     Ack,
     Advance,
@@ -221,7 +222,8 @@ class ReplicaSession(Session):
 
     ``cursor`` is the last seq that the replica has, ``acknowledged`` the last of its batches that
     it knows to be committed, ``relay`` the identity of the relay that both are about, None if it
-    has synced with none yet, ``token`` what it proves with who it is. The driver sets ``cursor`` as
+    has synced with none yet, ``token`` what it proves with who it is, ``former`` the replica ids of
+    the stores that its own was copied from. The driver sets ``cursor`` as
     it takes changes in, before it gives the session the next frame.
     """
 
@@ -235,12 +237,21 @@ class ReplicaSession(Session):
         acknowledged: int,
         relay: str | None,
         token: str | None = None,
+        former: tuple[str, ...] = (),
         moving: bool = False,
         limits: Limits = LIMITS,
     ) -> None:
         super().__init__("replica", SENDS, RECEIVES)
         self._hello = Hello(
-            VERSIONS, workspace, replica, client_id, cursor, acknowledged, relay, token
+            VERSIONS,
+            workspace,
+            replica,
+            client_id,
+            cursor,
+            acknowledged,
+            relay,
+            token,
+            former[:MAX_FORMER],
         )
         self.cursor = cursor
         self.acknowledged = acknowledged

@@ -17,6 +17,7 @@ from syncline.engine.errors import MalformedFrame
 from .handshake import choose_version
 from .json_object import HINT, JsonObject, clean
 from .messages import (
+    MAX_FORMER,
     MAX_PUSH_ENTRIES,
     MAX_RANGES,
     VERSIONS,
@@ -46,7 +47,9 @@ def encode_text(message: TextMessage) -> str:
     members: dict[str, Any] = {"type": message.name}
     for field in message.__slots__:
         members[field] = getattr(message, field)
-    if isinstance(message, Error):
+    if isinstance(message, Hello) and not message.former:
+        del members["former"]
+    elif isinstance(message, Error):
         members |= {"message": clean(message.message), "hint": clean(message.hint)}
     elif isinstance(message, Ack):
         members["refused"] = [
@@ -103,6 +106,7 @@ def _hello(fields: JsonObject) -> Hello:
         fields.uint("acknowledged"),
         fields.id_or_null("relay"),
         fields.token_or_null("token"),
+        fields.ids("former", MAX_FORMER),
     )
     if max(versions) > max(VERSIONS):
         fields.ignore_rest()  # of a newer version, in which we do not talk

@@ -36,7 +36,7 @@ import orjson
 from syncline.engine.errors import MalformedFrame
 from syncline.engine.lib0 import Reader, write_uint
 
-from .nesting import Nesting
+from .layout import Layout, check_deleted
 from .struct_format import (
     ANY,
     BINARY,
@@ -64,7 +64,6 @@ from .update_values import (
     skip_text,
     skip_values,
     too_much,
-    too_nested,
     uint,
 )
 
@@ -104,9 +103,14 @@ class UpdateInfo(NamedTuple):
     structs: int
     nested: int
     """How many shared types it creates. Summed over the updates of a document, this bounds how deep
-    they lie inside each other (nesting.py)."""
+    they lie inside each other (layout.py)."""
     needs: StateVector
     """What a document must know for this update to integrate completely. No clock is 0."""
+    placed: bool
+    """Whether it places items relative to others, so that only the document's layout shows whether
+    a client may have made it (layout.py)."""
+    parts: int
+    """Structs, values inside them and deleted ranges, together: what takes memory."""
 
     def ends(self) -> StateVector:
         """Per client of which it brings clocks, the clock after the last."""
@@ -170,9 +174,10 @@ def decode_state_vector(data: bytes, max_clients: int = MAX_STATE_VECTOR_CLIENTS
 def parse_update(data: bytes, limits: UpdateLimits = DEFAULT_LIMITS) -> UpdateInfo:
     """Check every byte of a Yjs v1 update; return what it brings and needs.
 
-    Raises InvalidUpdate if it is no update, exceeds ``limits`` or could never integrate. What only
-    the document can tell is left to it: whether the update is covered, whether it collects or
-    rewrites clocks of a client that its sender is not, whether an origin lies in another parent.
+    Raises InvalidUpdate if it is no update, exceeds ``limits``, could never integrate, or shows by
+    itself that no client made it. What only the document can tell is left to it: whether the update
+    is covered, and, if it is ``placed``, whether its items may lie there. So is whose operations
+    these are.
     """
     if len(data) > limits.max_bytes:
         raise too_much(f"has {len(data)} bytes; {limits.max_bytes} are allowed", "max_bytes")
@@ -191,7 +196,12 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
     # a call costs as much as reading a short struct. ``at`` is the position. Reading past the end
     # ends in IndexError, see update_values.py.
     at = 0
-    structs = nested = 0
+    structs = nested = collected = 0
+    placed = False
+    id_client = id_clock = 0
+    parents: list[tuple[int, int]] = []
+    types: set[tuple[int, int]] = set()
+    joined: list[tuple[int, int, int]] = []  # items of several values of one key
     budget = Budget(limits)
     ranges: dict[int, tuple[tuple[int, int], ...]] = {}
     waits: dict[int, list[_Wait]] = {}
@@ -225,6 +235,7 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
             at += 1
             if info == GC:
                 length, at = uint(data, at)
+                collected += length
             elif info == SKIP:
                 length, at = uint(data, at)
                 if clock > run:
@@ -234,7 +245,7 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
                 # Origins and the parent are ids of operations: earlier ones of this client, or
                 # another client's, which must be known before this item.
                 ids = (info & HAS_ORIGIN != 0) + (info & HAS_RIGHT_ORIGIN != 0)
-                keyed = False
+                keyed = inside = False
                 if not ids:
                     keyed = info & HAS_KEY != 0  # else the key is that of the origin
                     parent = data[at]
@@ -245,10 +256,12 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
                         at += length
                     elif parent == 0:
                         ids = 1
+                        inside = True
                     else:
                         raise invalid(f"a parent is of the unknown kind {parent}", at)
                 for _ in range(ids):
                     if data.startswith(own, at):
+                        id_client = client
                         id_clock, at = uint(data, at + own_size)
                         if id_clock >= clock:
                             raise invalid("an item builds on itself or on a later one", at)
@@ -260,8 +273,14 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
                         if section_needs.get(id_client, 0) <= id_clock:
                             section_needs[id_client] = id_clock + 1
                             section_waits.append((clock, id_client, id_clock + 1))
+                if inside:
+                    parents.append((id_client, id_clock))
                 if keyed:
                     at = skip_text(data, at)
+                elif info & HAS_RIGHT_ORIGIN:
+                    if info & HAS_KEY:
+                        raise invalid("a value under a key has a neighbour on its right", at)
+                    placed = True
 
                 kind = info & KIND
                 if kind == STRING:
@@ -275,10 +294,12 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
                     at = skip_values(data, at, length, budget)
                 elif kind == DELETED:
                     length, at = uint(data, at)
+                    collected += length
                 else:
                     length = 1
                     if kind == TYPE:
                         nested += 1
+                        types.add((client, clock))
                         shape = data[at]
                         at += 1
                         if shape == XML_ELEMENT:
@@ -286,6 +307,9 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
                         elif shape not in PLAIN_TYPES:
                             raise invalid(f"a shared type is of the unknown kind {shape}", at)
                     elif kind == FORMAT:
+                        if info & HAS_KEY:
+                            raise invalid("the value of a key is formatting", at)
+                        placed = True
                         at = skip_text(data, at)
                         at = skip_json(data, at, budget)
                     elif kind == EMBED:
@@ -298,6 +322,11 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
                         at = skip_values(data, at, 1, budget)
                     else:
                         raise invalid(f"an item is of the unknown kind {kind}", at)
+                if length > 1 and kind != DELETED:
+                    if info & HAS_KEY:
+                        joined.append((client, clock, clock + length))
+                    elif ids:
+                        placed = True
             if not length:
                 raise invalid("a struct is empty", at)
             clock += length
@@ -313,8 +342,9 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
             for id_client, id_clock in section_needs.items():
                 if needs.get(id_client, 0) < id_clock:
                     needs[id_client] = id_clock
-    if nested > limits.max_nesting and not Nesting().add(data, limits.max_nesting):
-        raise too_nested(limits.max_nesting)
+    if collected > limits.max_collected:
+        allowed = limits.max_collected
+        raise too_much(f"has more than {allowed} operations without content", "max_collected")
 
     deletes: dict[int, tuple[tuple[int, int], ...]] = {}
     sections, at = uint(data, at)
@@ -341,6 +371,11 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
     if at != len(data):
         raise invalid(f"{len(data) - at} bytes follow its end", at)
 
+    for client, start, end in joined:
+        check_deleted(deletes.get(client, ()), start, end)
+    if nested > limits.max_nesting or (parents and _have_to_be_found(parents, types, ranges)):
+        Layout().check(data, deletes, limits.max_nesting)
+
     # An update need not find what it brings, except what comes before each run of clocks.
     for client, brought in ranges.items():
         start, end = brought[-1]
@@ -351,7 +386,25 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
                 needs.pop(client, None)
     if waits and len(ranges) > 1:
         _check_order(ranges, needs, waits)
-    return UpdateInfo(ranges, deletes, frozenset(roots), structs, nested, needs)
+    placed = placed or bool(parents)
+    return UpdateInfo(
+        ranges, deletes, frozenset(roots), structs, nested, needs, placed, budget.spent
+    )
+
+
+def _have_to_be_found(
+    parents: list[tuple[int, int]],
+    types: set[tuple[int, int]],
+    ranges: Mapping[int, tuple[tuple[int, int], ...]],
+) -> bool:
+    """Whether an update that brings ``ranges`` has a parent in it that is none of its ``types``: it
+    may have been one."""
+    return any(
+        start <= clock < end
+        for client, clock in parents
+        if (client, clock) not in types
+        for start, end in ranges.get(client, ())
+    )
 
 
 def _check_order(

@@ -32,8 +32,8 @@ _FIXED = {127: 0, 126: 0, 121: 0, 120: 0, 124: 4, 123: 8, 122: 8}
 class UpdateLimits:
     """What an update may ask of a receiver.
 
-    A relay holds a document to ``max_depth``, ``max_clients`` and ``max_nesting`` as a whole. So
-    what it took one by one keeps them when it is merged, and every receiver takes it.
+    A relay holds a document to ``max_depth``, ``max_clients``, ``max_nesting`` and the last two as
+    a whole. So what it took one by one keeps them when it is merged, and every receiver takes it.
     """
 
     max_bytes: int = 16 << 20
@@ -46,7 +46,14 @@ class UpdateLimits:
     """Writers of structs; also the writers of what is deleted. Their state vector fits a message:
     13 bytes each at most."""
     max_nesting: int = 1_000
-    """How deep shared types may lie inside each other (nesting.py)."""
+    """How deep shared types may lie inside each other (layout.py)."""
+    max_collected: int = 1 << 53
+    """Operations without content, which cost no bytes: each one is a clock that its client cannot
+    use again. A document that was merged may have any number of them."""
+    max_document_bytes: int = 15 << 20
+    """The updates of a document together: less than ``max_bytes``, and than a frame."""
+    max_document_parts: int = 4_000_000
+    """Structs, values and deleted ranges of a document together, about 100 bytes of memory each."""
 
 
 DEFAULT_LIMITS = UpdateLimits()
@@ -60,6 +67,10 @@ class Budget:
     def __init__(self, limits: UpdateLimits) -> None:
         self.limits = limits
         self._left = limits.max_structs
+
+    @property
+    def spent(self) -> int:
+        return self.limits.max_structs - self._left
 
     def spend(self, count: int) -> None:
         self._left -= count

@@ -37,7 +37,7 @@ from syncline.stores.base import (
 from syncline.stores.faults import BrokenRow
 from syncline.stores.tables import schema
 
-from .compiled import Compiled, in_lengths
+from .compiled import Compiled, Lookup, in_lengths
 
 DOCUMENTS_PAGE = 1000
 """Documents that one query lists."""
@@ -106,9 +106,13 @@ class _LoadMany:
 _load_many = _LoadMany()
 
 _state = Compiled(
-    select(_documents.epoch, _documents.state_vector, _documents.live, _documents.last_seq).where(
-        *this_document
-    ),
+    select(
+        _documents.epoch,
+        _documents.state_vector,
+        _documents.live,
+        _documents.last_seq,
+        _documents.size,
+    ).where(*this_document),
     *("workspace", "collection", "key"),
 )
 
@@ -129,6 +133,7 @@ _seen: _Columns = (
     _documents.state_vector,
     _documents.live,
     _documents.last_seq,
+    _documents.size,
 )
 
 _workspace = select(_workspaces.id, _workspaces.head).where(
@@ -173,6 +178,13 @@ _log_size = (
     .limit(1)
 )
 _names = select(_workspaces.name).where(_workspaces.name != "").order_by(_workspaces.name)
+_owners = Lookup(
+    select(schema.owners.c.writer, schema.owners.c.owner)
+    .join(schema.workspaces, schema.workspaces.c.id == schema.owners.c.workspace_id)
+    .where(schema.workspaces.c.name == bindparam("workspace")),
+    schema.owners.c.writer,
+    "workspace",
+)
 _meta = select(schema.meta.c.key, schema.meta.c.value).where(schema.meta.c.workspace_id == _id_of)
 _last_batch = select(func.max(schema.receipts.c.batch)).where(
     schema.receipts.c.workspace_id == _id_of,
@@ -253,8 +265,8 @@ def state(connection: Connection, workspace: str, address: Address) -> DocumentS
     row = _state.query(connection, (workspace, *address)).one_or_none()
     if row is None:
         return None
-    epoch, state_vector, live, last_seq = row
-    return DocumentState(address, epoch, as_bytes(state_vector), _live(live), last_seq)
+    epoch, state_vector, live, last_seq, size = row
+    return DocumentState(address, epoch, as_bytes(state_vector), _live(live), last_seq, size)
 
 
 def states(
@@ -262,9 +274,9 @@ def states(
 ) -> list[DocumentState]:
     return [
         DocumentState(
-            Address(collection, key), epoch, as_bytes(state_vector), _live(live), last_seq
+            Address(collection, key), epoch, as_bytes(state_vector), _live(live), last_seq, size
         )
-        for collection, key, epoch, state_vector, live, last_seq in _stretch(
+        for collection, key, epoch, state_vector, live, last_seq, size in _stretch(
             connection, _seen, workspace, after, until, limit
         )
     ]
@@ -408,6 +420,11 @@ def head(connection: Connection, workspace: str) -> int:
 def meta(connection: Connection, workspace: str) -> dict[str, str]:
     rows = connection.execute(_meta, {"workspace": workspace}).all()
     return {row[0]: row[1] for row in rows}
+
+
+def owners(connection: Connection, workspace: str, writers: Sequence[str]) -> dict[str, str]:
+    found = _owners.find(connection, (workspace,), writers)
+    return {row[0]: row[1] for row in found}
 
 
 def last_batch(connection: Connection, workspace: str, replica: str) -> int:

@@ -284,6 +284,9 @@ class SqlStore:
     def meta(self, workspace: str) -> dict[str, str]:
         return self._read(sql_read.meta, workspace)
 
+    def owners(self, workspace: str, writers: Sequence[str]) -> dict[str, str]:
+        return self._read(sql_read.owners, workspace, writers)
+
     def last_batch(self, workspace: str, replica: str) -> int:
         return self._read(sql_read.last_batch, workspace, replica)
 

@@ -130,6 +130,14 @@ _drop_meta = Compiled(
     ),
     *("workspace", "name"),
 )
+_add_owners = Compiled(insert(schema.owners), "workspace_id", "writer", "owner")
+_drop_owners = Compiled(
+    delete(schema.owners).where(
+        schema.owners.c.workspace_id == bindparam("workspace"),
+        schema.owners.c.writer == bindparam("of_writer"),
+    ),
+    *("workspace", "of_writer"),
+)
 
 
 class _Stale(Exception):
@@ -248,6 +256,7 @@ class _Transaction:
         self._acknowledged: list[Row] = []
         self._refused: list[Row] = []
         self._meta: dict[tuple[int, str], str] = {}
+        self._owners: dict[tuple[int, str], str] = {}
 
     def run(self, writes: Sequence[Write]) -> list[int]:
         ids = self._workspace_ids(dict.fromkeys(write.workspace for write in writes))
@@ -324,6 +333,8 @@ class _Transaction:
             )
         for key, value in write.meta.items():
             self._meta[workspace, key] = value
+        for writer, owner in write.owners.items():
+            self._owners[workspace, writer] = owner
 
     def _store_documents(self) -> None:
         # Behind the lock on the workspace's row: nobody else changes its documents meanwhile.
@@ -389,3 +400,5 @@ class _Transaction:
         # Delete and insert, because every database spells an upsert in its own way.
         _drop_meta.change(connection, list(self._meta))
         _add_meta.change(connection, [(*key, value) for key, value in self._meta.items()])
+        _drop_owners.change(connection, list(self._owners))
+        _add_owners.change(connection, [(*key, value) for key, value in self._owners.items()])

@@ -33,7 +33,7 @@ from sqlalchemy.types import TypeEngine
 from syncline.engine.errors import StoreError, StoreVersion
 from syncline.stores.faults import damaged
 
-LAYOUT = "0001"
+LAYOUT = "0002"
 """The migration that these tables are the result of."""
 
 PREFIX = "syncline_"
@@ -124,6 +124,17 @@ receipts = Table(
     Column("digest", _Bytes, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("refused", _Bytes, nullable=False),
+    sqlite_with_rowid=False,
+    **OPTIONS,
+)
+
+# To whom each id belongs that something was written under: those of replicas and of clients.
+owners = Table(
+    PREFIX + "owners",
+    tables,
+    Column("workspace_id", _Id, ForeignKey(workspaces.c.id), primary_key=True),
+    Column("writer", name_type(_NAME), primary_key=True),
+    Column("owner", _LongText, nullable=False),
     sqlite_with_rowid=False,
     **OPTIONS,
 )

@@ -102,6 +102,11 @@ _ANEW_SECONDS = 1.0  # after which somebody whose access has changed may connect
 ANONYMOUS = Principal("anonymous")
 
 
+def identity_of(principal: Principal) -> str:
+    """By what ``principal`` is told from others; nothing where nobody is asked who they are."""
+    return "" if principal is ANONYMOUS else principal.name
+
+
 async def authenticate(authenticator: Authenticator, credentials: Credentials) -> Principal:
     """Who brings ``credentials``. Raises NotAuthenticated, and an error that can be tried again
     when the authenticator fails or takes too long."""

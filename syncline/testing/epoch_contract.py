@@ -26,10 +26,10 @@ class GenerationsContract(StoreCase):
     def test_a_state_is_the_document_without_its_log(self, store: Store) -> None:
         assert store.state("w", A) is None
         store.write([Write("w", (change(A, b"1", b"2", live=False), change(B)))])
-        assert store.state("w", A) == DocumentState(A, 0, b"after 1|2", False, 2)
-        assert store.state("w", B) == DocumentState(B, 0, b"after ", None, 0)
+        assert store.state("w", A) == DocumentState(A, 0, b"after 1|2", False, 2, 2)
+        assert store.state("w", B) == DocumentState(B, 0, b"after ", None, 0, 0)
         store.write([Write("w", (change(A, b"3", epoch=7),))])
-        assert store.state("w", A) == DocumentState(A, 7, b"after 3", False, 3)
+        assert store.state("w", A) == DocumentState(A, 7, b"after 3", False, 3, 1)
         assert store.state("v", A) is None
 
     def test_states_come_by_address_between_two_of_them(self, store: Store) -> None:
@@ -43,7 +43,7 @@ class GenerationsContract(StoreCase):
                     found = store.states("w", after, until, limit)
                     assert [state.address for state in found] == expected[:limit], (after, until)
         assert store.states("w", addresses[0], addresses[1], 9) == [
-            DocumentState(addresses[1], 0, b"after ", None, 0)
+            DocumentState(addresses[1], 0, b"after ", None, 0, 0)
         ]
         assert store.states("v", A, None, 9) == []
 

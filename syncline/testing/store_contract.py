@@ -271,6 +271,17 @@ class StoreContract(GenerationsContract):
         store.write([Write("w", refused=tuple(refused[3:])), Write("v", refused=(refused[0],))])
         assert (store.refused("w"), store.refused("v")) == (refused, refused[:1])
 
+    def test_owners_are_kept_by_workspace_and_replaced(self, store: Store) -> None:
+        store.write([Write("w", owners={"5": "ada", "6": "bob"}), Write("v", owners={"5": "eve"})])
+        store.write([Write("w", owners={"5": "ада"}, meta={"a": "1"})])
+        assert store.owners("w", ["5", "7", "6"]) == {"5": "ада", "6": "bob"}
+        assert store.owners("w", [str(number) for number in range(1, 200)]) == {
+            "5": "ада",
+            "6": "bob",
+        }
+        assert store.owners("v", ["5"]) == {"5": "eve"}
+        assert store.owners("u", ["5"]) == store.owners("w", []) == {}
+
     def test_meta_is_set_key_by_key(self, store: Store) -> None:
         store.write(
             [Write("w", meta={"a": "1", "ключ": "✓"}), Write("w", meta={"a": "2", "A": ""})]

@@ -5,7 +5,8 @@ The rule: a log of at least ``min_updates`` updates and ``min_bytes`` bytes is c
 so the log has then grown to twice what it really holds; before, it is one change, and the log is
 compacted when it reaches ``min_bytes``. Either way a document is read again only after it has grown
 by its own size, so that all compactions of a document together cost a small multiple of its last
-one, also when nothing can be gained.
+one, also when nothing can be gained. Only a large log that was compacted does not wait until it has
+doubled: a document may have so many bytes, and what can be collected must not count.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ MAX_WATCHED = 50_000
 """Documents whose growth is remembered; those that grew least recently are forgotten."""
 MAX_DUE = 10_000
 """Documents that wait to be compacted; what comes beyond that comes again when it has grown."""
+MAX_GROWTH_BYTES = 2 << 20
+"""By this a log grows at most before it is compacted, however large it is."""
 IDLE_SECONDS = 30.0
 """After this long without work the process that makes snapshots is ended."""
 
@@ -51,7 +54,8 @@ class CompactionPolicy:
         return max(self._goal(log.first) - log.size, self.min_bytes)
 
     def _goal(self, first: int) -> int:
-        return max(self.min_bytes, int(self.ratio * first))
+        # A large document may not double before it is refused further changes.
+        return max(self.min_bytes, min(int(self.ratio * first), first + MAX_GROWTH_BYTES))
 
 
 @dataclass(frozen=True, slots=True)

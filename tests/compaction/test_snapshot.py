@@ -92,7 +92,7 @@ def test_what_no_replica_would_take_is_not_made() -> None:
     document = Document(3)
     for number in range(20):
         with document.transaction():
-            document.map("blobs").set(str(number), "z" * 500_000)
+            document.map("blobs").set(str(number), "z" * 900_000)
     with pytest.raises(SnapshotRefused, match="replicas would not take"):
         make_snapshot(document.take_captured(), state_of(document))
 

@@ -28,7 +28,7 @@ from syncline.engine.protocol.messages import (
 ROOT = Path(__file__).parents[2]
 
 HASHES = {
-    1: "ba9f2cfe4c9ab10e81dbb8b108a03e60fa91b61f08497dc7e643fe9e398a0ae0",
+    1: "5cb3e3326fa2bf35eb1779447f5370a150c74b0278dc1147cfeced10e8548df0",
 }
 
 

@@ -156,7 +156,36 @@ IMPOSSIBLE = {
     "many deletes": (uint(0) + uint(1) + uint(7) + uint(1 << 40), "has more than 16777216 structs"),
 }
 
-REFUSED = KILLERS | AMBIGUOUS | IMPOSSIBLE
+NEVER_MADE = {
+    # Bytes that are in order, and that no client writes. What only the document shows is refused
+    # by its layout: test_layout.py.
+    "NaN in two values of a key": (
+        bytes.fromhex("010202002801066669656c6473016b027e7b7ff800000000000043020102616200"),
+        "one item has several values of one key",
+    ),
+    "two values, one deleted": (
+        update(section(1, 0, keyed(text("k"), b"\x02\x7e\x7e")), deletes=deletes((1, [(0, 1)]))),
+        "one item has several values of one key",
+    ),
+    "a value before one of its key": (
+        one(bytes([0x68]) + uint(2) + uint(0) + b"\x01\x7e"),
+        "a value under a key has a neighbour on its right",
+    ),
+    "formatting under a key": (
+        one(item(0x26, text("b") + text("true"), ROOT + text("k"))),
+        "the value of a key is formatting",
+    ),
+    "a character as parent": (
+        update(section(1, 0, typed("abc"), item(4, text("x"), inside(1, 1)))),
+        "an item lies in what is no shared type",
+    ),
+    "another one's character as parent": (
+        update(section(2, 0, item(4, text("x"), inside(1, 1))), section(1, 0, typed("abc"))),
+        "an item lies in what is no shared type",
+    ),
+}
+
+REFUSED = NEVER_MADE | KILLERS | AMBIGUOUS | IMPOSSIBLE
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -193,6 +222,11 @@ LIMITS = {
     ),
     "depth": (UpdateLimits(max_depth=1), one(values(b"\x75\x01\x75\0")), "deeper than 1 levels"),
     "JSON depth": (UpdateLimits(max_depth=1), embed("[{}]"), "deeper than 1 levels"),
+    "collected": (
+        UpdateLimits(max_collected=6),
+        update(section(1, 0, gc(3), item(1, uint(4)))),
+        "has more than 6 operations without content",
+    ),
     "nested types": (
         UpdateLimits(max_nesting=1),
         update(section(1, 0, item(7, b"\0"), item(7, b"\0", inside(1, 0)))),
@@ -207,7 +241,7 @@ def test_a_limit_refuses_and_one_more_allows(name: str) -> None:
     with pytest.raises(InvalidUpdate) as caught:
         parse_update(data, limits)
     assert sentence in caught.value.message
-    names = ("max_bytes", "max_structs", "max_depth", "max_clients", "max_nesting")
+    names = ("max_bytes", "max_structs", "max_depth", "max_clients", "max_nesting", "max_collected")
     (lowered,) = [n for n in names if getattr(limits, n) != getattr(DEFAULT_LIMITS, n)]
     assert f"raise UpdateLimits.{lowered}" in caught.value.hint
     parse_update(data, replace(limits, **{lowered: getattr(limits, lowered) + 1}))

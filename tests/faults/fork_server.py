@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,10 @@ def acknowledged_before_commit() -> None:
 def no_receipts() -> None:
     write = Draft.write
 
-    def without_receipt(self: Draft, vectors: dict[Place, bytes]) -> Write:
-        return replace(write(self, vectors), receipt=None)
+    def without_receipt(
+        self: Draft, vectors: Mapping[Place, bytes], owners: Mapping[str, str]
+    ) -> Write:
+        return replace(write(self, vectors, owners), receipt=None)
 
     Draft.write = without_receipt  # type: ignore[method-assign]
 

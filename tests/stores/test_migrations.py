@@ -24,8 +24,8 @@ from tests.stores.servers import TestDatabase
 _SECOND = """
 import sqlalchemy as sa
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade(op) -> None:
@@ -96,7 +96,7 @@ def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "migrations"
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(migrations.FOLDER, folder, ignore=ignore)
-    file = folder / "versions" / "0002_second.py"
+    file = folder / "versions" / "0003_second.py"
     file.write_text(_SECOND.format(broken=False))
     monkeypatch.setattr(migrations, "FOLDER", folder)
     return file
@@ -104,8 +104,8 @@ def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on this is the Syncline that knows the second migration."""
-    monkeypatch.setattr(schema, "LAYOUT", "0002")
-    monkeypatch.setattr("syncline.stores.databases.database.LAYOUT", "0002")
+    monkeypatch.setattr(schema, "LAYOUT", "0003")
+    monkeypatch.setattr("syncline.stores.databases.database.LAYOUT", "0003")
 
 
 def test_an_older_layout_is_upgraded_and_keeps_its_content(
@@ -116,7 +116,7 @@ def test_an_older_layout_is_upgraded_and_keeps_its_content(
         store.write([numbered(1), numbered(2)])
     second.with_suffix(".later").rename(second)
     later(monkeypatch)
-    with pytest.raises(StoreError, match="has the older layout 0001") as caught:
+    with pytest.raises(StoreError, match="has the older layout 0002") as caught:
         SqlStore(location, exclusive=False).open()
     assert "Open it once for writing" in caught.value.hint
     with closing(opened(location)) as store:
@@ -127,7 +127,7 @@ def test_an_older_layout_is_upgraded_and_keeps_its_content(
         store.open()
         assert_holds(store, 3)
     monkeypatch.undo()
-    with pytest.raises(StoreVersion, match="has layout 0002, and this Syncline knows") as refused:
+    with pytest.raises(StoreVersion, match="has layout 0003, and this Syncline knows") as refused:
         SqlStore(location).open()
     assert "Upgrade Syncline" in refused.value.hint
 

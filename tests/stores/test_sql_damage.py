@@ -216,9 +216,9 @@ def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_newer_layout_asks_for_an_upgrade(path: Path) -> None:
-    _execute(path, "UPDATE syncline_layout SET version_num = '0002'", "DROP TABLE syncline_refused")
+    _execute(path, "UPDATE syncline_layout SET version_num = '0003'", "DROP TABLE syncline_refused")
     _assert_refused(
-        path, StoreVersion, "has layout 0002, and this Syncline knows layouts up to 0001", "Upgrade"
+        path, StoreVersion, "has layout 0003, and this Syncline knows layouts up to 0002", "Upgrade"
     )
 
 

@@ -25,6 +25,7 @@ from syncline.access.access import (
     Permit,
     Principal,
     authenticate,
+    identity_of,
 )
 from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import (
@@ -34,7 +35,13 @@ from syncline.engine.errors import (
     TransportClosed,
 )
 from syncline.engine.names import Address
-from syncline.engine.protocol.messages import EPOCH_CHANGED, MISSING_DEPENDENCIES, Entry, Refusal
+from syncline.engine.protocol.messages import (
+    EPOCH_CHANGED,
+    FOREIGN_OPERATIONS,
+    MISSING_DEPENDENCIES,
+    Entry,
+    Refusal,
+)
 from syncline.engine.updates.parse import decode_state_vector, encode_state_vector
 from syncline.engine.yjs.messages import (
     Awareness,
@@ -48,6 +55,7 @@ from syncline.engine.yjs.messages import (
     Update,
 )
 from syncline.relay.log.committer import Committer
+from syncline.relay.log.owners import Writer
 from syncline.relay.log.room import Room
 from syncline.relay.log.submission import Outcome, Submission
 from syncline.transports import Frame, Request, Transport
@@ -66,6 +74,8 @@ KEEP_ALIVE_SECONDS = 15.0
 """Quiet after which an editor is sent something: it gives up a connection after 30 s, and pings of
 the websocket do not count."""
 CLOSE_SECONDS = 10.0
+# What the relay lacks, or should get from its author, may have come when the editor has answered.
+_TO_BE_BROUGHT = (MISSING_DEPENDENCIES, FOREIGN_OPERATIONS)
 MAX_PENDING_EDITOR_REPLIES = 128
 """Updates of one editor that are not settled, or whose answers are not sent, at which it is read no
 further."""
@@ -285,6 +295,8 @@ class EditorConnection(ABC):
                 self.workspace,
                 channel.author,
                 (entry,),
+                writer=Writer(identity_of(channel.permit.principal)),
+                live=not whole,
                 settle=lambda outcome: self._settle(channel, outcome, whole=whole),
             )
             self._committing += 1
@@ -315,7 +327,7 @@ class EditorConnection(ABC):
     def _refused(self, channel: Channel, refusal: Refusal, *, whole: bool) -> None:
         if refusal.code == EPOCH_CHANGED:
             self.deny(channel, channel.former())
-        elif refusal.code == MISSING_DEPENDENCIES and not (whole and channel.asked_again):
+        elif refusal.code in _TO_BE_BROUGHT and not (whole and channel.asked_again):
             if channel.expecting and not whole:
                 # An editor that wrote offline goes on typing before it is asked for what it wrote.
                 channel.unanswered += 1

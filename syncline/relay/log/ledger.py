@@ -12,11 +12,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from syncline.engine.bounded_cache import BoundedCache
-from syncline.engine.errors import InvalidUpdate, PeerError, StoreError, SynclineError
+from syncline.engine.errors import (
+    InvalidUpdate,
+    LimitExceeded,
+    NotAllowed,
+    PeerError,
+    StoreError,
+    SynclineError,
+)
 from syncline.engine.history.rebuild import begins
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import (
     EPOCH_CHANGED,
+    FOREIGN_OPERATIONS,
     LIMITS,
     MISSING_DEPENDENCIES,
     Entry,
@@ -33,8 +41,10 @@ from syncline.engine.updates.parse import (
 from syncline.stores import Store
 
 from .committed import Committed
-from .depths import DocumentDepths
+from .layouts import DocumentLayouts
+from .owners import Owners, Writer
 from .receipts import unpack_refusals
+from .sizes import DocumentSizes
 from .submission import Outcome, PushedBatch, Settled, Submission
 from .table_rows import RelayRows
 from .transaction import DocumentState, Draft, Place, Transaction
@@ -42,7 +52,12 @@ from .transaction import DocumentState, Draft, Place, Transaction
 MAX_STRUCTS = 1_000_000
 """Structs, values and deleted ranges of one update. In the bytes of one, editors' documents have
 fewer."""
-INCOMING = UpdateLimits(max_bytes=LIMITS.max_update, max_structs=MAX_STRUCTS)
+MAX_COLLECTED = 1 << 26
+"""Operations of one update that have no content, because they were deleted before it was sent. Who
+has no more clocks to write with can write nothing, so nobody jumps far in one step."""
+INCOMING = UpdateLimits(
+    max_bytes=LIMITS.max_update, max_structs=MAX_STRUCTS, max_collected=MAX_COLLECTED
+)
 """What a relay takes."""
 _KEPT = 50_000  # state vectors of documents, and last batches of replicas
 _KEPT_WRITERS = 500_000  # in the state vectors together; about 100 bytes each
@@ -60,7 +75,9 @@ class Ledger:
     ) -> None:
         self._store = store
         self._limits = limits
-        self._depths = DocumentDepths(store)
+        self._layouts = DocumentLayouts()
+        self._owners = Owners(store)
+        self._sizes = DocumentSizes(store, limits)
         self._rows = RelayRows(store, tables)
         # What the store says, of what was asked for last.
         self._states = BoundedCache[Place, DocumentState](_KEPT, _KEPT_WRITERS)
@@ -95,7 +112,13 @@ class Ledger:
         for entry in submission.entries:
             alone = Transaction()
             # Without the number of the batch, which goes with the receipt.
-            unnumbered = Submission(submission.workspace, submission.author, (entry,))
+            unnumbered = Submission(
+                submission.workspace,
+                submission.author,
+                (entry,),
+                writer=submission.writer,
+                live=submission.live,
+            )
             draft.refusals += self._draft(unnumbered, alone).refusals
             try:
                 self._commit(alone)
@@ -116,18 +139,16 @@ class Ledger:
             heads = self._store.write(self._rows.add_to(transaction.writes()))
         except BaseException:
             self._rows.close()  # its documents are ahead of the store
-            self._depths.clear()
+            self._layouts.clear()
             raise
         # Only now: had the transaction failed, nothing of it may be believed.
         for place, state in transaction.states.items():
             self._states.put(place, state, len(state.vector))
+        self._owners.committed(transaction.owners)
         for replica, batch in transaction.last.items():
             self._last.put(replica, batch)
         for draft, head in zip(transaction.drafts, heads, strict=True):
             draft.seq = head
-            for address, latest in draft.accepted:
-                place = (draft.submission.workspace, address)
-                self._depths.committed(place, latest.epoch, latest.updates)
 
     def close(self) -> None:
         """Let go of what is in memory, in the thread that commits."""
@@ -141,6 +162,11 @@ class Ledger:
             self._last.put((workspace, replica), batch)
         return batch
 
+    def admit(self, workspace: str, writer: Writer) -> None:
+        """Raises NotAllowed if the replica id of ``writer`` belongs to another principal."""
+        if not self._owners.may_use(workspace, writer, {}):
+            raise _taken(writer)
+
     # Placing a submission in a transaction
 
     def _place(self, submission: Submission, transaction: Transaction) -> Outcome | Draft:
@@ -150,11 +176,13 @@ class Ledger:
                 return self._place_numbered(submission, transaction)
             return self._draft(submission, transaction)
         except BaseException:
-            self._depths.clear()  # nothing of the transaction will be stored
+            self._layouts.clear()  # nothing of the transaction will be stored
             raise
 
     def _place_numbered(self, pushed: PushedBatch, transaction: Transaction) -> Outcome | Draft:
         replica = (pushed.workspace, pushed.author)
+        if not self._owners.may_use(pushed.workspace, pushed.writer, transaction.owners):
+            return _taken(pushed.writer)
         draft = transaction.numbered.get((*replica, pushed.batch))
         if draft is not None:  # it came twice while the last transaction ran
             same = isinstance(draft.submission, PushedBatch) and (
@@ -194,7 +222,7 @@ class Ledger:
             place = (submission.workspace, entry.address)
             known = transaction.states.get(place)
             after = self._check(
-                entry, self._state(place) if known is None else known, transaction, place
+                entry, self._state(place) if known is None else known, transaction, submission
             )
             if isinstance(after, Refusal):
                 draft.refusals.append(after)
@@ -208,17 +236,34 @@ class Ledger:
         if state is None:
             stored = self._store.state(*place)
             state = (
-                DocumentState.stored(stored.epoch, decode_state_vector(stored.state_vector))
+                DocumentState.stored(
+                    stored.epoch, decode_state_vector(stored.state_vector), stored.size
+                )
                 if stored is not None
                 else DocumentState(0, {}, 0)
             )
             self._states.put(place, state, len(state.vector))
         return state
 
+    def _accepted(
+        self, place: Place, state: DocumentState, transaction: Transaction
+    ) -> list[bytes]:
+        """All updates of a document at ``state``, those of the transaction behind the others."""
+        if not state.vector:
+            return []
+        stored = self._store.load(*place)
+        updates = stored.updates if stored is not None and stored.epoch == state.epoch else ()
+        return [*updates, *transaction.updates_of(place, state.epoch)]
+
     def _check(
-        self, entry: Entry, state: DocumentState, transaction: Transaction, place: Place
+        self,
+        entry: Entry,
+        state: DocumentState,
+        transaction: Transaction,
+        submission: Submission,
     ) -> DocumentState | Refusal:
         """How far a document at ``state`` is with this update, or why it does not get it."""
+        place = (submission.workspace, entry.address)
         try:
             info = parse_update(entry.update, self._limits)
         except InvalidUpdate as error:
@@ -231,10 +276,11 @@ class Ledger:
                 "Fetch the document, and make the change again on what it holds now.",
                 None,
             )
-        complete = True
+        complete, anew = True, False
         if entry.epoch > state.epoch:
             state = DocumentState(entry.epoch, {}, 0)  # the document begins anew
             complete = begins(info, entry.epoch)
+            anew = True
         if not complete or not covers(state.vector, info.needs):
             return Refusal(
                 entry.address,
@@ -243,6 +289,13 @@ class Ledger:
                 "Send the difference from the state vector given here.",
                 encode_state_vector(state.vector),
             )
+        new = [id_ for id_, end in info.ends().items() if end > state.vector.get(id_, 0)]
+        if not anew:  # who begins a document anew brings what all have written
+            foreign = self._owners.foreign(
+                submission.workspace, submission.writer, new, transaction.owners
+            )
+            if foreign:
+                return _foreign(entry.address, foreign, state)
         vector = info.advance(state.vector)
         limits = self._limits
         if len(vector) > max(limits.max_clients, len(state.vector)):
@@ -252,23 +305,55 @@ class Ledger:
                 "`syncline rebuild-document` gives it a history of one writer; or raise "
                 "UpdateLimits.max_clients.",
             )
-        depth = state.depth
-        if info.nested:
-            depth += info.nested
-            if depth > limits.max_nesting:
-                # Seldom: the next time is when as many types have come as there was room for.
-                uncommitted = transaction.updates_of(place, entry.epoch)
-                measured = self._depths.after(
-                    place, entry.epoch, uncommitted, entry.update, limits.max_nesting
+        try:
+            size, parts = self._sizes.after(
+                place,
+                state,
+                lambda: transaction.updates_of(place, state.epoch),
+                entry.update,
+                info,
+            )
+        except LimitExceeded as error:
+            return _refusal(entry.address, error)
+        depth = state.depth + info.nested
+        if info.placed or (info.nested and depth > limits.max_nesting):
+            try:
+                depth = self._layouts.check(
+                    place,
+                    entry.epoch,
+                    lambda: self._accepted(place, state, transaction),
+                    entry.update,
+                    info,
+                    limits.max_nesting,
                 )
-                if measured is None:
-                    return _too_much(
-                        entry.address,
-                        f"would have shared types nested deeper than {limits.max_nesting} levels",
-                        "Nest less deeply, or raise UpdateLimits.max_nesting.",
-                    )
-                depth = measured
-        return DocumentState(entry.epoch, vector, depth)
+            except InvalidUpdate as error:
+                return _refusal(entry.address, error)
+        else:
+            self._layouts.note(place, entry.epoch, entry.update)
+        writer = submission.writer
+        if (submission.live and len(info.ranges) == 1) or writer.client_id in new:
+            own = new if writer.client_id is None else [writer.client_id]
+            self._owners.claim(submission.workspace, writer, own, transaction.owners)
+        return DocumentState(entry.epoch, vector, depth, size, parts)
+
+
+def _foreign(address: Address, foreign: Sequence[int], state: DocumentState) -> Refusal:
+    return Refusal(
+        address,
+        FOREIGN_OPERATIONS,
+        f"The update of {address} has operations under the client id {foreign[0]}, which belongs "
+        "to another device.",
+        "Write under an id of your own. What others wrote comes from them.",
+        encode_state_vector(state.vector),
+    )
+
+
+def _taken(writer: Writer) -> NotAllowed:
+    return NotAllowed(
+        f"The replica {writer.replica} belongs to somebody else than {writer.principal}.",
+        hint="A replica's store belongs to the user under whom it first wrote: connect with that "
+        "user's token, or open a new, empty store.",
+    )
 
 
 def _conflict(pushed: PushedBatch) -> PeerError:
@@ -287,7 +372,7 @@ def _refusal(address: Address, why: SynclineError) -> Refusal:
 def _too_much(address: Address, what: str, remedy: str) -> Refusal:
     return Refusal(
         address,
-        InvalidUpdate.code,
+        LimitExceeded.code,
         f"With this update {address} {what}.",
         f"It is not stored. {remedy}",
         None,

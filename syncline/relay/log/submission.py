@@ -9,6 +9,8 @@ from typing import TypeAlias
 from syncline.engine.errors import SynclineError
 from syncline.engine.protocol.messages import Entry, Refusal
 
+from .owners import Writer
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -29,7 +31,8 @@ def nobody(_outcome: Outcome) -> None:
 @dataclass(frozen=True, slots=True)
 class Submission:
     """Changes as they came from ``author``, without a number: sent twice, they are stored twice,
-    which in a CRDT document does nothing.
+    which in a CRDT document does nothing. ``writer`` says whose operations may be among them;
+    ``live`` that they are changes as they are made, so that those of one client are its author's.
 
     What the author may not do is in ``refused``, not in ``entries``. ``settle`` is called with the
     outcome, once, in the event loop, and must not wait. ``size`` is that of the updates, in bytes.
@@ -38,6 +41,8 @@ class Submission:
     workspace: str
     author: str
     entries: tuple[Entry, ...]
+    writer: Writer = field(default=Writer(), kw_only=True)
+    live: bool = field(default=False, kw_only=True)
     refused: tuple[Refusal, ...] = field(default=(), kw_only=True)
     settle: Callable[[Outcome], None] = field(
         default=nobody, kw_only=True, repr=False, compare=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -26,12 +27,16 @@ class DocumentState(NamedTuple):
     vector: StateVector
     depth: int
     """Shared types lie inside each other at most so deep."""
+    size: int = 0
+    """The bytes of its log, at most."""
+    parts: int = 0
+    """It has at most so many structs, values and deleted ranges."""
 
     @classmethod
-    def stored(cls, epoch: int, vector: StateVector) -> DocumentState:
+    def stored(cls, epoch: int, vector: StateVector, size: int) -> DocumentState:
         """That of a document of which nothing else is known: every operation may be a type inside
-        the one before."""
-        return cls(epoch, vector, sum(vector.values()))
+        the one before, every byte a value."""
+        return cls(epoch, vector, sum(vector.values()), size, size)
 
 
 @dataclass(slots=True)
@@ -47,7 +52,7 @@ class Draft:
     def __post_init__(self) -> None:
         self.refusals += self.submission.refused
 
-    def write(self, vectors: dict[Place, bytes]) -> Write:
+    def write(self, vectors: Mapping[Place, bytes], owners: Mapping[str, str]) -> Write:
         """What the store is to write; ``vectors`` are the state vectors of the documents."""
         workspace = self.submission.workspace
         documents = tuple(
@@ -56,7 +61,7 @@ class Draft:
             )
             for address, latest in self.accepted
         )
-        return Write(workspace, documents, self._receipt())
+        return Write(workspace, documents, self._receipt(), owners=owners)
 
     def _receipt(self) -> Receipt | None:
         pushed = self.submission
@@ -82,6 +87,8 @@ class Transaction:
     states: dict[Place, DocumentState] = field(default_factory=dict[Place, DocumentState])
     last: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     """The last batch of each replica, by workspace and replica."""
+    owners: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """To whom ids of writers belong from now on, by workspace and id."""
 
     def updates_of(self, place: Place, epoch: int) -> list[bytes]:
         """What is accepted of a document so far, in its order."""
@@ -97,7 +104,13 @@ class Transaction:
         """A write for each draft. All of a document carry the state vector that the document has
         after the transaction: it is encoded once, and the store shows nothing in between."""
         vectors = {place: encode_state_vector(state.vector) for place, state in self.states.items()}
-        return [draft.write(vectors) for draft in self.drafts]
+        owners: dict[str, dict[str, str]] = {}
+        for (workspace, writer), owner in self.owners.items():
+            owners.setdefault(workspace, {})[writer] = owner
+        return [
+            draft.write(vectors, owners.pop(draft.submission.workspace, {}))
+            for draft in self.drafts
+        ]
 
     def announcements(self) -> list[Committed]:
         """What the readers of each workspace are told, once it is committed."""

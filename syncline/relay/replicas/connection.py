@@ -21,6 +21,7 @@ from syncline.access.access import (
     Credentials,
     Permit,
     authenticate,
+    identity_of,
     seen_by,
 )
 from syncline.engine.clock import Milliseconds
@@ -51,6 +52,7 @@ from syncline.relay.log.committed import Committed, updates_frame
 from syncline.relay.log.committer import Committer
 from syncline.relay.log.document_reader import DocumentReader
 from syncline.relay.log.ledger import Ledger
+from syncline.relay.log.owners import Writer
 from syncline.relay.log.room import Room
 from syncline.relay.log.submission import Outcome, PushedBatch, Settled
 from syncline.stores import Store, StoreCalls
@@ -110,6 +112,7 @@ class ReplicaConnection:
         self._permit = Permit(service.authorizer, ANONYMOUS, workspace)
         self._catalogue = ReadableCatalogue(service.catalogue, service.reader, self._permit)
         self._replica = ""
+        self._writer = Writer()
         self._follows = 0
         self._position = 0
         self._catching_up = True
@@ -173,10 +176,18 @@ class ReplicaConnection:
 
     async def _welcome(self, hello: Hello, room: Room) -> None:
         service = self._service
+        relay = seen_by(self._permit.principal.scope, service.identity)
+        self._writer = Writer(
+            identity_of(self._permit.principal),
+            hello.replica,
+            frozenset(hello.former),
+            # Who has yet to compare may have operations that we lack, and others may bring them.
+            hello.client_id if hello.relay in (None, relay) else None,
+        )
+        await service.writer(service.ledger.admit, self._workspace, self._writer)
         batch = await service.writer(service.ledger.last_batch, self._workspace, hello.replica)
         self._replica = hello.replica
         self._follows = hello.acknowledged
-        relay = seen_by(self._permit.principal.scope, service.identity)
         self._position = self._session.welcome(
             relay=relay, head=room.head, batch=batch, time=service.now()
         )
@@ -208,6 +219,7 @@ class ReplicaConnection:
                     batch,
                     digest,
                     self._follows,
+                    writer=self._writer,
                     refused=refused,
                     settle=lambda outcome: self._settle(batch, outcome),
                 )

@@ -11,10 +11,16 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 
+from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.names import Address
-from syncline.engine.protocol.messages import EPOCH_CHANGED, Entry, Refusal
+from syncline.engine.protocol.messages import (
+    EPOCH_CHANGED,
+    FOREIGN_OPERATIONS,
+    Entry,
+    Refusal,
+)
 from syncline.engine.protocol.replica_session import Acknowledged
-from syncline.engine.updates.parse import decode_state_vector
+from syncline.engine.updates.parse import covers, decode_state_vector, parse_update
 from syncline.replica.local.workspace import Workspace
 from syncline.stores import RefusedUpdate
 
@@ -73,7 +79,10 @@ class Acknowledgements:
         address = refusal.address
         if refusal.code == EPOCH_CHANGED:
             return None  # made again on the new history
-        if refusal.state_vector is not None:
+        if refusal.code == FOREIGN_OPERATIONS:
+            if self._offer_own_part(refusal, pushed.get(address)):
+                return None
+        elif refusal.state_vector is not None:
             document = self._workspace.documents.get(address)
             missing = document.diff(decode_state_vector(refusal.state_vector))
             self._journal.offer(address, document.epoch, missing)
@@ -81,3 +90,21 @@ class Acknowledgements:
         logger.error("the relay refused a change of %s: %s", address, refusal.message)
         update = pushed[address].update if address in pushed else b""
         return RefusedUpdate(batch, str(address), update, refusal.code, refusal.message)
+
+    def _offer_own_part(self, refusal: Refusal, pushed: Entry | None) -> bool:
+        """Offer an update again without what others wrote, who bring it themselves. False if that
+        cannot be: nothing of it is others', or what is ours builds on it."""
+        if pushed is None or refusal.state_vector is None:
+            return False
+        have = decode_state_vector(refusal.state_vector)
+        others = {
+            client: end
+            for client, end in parse_update(pushed.update).ends().items()
+            if client not in self._workspace.identity.authors and end > have.get(client, 0)
+        }
+        document = self._workspace.documents.get(refusal.address)
+        own = document.diff({**have, **others})
+        if not others or own == EMPTY_UPDATE or not covers(have, parse_update(own).needs):
+            return False
+        self._journal.offer(refusal.address, document.epoch, own)
+        return True

@@ -85,6 +85,7 @@ class Conversation:
             acknowledged=workspace.outbox.acknowledged,
             relay=workspace.home.relay,
             token=token,
+            former=workspace.identity.former_replicas,
             moving=moving,
         )
         self._acknowledgements = Acknowledgements(workspace)
