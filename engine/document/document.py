@@ -57,6 +57,17 @@ def merge_updates(updates: Sequence[bytes]) -> bytes:
     return merged[0] if merged else EMPTY_UPDATE
 
 
+def difference(update: bytes, state_vector: StateVector) -> bytes:
+    """The part of ``update`` beyond ``state_vector``, with everything that it deletes, without
+    opening a document. Raises DocumentBroken."""
+    try:
+        return pycrdt.get_update(update, encode_state_vector(state_vector))
+    except BaseException as error:
+        if _is_native_failure(error):
+            raise _broken() from error
+        raise
+
+
 class _Guard:
     """Turns whatever the native library raises into DocumentBroken and marks the document."""
 
@@ -203,14 +214,6 @@ class Document:
         finally:
             self.capturing = True
         return self._changed
-
-    def apply_unseen(self, update: bytes) -> bytes:
-        """Integrate an update as ``apply`` does; return the part of it that was not known."""
-        self.take_captured()
-        with self.guard:
-            self._doc.apply_update(update)
-        captured = self.take_captured()
-        return captured[0] if captured else EMPTY_UPDATE
 
     def write(self, update: bytes) -> None:
         """Integrate a local change that was made as an update: operations of this document's own
