@@ -1,4 +1,4 @@
-"""Documents: with roots.py the only file that touches pycrdt.
+"""Documents: with roots.py and tasted.py the only file that touches pycrdt.
 
 What it keeps its callers from (each measured, see docs/architecture.md):
 
@@ -44,24 +44,27 @@ R = TypeVar("R", bound=Root)
 def merge_updates(updates: Sequence[bytes]) -> bytes:
     """Merge updates of one document, given in causal order, into one. Raises DocumentBroken."""
     merged = list(updates)
-    try:
+    with native_failures():
         while len(merged) > 1:
             merged = [
                 pycrdt.merge_updates(*merged[start : start + _MERGE_CHUNK])
                 for start in range(0, len(merged), _MERGE_CHUNK)
             ]
-    except BaseException as error:
-        if _is_native_failure(error):
-            raise _broken() from error
-        raise
     return merged[0] if merged else EMPTY_UPDATE
 
 
 def difference(update: bytes, state_vector: StateVector) -> bytes:
     """The part of ``update`` beyond ``state_vector``, with everything that it deletes, without
     opening a document. Raises DocumentBroken."""
-    try:
+    with native_failures():
         return pycrdt.get_update(update, encode_state_vector(state_vector))
+
+
+@contextmanager
+def native_failures() -> Generator[None]:
+    """Turns whatever the native library raises into DocumentBroken."""
+    try:
+        yield
     except BaseException as error:
         if _is_native_failure(error):
             raise _broken() from error

@@ -13,7 +13,7 @@ from syncline.engine.lib0 import MAX_UINT
 from syncline.engine.updates.nesting import Nesting
 from syncline.stores import Store
 
-from .transaction import Place
+from .place import Place
 
 KEPT_RUNS = 4_000_000
 """In the documents measured last; 8 bytes each."""

@@ -34,10 +34,12 @@ from syncline.stores import Store
 
 from .committed import Committed
 from .depths import DocumentDepths
+from .place import Place
 from .receipts import unpack_refusals
 from .submission import Outcome, PushedBatch, Settled, Submission
 from .table_rows import RelayRows
-from .transaction import DocumentState, Draft, Place, Transaction
+from .taste import TASTE_AGAIN
+from .transaction import DocumentState, Draft, Transaction
 
 MAX_STRUCTS = 1_000_000
 """Structs, values and deleted ranges of one update. In the bytes of one, editors' documents have
@@ -88,15 +90,24 @@ class Ledger:
         updates, which is no harm. Raises StoreError if the store takes nothing now.
         """
         receipt = Transaction()
-        draft = self._place(replace(submission, entries=()), receipt)
+        draft = self._place(replace(submission, entries=(), taste=None), receipt)
         if not isinstance(draft, Draft):
             return draft, []
         committed: list[Committed] = []
-        for entry in submission.entries:
+        taste = submission.taste
+        for number, entry in enumerate(submission.entries):
             alone = Transaction()
             # Without the number of the batch, which goes with the receipt.
-            unnumbered = Submission(submission.workspace, submission.author, (entry,))
-            draft.refusals += self._draft(unnumbered, alone).refusals
+            unnumbered = Submission(
+                submission.workspace,
+                submission.author,
+                (entry,),
+                taste=None if taste is None else taste.of(number),
+            )
+            placed = self._draft(unnumbered, alone)
+            if not isinstance(placed, Draft):
+                return placed, committed
+            draft.refusals += placed.refusals
             try:
                 self._commit(alone)
             except StoreError as error:
@@ -173,9 +184,11 @@ class Ledger:
                 hint="Connect again: the relay says up to which batch it has everything.",
                 retry_after=1.0,
             )
-        transaction.last[replica] = pushed.batch
-        draft = transaction.numbered[*replica, pushed.batch] = self._draft(pushed, transaction)
-        return draft
+        placed = self._draft(pushed, transaction)
+        if isinstance(placed, Draft):
+            transaction.last[replica] = pushed.batch
+            transaction.numbered[*replica, pushed.batch] = placed
+        return placed
 
     def _repeated(self, pushed: PushedBatch) -> Outcome:
         receipt = self._store.receipt(pushed.workspace, pushed.author, pushed.batch)
@@ -186,19 +199,28 @@ class Ledger:
             return _conflict(pushed)
         return Settled(receipt.seq, unpack_refusals(receipt.refused))
 
-    def _draft(self, submission: Submission, transaction: Transaction) -> Draft:
-        """Accept or refuse each update of a submission."""
+    def _draft(self, submission: Submission, transaction: Transaction) -> Outcome | Draft:
+        """Accept or refuse each update of a submission; TASTE_AGAIN if one that would be accepted
+        was not tasted."""
         draft = Draft(submission)
         transaction.drafts.append(draft)
-        for entry in submission.entries:
+        before: dict[Place, DocumentState | None] = {}
+        for number, entry in enumerate(submission.entries):
             place = (submission.workspace, entry.address)
             known = transaction.states.get(place)
             after = self._check(
                 entry, self._state(place) if known is None else known, transaction, place
             )
+            accepted = not isinstance(after, Refusal)
+            taste = submission.taste
+            if taste is not None and not taste.agrees(number, place, accepted=accepted):
+                transaction.drop_last(before)
+                self._depths.clear()
+                return TASTE_AGAIN
             if isinstance(after, Refusal):
                 draft.refusals.append(after)
             else:
+                before.setdefault(place, known)
                 transaction.states[place] = after
                 draft.accepted.add(entry.address, entry.epoch, entry.update)
         return draft

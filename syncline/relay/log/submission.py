@@ -9,6 +9,8 @@ from typing import TypeAlias
 from syncline.engine.errors import SynclineError
 from syncline.engine.protocol.messages import Entry, Refusal
 
+from .taste import Taste
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -33,12 +35,14 @@ class Submission:
 
     What the author may not do is in ``refused``, not in ``entries``. ``settle`` is called with the
     outcome, once, in the event loop, and must not wait. ``size`` is that of the updates, in bytes.
+    ``taste`` is None for an author that is trusted.
     """
 
     workspace: str
     author: str
     entries: tuple[Entry, ...]
     refused: tuple[Refusal, ...] = field(default=(), kw_only=True)
+    taste: Taste | None = field(default=None, kw_only=True, repr=False, compare=False)
     settle: Callable[[Outcome], None] = field(
         default=nobody, kw_only=True, repr=False, compare=False
     )

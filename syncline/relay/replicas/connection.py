@@ -20,6 +20,7 @@ from syncline.access.access import (
     Authorizer,
     Credentials,
     Permit,
+    Principal,
     authenticate,
     seen_by,
 )
@@ -48,11 +49,10 @@ from syncline.engine.protocol.relay_session import (
 )
 from syncline.engine.updates.by_document import UpdatesByDocument
 from syncline.relay.log.committed import Committed, updates_frame
-from syncline.relay.log.committer import Committer
 from syncline.relay.log.document_reader import DocumentReader
 from syncline.relay.log.ledger import Ledger
 from syncline.relay.log.room import Room
-from syncline.relay.log.submission import Outcome, PushedBatch, Settled
+from syncline.relay.log.submission import Outcome, PushedBatch, Settled, Submission
 from syncline.stores import Store, StoreCalls
 from syncline.stores.catalogue import Catalogue
 from syncline.transports import Request, Transport
@@ -84,7 +84,6 @@ class ReplicaService(Protocol):
     writer: StoreCalls
     reader: StoreCalls
     ledger: Ledger
-    committer: Committer
     catalogue: Catalogue
     documents: DocumentReader
     authenticator: Authenticator
@@ -93,6 +92,8 @@ class ReplicaService(Protocol):
     async def enter(self, workspace: str, wake: Callable[[], None]) -> Room: ...
 
     def leave(self, workspace: str, wake: Callable[[], None]) -> None: ...
+
+    async def submit(self, submission: Submission, principal: Principal) -> None: ...
 
 
 class ReplicaConnection:
@@ -212,7 +213,7 @@ class ReplicaConnection:
                     settle=lambda outcome: self._settle(batch, outcome),
                 )
                 self._committing += 1
-                await self._service.committer.submit(pushed)
+                await self._service.submit(pushed, self._permit.principal)
             case PingReceived(ping):
                 self._answers += 1
                 self._session.pong(ping, position=self._position, head=room.head)

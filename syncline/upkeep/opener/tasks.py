@@ -1,0 +1,65 @@
+"""What an opener does with documents, in its process. None of it leaves anything behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from syncline.engine.document.digests import document_digest
+from syncline.engine.document.document import Document
+from syncline.engine.document.tasted import TastedDocument
+from syncline.engine.history.rebuild import rebuild
+from syncline.engine.history.snapshot import make_snapshot
+
+from .outcomes import DIGEST, OPEN, REBUILD, ROWS, SNAPSHOT, TASTE
+from .row_maker import RowMaker
+from .tasting_table import TastingTable
+
+_READER = 1  # the client id of documents that nobody writes here
+
+
+def _snapshot(parts: Sequence[bytes]) -> list[bytes]:
+    state_vector, *updates = parts
+    made = make_snapshot(updates, state_vector)
+    return [] if made is None else [made]
+
+
+def _digest(updates: Sequence[bytes]) -> list[bytes]:
+    document = Document(_READER, updates)
+    try:
+        return [document_digest(document)]
+    finally:
+        document.close()
+
+
+def _open(updates: Sequence[bytes]) -> list[bytes]:
+    TastedDocument(updates).read()
+    document = Document(_READER, updates)
+    try:
+        document.to_dict()
+    finally:
+        document.close()
+    return []
+
+
+def _rebuild(parts: Sequence[bytes]) -> list[bytes]:
+    epoch, *updates = parts
+    document = Document(_READER, updates)
+    try:
+        return [rebuild(document, int(epoch))]
+    finally:
+        document.close()
+
+
+def tasks(
+    report: Callable[[bytes], None],
+) -> Mapping[bytes, Callable[[Sequence[bytes]], list[bytes]]]:
+    """What a request may ask for, for the life of one process; ``report`` sends a part of an answer
+    ahead."""
+    return {
+        SNAPSHOT: _snapshot,
+        DIGEST: _digest,
+        OPEN: _open,
+        REBUILD: _rebuild,
+        TASTE: TastingTable(report).taste,
+        ROWS: RowMaker().row,
+    }
