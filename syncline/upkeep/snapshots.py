@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60
 """How long one snapshot may take; a log of 5 MB in 100,000 updates takes 8 seconds."""
+_LOOK_SECONDS = 0.05
 
 
 class Snapshots(Protocol):
@@ -56,10 +57,16 @@ class SnapshotProcess:
         self._opener = Opener(patience)
 
     async def make(self, updates: tuple[bytes, ...], state_vector: bytes) -> bytes | None:
+        asking = asyncio.create_task(
+            asyncio.to_thread(self._opener.ask, SNAPSHOT, state_vector, *updates)
+        )
         try:
-            made = await asyncio.to_thread(self._opener.ask, SNAPSHOT, state_vector, *updates)
+            made = await asyncio.shield(asking)
         except asyncio.CancelledError:
-            self._opener.kill()  # the thread then ends too
+            while not asking.done():  # the process may be just about to start
+                self._opener.kill()
+                await asyncio.wait((asking,), timeout=_LOOK_SECONDS)
+            asking.exception()
             raise
         except OpenerRefused as error:
             raise SnapshotRefused(

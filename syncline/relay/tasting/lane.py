@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from syncline.engine.bounded_cache import BoundedCache
-from syncline.engine.updates.parse import UpdateLimits
+from syncline.engine.updates.parse import UpdateLimits, encode_state_vector
 from syncline.relay.log.committed import Committed
 from syncline.relay.log.place import Place
 from syncline.stores import Store, StoreCalls
@@ -20,6 +20,8 @@ MAX_DOCUMENTS = 2000
 """Documents that a lane keeps open."""
 MAX_BYTES = 8 << 20
 """Size of the updates that these were made of. Open they take up to 70 times that."""
+
+_NOTHING = encode_state_vector({})
 
 
 class Dish(NamedTuple):
@@ -77,8 +79,9 @@ class Lane:
         await self._calls(self._opener.start)
 
     async def close(self) -> None:
+        """End the opener, also in the middle of a request."""
         self._opener.kill()
-        await self._calls.close()
+        await self._calls.close(self._opener.kill)  # it may have been just about to start
 
     def committed(self, committed: Committed) -> None:
         """Hear of what was stored: the documents here have to have it before anything is tasted."""
@@ -131,23 +134,21 @@ class Lane:
         """What the opener is to do, and whatever it lacks for that."""
         name = (dish.place, dish.epoch)
         warm = self._warm.get(name)
-        fresh = warm is None or warm.start != self._opener.starts
-        if warm is None or fresh:
+        state: bytes | None = None
+        log: tuple[bytes, ...] = ()
+        if warm is None or warm.start != self._opener.starts:
             workspace, address = dish.place
             warm = _Warm(f"{workspace}/{address}/{dish.epoch}", self._opener.starts, 0)
             self._warm.put(name, warm)
             # What is committed while it is read is heard of, and does nothing the second time.
             loaded = await self._reader(self._store.load, workspace, address)
-            log = loaded.updates if loaded is not None and loaded.epoch == dish.epoch else ()
-            stored = [*log, *warm.stored]
-        else:
-            stored = warm.stored
-        warm.stored = []
-        if fresh:
-            warm.size = sum(map(len, stored))
-        warm.size += sum(map(len, dish.updates))
+            state = _NOTHING
+            if loaded is not None and loaded.epoch == dish.epoch:
+                state, log = loaded.state_vector, loaded.updates
+        stored, warm.stored = (*log, *warm.stored), []
+        warm.size += sum(map(len, log)) + sum(map(len, dish.updates))
         self._warm.put(name, warm, warm.size)
-        return Tasting(warm.key, fresh, tuple(stored), dish.updates)
+        return Tasting(warm.key, state, stored, dish.updates)
 
     def _verdict(self, dish: Dish, answer: bytes) -> Verdict:
         if answer.startswith(BROKEN):

@@ -47,6 +47,7 @@ class Opener:
         self._patience = patience
         self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()  # so that ``kill`` misses no process
         self.starts = 0
         """How often it was started: what it knew is forgotten with each."""
 
@@ -64,16 +65,17 @@ class Opener:
         # Without the working directory on its path, where anything may lie.
         command = (sys.executable, "-P", "-m", "syncline.upkeep.opener.child")
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - of this program alone
-                (*command, str(self._memory), str(self._patience)),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                # The CRDT library writes there of what it fails on.
-                stderr=subprocess.DEVNULL,
-            )
-            with _ending(self._process, START_SECONDS):
-                answer = read_message(_pipes(self._process)[1])
-        except (OSError, PipeEnded) as error:
+            with self._starting:
+                process = self._process = subprocess.Popen(  # noqa: S603 - of this program alone
+                    (*command, str(self._memory), str(self._patience)),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    # The CRDT library writes there of what it fails on.
+                    stderr=subprocess.DEVNULL,
+                )
+            with _ending(process, START_SECONDS):
+                answer = read_message(_pipes(process)[1])
+        except (OSError, ValueError, PipeEnded) as error:
             self.kill()
             raise OpenerUnavailable(f"it does not start ({type(error).__name__})") from error
         if answer != [READY]:
@@ -90,7 +92,7 @@ class Opener:
         try:
             with _limited(process, self._patience):
                 outcome, answer = self._converse(process, (task, *parts), came)
-        except (OSError, PipeEnded) as error:
+        except (OSError, ValueError, PipeEnded) as error:
             code = process.wait()
             self.kill()
             why = (
@@ -123,7 +125,8 @@ class Opener:
 
     def kill(self) -> None:
         """End the process; it has nothing to lose."""
-        process, self._process = self._process, None
+        with self._starting:
+            process, self._process = self._process, None
         if process is None:
             return
         process.kill()

@@ -19,6 +19,7 @@ from syncline.engine.updates.parse import (
     StateVector,
     UpdateLimits,
     covers,
+    decode_state_vector,
     parse_update,
 )
 
@@ -31,11 +32,11 @@ BROKEN = b"!"
 
 @dataclass(frozen=True, slots=True)
 class Tasting:
-    """What is to be done with one document. ``stored`` is its log if it is not open here, or what
-    was stored of it since it was asked about last."""
+    """What is to be done with one document. If it is not open here yet, ``state`` is its encoded
+    state vector and ``stored`` its log; otherwise what was stored since it was asked about last."""
 
     key: str
-    fresh: bool
+    state: bytes | None
     stored: tuple[bytes, ...]
     updates: tuple[bytes, ...]
 
@@ -44,10 +45,12 @@ def tasting_request(
     tastings: Sequence[Tasting], dropped: Sequence[str], limits: UpdateLimits
 ) -> list[bytes]:
     """The parts of a request."""
-    documents = [(each.key, each.fresh, len(each.stored), len(each.updates)) for each in tastings]
+    documents = [
+        (each.key, each.state is not None, len(each.stored), len(each.updates)) for each in tastings
+    ]
     parts = [orjson.dumps([astuple(limits), dropped, documents])]
     for each in tastings:
-        parts += (*each.stored, *each.updates)
+        parts += (each.state or b"", *each.stored, *each.updates)
     return parts
 
 
@@ -55,8 +58,8 @@ def tasting_request(
 class _Open:
     """A document, and how far it is."""
 
+    state: StateVector
     document: TastedDocument = field(default_factory=TastedDocument)
-    state: StateVector = field(default_factory=dict[int, int])
 
     def follow(self, updates: Iterable[bytes]) -> None:
         """Integrate what is stored."""
@@ -78,10 +81,11 @@ class TastingTable:
         limits, dropped, documents = orjson.loads(header)
         left = iter(blobs)
         for key, fresh, stored, updates in documents:
+            state = next(left)
             stored_since = list(islice(left, stored))
             dish = list(islice(left, updates))
             try:
-                opened = _Open() if fresh else self._open[key]
+                opened = _Open(decode_state_vector(state)) if fresh else self._open[key]
                 self._open[key] = opened
                 opened.follow(stored_since)
                 answer = self._taste(opened, dish, UpdateLimits(*limits))
