@@ -34,6 +34,7 @@ from syncline.stores.catalogue import Catalogue
 from syncline.stores.holding import Holding, to_the_end
 from syncline.transports import Request, Transport
 from syncline.upkeep.compaction import CompactionPolicy, Compactor
+from syncline.upkeep.opener.digests import DIGEST_PATIENCE_SECONDS, OpenerDigests
 
 from .editors.serving import serve_editor
 from .editors.stateless import OnStateless, ignore
@@ -44,6 +45,7 @@ from .log.document_reader import DocumentReader
 from .log.ledger import INCOMING, Ledger
 from .log.room import Room
 from .log.submission import Submission
+from .log.table_rows import PATIENCE_SECONDS as ROWS_PATIENCE_SECONDS
 from .replicas.connection import ReplicaConnection
 from .tasting.lane import Lane
 from .tasting.taster import CAREFUL_PATIENCE_SECONDS, PATIENCE_SECONDS, Taster
@@ -79,8 +81,13 @@ class RelayCore:
         # Readers that catch up do not stand in the way of commits.
         self.writer = environment.store_thread()
         self.reader = environment.store_thread()
-        self.ledger = Ledger(store, self._tables, update_limits)
-        self.catalogue = Catalogue(store)
+        self.ledger = Ledger(
+            store, self._tables, update_limits, environment.opener(ROWS_PATIENCE_SECONDS)
+        )
+        # Comparing opens documents, so it may take long for some: not in the way of other reading.
+        self.comparing = environment.store_thread()
+        self._digests = OpenerDigests(environment.opener(DIGEST_PATIENCE_SECONDS))
+        self.catalogue = Catalogue(store, self._digests)
         self.documents = DocumentReader(store, update_limits)
         self.authenticator, self.authorizer = resolve_access(authenticator, authorizer)
         self.on_stateless = on_stateless
@@ -163,6 +170,7 @@ class RelayCore:
         async with AsyncExitStack() as ending:  # each one, whatever the others raise; last in first
             ending.push_async_callback(self.writer.close, self._let_go)
             ending.push_async_callback(self.reader.close, self.documents.close)
+            ending.push_async_callback(self.comparing.close, self._digests.close)
             for lane in self._lanes:
                 ending.push_async_callback(lane.close)
 

@@ -31,6 +31,7 @@ from syncline.engine.updates.parse import (
     parse_update,
 )
 from syncline.stores import Store
+from syncline.upkeep.opener.inline import DocumentOpener, InlineOpener
 
 from .committed import Committed
 from .depths import DocumentDepths
@@ -52,18 +53,19 @@ _KEPT_WRITERS = 500_000  # in the state vectors together; about 100 bytes each
 
 class Ledger:
     """The write side of a relay's store. ``limits`` are those of an update, and of the document
-    that is made of them."""
+    that is made of them. ``opener`` opens what tables show, in this process unless it is given."""
 
     def __init__(
         self,
         store: Store,
         tables: Iterable[ProjectedTable] = (),
         limits: UpdateLimits = INCOMING,
+        opener: DocumentOpener | None = None,
     ) -> None:
         self._store = store
         self._limits = limits
         self._depths = DocumentDepths(store)
-        self._rows = RelayRows(store, tables)
+        self._rows = RelayRows(store, tables, opener or InlineOpener())
         # What the store says, of what was asked for last.
         self._states = BoundedCache[Place, DocumentState](_KEPT, _KEPT_WRITERS)
         self._last = BoundedCache[tuple[str, str], int](_KEPT)
@@ -126,7 +128,7 @@ class Ledger:
         try:
             heads = self._store.write(self._rows.add_to(transaction.writes()))
         except BaseException:
-            self._rows.close()  # its documents are ahead of the store
+            self._rows.forget()  # its documents are ahead of the store
             self._depths.clear()
             raise
         # Only now: had the transaction failed, nothing of it may be believed.

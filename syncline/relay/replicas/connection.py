@@ -83,6 +83,7 @@ class ReplicaService(Protocol):
     store: Store
     writer: StoreCalls
     reader: StoreCalls
+    comparing: StoreCalls
     ledger: Ledger
     catalogue: Catalogue
     documents: DocumentReader
@@ -109,7 +110,7 @@ class ReplicaConnection:
         self._session = RelaySession(workspace)
         self._wake = asyncio.Event()
         self._permit = Permit(service.authorizer, ANONYMOUS, workspace)
-        self._catalogue = ReadableCatalogue(service.catalogue, service.reader, self._permit)
+        self._catalogue = ReadableCatalogue(service.catalogue, service.comparing, self._permit)
         self._replica = ""
         self._follows = 0
         self._position = 0
@@ -170,7 +171,7 @@ class ReplicaConnection:
         principal = await authenticate(service.authenticator, credentials)
         self._permit = Permit(service.authorizer, principal, self._workspace)
         self._permit.check_entry()
-        self._catalogue = ReadableCatalogue(service.catalogue, service.reader, self._permit)
+        self._catalogue = ReadableCatalogue(service.catalogue, service.comparing, self._permit)
 
     async def _welcome(self, hello: Hello, room: Room) -> None:
         service = self._service

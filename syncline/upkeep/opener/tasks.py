@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from syncline.engine.document.digests import document_digest
+from syncline.engine.document.digests import log_digest
 from syncline.engine.document.document import Document
 from syncline.engine.document.tasted import TastedDocument
 from syncline.engine.history.rebuild import rebuild
@@ -24,11 +24,7 @@ def _snapshot(parts: Sequence[bytes]) -> list[bytes]:
 
 
 def _digest(updates: Sequence[bytes]) -> list[bytes]:
-    document = Document(_READER, updates)
-    try:
-        return [document_digest(document)]
-    finally:
-        document.close()
+    return [log_digest(updates)]
 
 
 def _open(updates: Sequence[bytes]) -> list[bytes]:
@@ -61,5 +57,5 @@ def tasks(
         OPEN: _open,
         REBUILD: _rebuild,
         TASTE: TastingTable(report).taste,
-        ROWS: RowMaker().row,
+        ROWS: RowMaker(report).rows,
     }
