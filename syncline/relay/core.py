@@ -34,7 +34,7 @@ from syncline.stores.catalogue import Catalogue
 from syncline.stores.holding import Holding, to_the_end
 from syncline.transports import Request, Transport
 from syncline.upkeep.compaction import CompactionPolicy, Compactor
-from syncline.upkeep.opener.digests import DIGEST_PATIENCE_SECONDS, OpenerDigests
+from syncline.upkeep.opener.documents import OpenedElsewhere
 
 from .editors.serving import serve_editor
 from .editors.stateless import OnStateless, ignore
@@ -50,6 +50,8 @@ from .replicas.connection import ReplicaConnection
 from .tasting.lane import Lane
 from .tasting.taster import CAREFUL_PATIENCE_SECONDS, PATIENCE_SECONDS, Taster
 
+DIGEST_SECONDS = 10.0
+"""How long the digest of one document may take."""
 EXPIRY_CHECK_SECONDS = 3.0
 """How often editors' clients that are not heard of are looked for."""
 
@@ -86,8 +88,8 @@ class RelayCore:
         )
         # Comparing opens documents, so it may take long for some: not in the way of other reading.
         self.comparing = environment.store_thread()
-        self._digests = OpenerDigests(environment.opener(DIGEST_PATIENCE_SECONDS))
-        self.catalogue = Catalogue(store, self._digests)
+        self._digests = OpenedElsewhere(environment.opener(DIGEST_SECONDS))
+        self.catalogue = Catalogue(store, self._digests.digest)
         self.documents = DocumentReader(store, update_limits)
         self.authenticator, self.authorizer = resolve_access(authenticator, authorizer)
         self.on_stateless = on_stateless

@@ -97,6 +97,7 @@ class Taster:
             lanes.create_task(self._run_careful())
 
     async def _run_first(self) -> None:
+        await self._guarded(self._start, [])
         while True:
             self._more.clear()
             round_ = self._queue.next_round()
@@ -137,6 +138,10 @@ class Taster:
             self._settle(waiting, error)
 
     # The first lane
+
+    async def _start(self, _nothing: list[Waiting]) -> None:
+        """The first change shall not wait for the start of a process."""
+        await self._lane.start()
 
     async def _round(self, round_: list[Waiting]) -> None:
         dishes: dict[tuple[Place, int], list[bytes]] = {}

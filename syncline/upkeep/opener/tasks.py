@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from syncline.engine.document.digests import log_digest
-from syncline.engine.document.document import Document
+from syncline.engine.document.document import log_state
 from syncline.engine.document.tasted import TastedDocument
-from syncline.engine.history.rebuild import rebuild
+from syncline.engine.history.rebuild import rebuild_log
 from syncline.engine.history.snapshot import make_snapshot
+from syncline.engine.updates.parse import encode_state_vector
 
 from .outcomes import DIGEST, OPEN, REBUILD, ROWS, SNAPSHOT, TASTE
 from .row_maker import RowMaker
 from .tasting_table import TastingTable
-
-_READER = 1  # the client id of documents that nobody writes here
 
 
 def _snapshot(parts: Sequence[bytes]) -> list[bytes]:
@@ -29,21 +28,12 @@ def _digest(updates: Sequence[bytes]) -> list[bytes]:
 
 def _open(updates: Sequence[bytes]) -> list[bytes]:
     TastedDocument(updates).read()
-    document = Document(_READER, updates)
-    try:
-        document.to_dict()
-    finally:
-        document.close()
-    return []
+    return [encode_state_vector(log_state(updates))]
 
 
 def _rebuild(parts: Sequence[bytes]) -> list[bytes]:
     epoch, *updates = parts
-    document = Document(_READER, updates)
-    try:
-        return [rebuild(document, int(epoch))]
-    finally:
-        document.close()
+    return [rebuild_log(updates, int(epoch))]
 
 
 def tasks(
