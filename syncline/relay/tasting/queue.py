@@ -25,11 +25,14 @@ class Waiting:
     suspect: str
     tries: int = 0
     size: int = field(init=False)
+    places: frozenset[Place] = field(init=False)
+    """Of the documents, as it came."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while it is not at the committer."""
 
     def __post_init__(self) -> None:
         self.size = self.submission.size
+        self.places = frozenset(place for place, _ in self.entries())
 
     @property
     def author(self) -> tuple[str, str]:
@@ -40,10 +43,6 @@ class Waiting:
         workspace = self.submission.workspace
         for entry in self.submission.entries:
             yield (workspace, entry.address), entry
-
-    @property
-    def places(self) -> set[Place]:
-        return {place for place, _ in self.entries()}
 
 
 class TastingQueue:

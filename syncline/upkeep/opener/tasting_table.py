@@ -85,13 +85,16 @@ class TastingTable:
             stored_since = list(islice(left, stored))
             dish = list(islice(left, updates))
             try:
-                opened = _Open(decode_state_vector(state)) if fresh else self._open[key]
-                self._open[key] = opened
+                if fresh:
+                    self._open[key] = _Open(decode_state_vector(state))
+                opened = self._open[key]
                 opened.follow(stored_since)
                 answer = self._taste(opened, dish, UpdateLimits(*limits))
             except DocumentBroken as error:
                 del self._open[key]
                 answer = BROKEN + error.message.encode()
+            except KeyError:
+                answer = BROKEN + b"it is not open"
             self._report(answer)
         for key in dropped:
             self._open.pop(key, None)
