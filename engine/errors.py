@@ -46,6 +46,7 @@
     ├── InvalidValue            invalid-value       a cleaning rule found no valid form of a value
     ├── UpdateRefused           one update of one document
     │   ├── InvalidUpdate       invalid-update
+    │   ├── HarmfulUpdate       update-harmful      opening the document hangs or fails with it
     │   └── MissingDependencies missing-dependencies
     ├── SnapshotRefused         snapshot-refused    a log that must not be compacted
     ├── LimitExceeded           limit-exceeded      a documented bound was reached
@@ -393,6 +394,12 @@ class InvalidUpdate(UpdateRefused):
     """The bytes are no Yjs v1 update, or exceed a limit."""
 
     code = "invalid-update"
+
+
+class HarmfulUpdate(UpdateRefused):
+    """The update passes for one, and makes the CRDT library fail, hang or take all memory."""
+
+    code = "update-harmful"
 
 
 class MissingDependencies(UpdateRefused):

@@ -6,11 +6,10 @@ small one, so the digests of documents that have not changed since are remembere
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from syncline.engine.bounded_cache import BoundedCache
-from syncline.engine.document.digests import Digested, document_digest, range_digest
-from syncline.engine.document.document import Document
+from syncline.engine.document.digests import Digested, log_digest, range_digest
 from syncline.engine.errors import DocumentBroken
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import DIGEST_BYTES, MAX_STATES, DocumentSummary
@@ -26,10 +25,15 @@ _START = Address("", "")
 
 
 class Catalogue:
-    """The documents of a store in the order of their addresses, with their digests."""
+    """The documents of a store in the order of their addresses, with their digests.
 
-    def __init__(self, store: Store) -> None:
+    ``digest`` makes that of a log; it may raise DocumentBroken."""
+
+    def __init__(
+        self, store: Store, digest: Callable[[Sequence[bytes]], bytes] = log_digest
+    ) -> None:
         self._store = store
+        self._digest_of_log = digest
         # By workspace and address: the epoch and the last seq of which it is, and the digest.
         self._digests = BoundedCache[tuple[str, Address], tuple[int, int, bytes]](DIGESTS_KEPT)
 
@@ -92,10 +96,6 @@ class Catalogue:
     def _compute(self, workspace: str, address: Address) -> bytes:
         stored = self._store.load(workspace, address)
         try:
-            document = Document(1, stored.updates if stored else ())
+            return self._digest_of_log(stored.updates if stored else ())
         except DocumentBroken:
             return _BROKEN  # no other document has it: the two sides exchange what they have
-        try:
-            return document_digest(document)
-        finally:
-            document.close()

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from syncline.engine.clock import Milliseconds
 from syncline.stores import StoreCalls, StoreThread
 from syncline.transports import Connect, connect_websocket
+from syncline.upkeep.opener.inline import DocumentOpener
+from syncline.upkeep.opener.process import Opener
 from syncline.upkeep.snapshots import SnapshotProcess, Snapshots
 
 
@@ -22,10 +24,12 @@ def wall_clock() -> int:
 class Environment:
     """``now`` is the wall clock, ``rng`` draws identities and jitter, ``connect`` opens transports,
     ``store_thread`` makes what runs the blocking store calls, ``snapshots`` what reads documents
-    for a relay, which does not trust them."""
+    for a relay, which does not trust them, and ``opener`` what opens them for anything else, each
+    time for so many seconds at most."""
 
     now: Milliseconds = wall_clock
     rng: random.Random = field(default_factory=random.SystemRandom)
     connect: Connect = connect_websocket
     store_thread: Callable[[], StoreCalls] = StoreThread
     snapshots: Callable[[], Snapshots] = SnapshotProcess
+    opener: Callable[[float], DocumentOpener] = Opener

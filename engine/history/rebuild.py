@@ -13,6 +13,7 @@ not, and an edit from now on brings it back.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import orjson
@@ -63,6 +64,15 @@ def rebuild(document: Document, client_id: int) -> bytes:
         rebuilt.close()
         original.close()
     return update
+
+
+def rebuild_log(updates: Iterable[bytes], client_id: int) -> bytes:
+    """As ``rebuild``, of the document that these updates make."""
+    document = Document(1, updates)
+    try:
+        return rebuild(document, client_id)
+    finally:
+        document.close()
 
 
 def begins(info: UpdateInfo, epoch: int) -> bool:

@@ -10,9 +10,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine, Select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from syncline.engine.document.document import log_state
 from syncline.engine.errors import StoreError
 from syncline.engine.names import Address
 from syncline.engine.records.projection import ProjectedTable
+from syncline.engine.updates.parse import StateVector
 from syncline.stores.base import (
     DocumentInfo,
     DocumentState,
@@ -159,14 +161,17 @@ class SqlStore:
                 hint="Open it without exclusive=False to write.",
             )
 
-    def verify(self) -> list[Problem]:
+    def verify(
+        self, state_of: Callable[[Sequence[bytes]], StateVector] = log_state
+    ) -> list[Problem]:
         """Read the whole store and return everything that does not agree: nothing, in a sound one.
 
         The database's own check of its structure (SQLite's), the counts and seqs that are noted
         with documents and workspaces against the log, and each log against the state vector that
-        its document has when it is rebuilt. Changes nothing; others may write meanwhile.
+        its document has when it is rebuilt (``state_of``). Changes nothing; others may write
+        meanwhile.
         """
-        return Verification(self._read, self._database.problems).run()
+        return Verification(self._read, self._database.problems, state_of).run()
 
     def compact(self, workspace: str, document: StoredDocument, snapshot: bytes) -> bool:
         self._expect_writable()

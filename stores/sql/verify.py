@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,6 @@ from sqlalchemy import (
     union_all,
 )
 
-from syncline.engine.document.document import Document
 from syncline.engine.errors import DocumentBroken, InvalidUpdate, MalformedFrame, StoreDamaged
 from syncline.engine.names import Address
 from syncline.engine.updates.parse import (
@@ -38,7 +37,6 @@ from . import read as sql_read
 from .compiled import Compiled
 
 _T = TypeVar("_T")
-_NOBODY = 1  # the client id of a document that is only read
 _ANY_SIZE = UpdateLimits(max_bytes=2**40)
 
 _workspaces = schema.workspaces.c
@@ -105,11 +103,17 @@ class Verification:
     """One walk through a store, with one document in memory at a time.
 
     Others may write meanwhile: what is compared is of one moment. ``structure`` asks the database
-    about its own.
+    about its own, and ``state_of`` opens the document that a log makes.
     """
 
-    def __init__(self, read: Read, structure: Callable[[Connection], list[str]]) -> None:
+    def __init__(
+        self,
+        read: Read,
+        structure: Callable[[Connection], list[str]],
+        state_of: Callable[[Sequence[bytes]], StateVector],
+    ) -> None:
         self._read = read
+        self._state_of = state_of
         self._structure = structure
         self._found: list[Problem] = []
 
@@ -180,9 +184,7 @@ class Verification:
                 yield f"Its update of seq {seq} needs changes that the log does not have before it."
                 return
             state = info.advance(state)
-        document = Document(_NOBODY, [data for _, data in log])
-        rebuilt = document.state_vector()
-        document.close()
+        rebuilt = self._state_of([data for _, data in log])
         if rebuilt != expected:
             yield f"Its log makes the state {rebuilt}, and {expected} is noted."
 

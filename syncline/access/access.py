@@ -66,6 +66,8 @@ class Principal:
     name: str
     claims: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
     scope: str = ""
+    trusted: bool = False
+    """Whether what it writes is stored without being tasted (docs/security.md)."""
 
 
 @runtime_checkable
@@ -100,6 +102,7 @@ _RETRY_SECONDS = 5.0
 _ANEW_SECONDS = 1.0  # after which somebody whose access has changed may connect again
 
 ANONYMOUS = Principal("anonymous")
+"""Everybody, where nobody is asked."""
 
 
 def identity_of(principal: Principal) -> str:

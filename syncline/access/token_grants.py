@@ -22,7 +22,7 @@ from .access import Access
 
 N = TypeVar("N")
 
-_KEYS = ("token", "sha256", "name", "access", "workspaces", "collections", "documents")
+_KEYS = ("token", "sha256", "name", "access", "workspaces", "collections", "documents", "trusted")
 _ACCESS = {"read": Access.READ, "write": Access.WRITE}
 _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*token[ \t]*\]\]", re.MULTILINE)
 _TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN}}}")
@@ -46,6 +46,7 @@ class Grant:
     collections: frozenset[str] | None = None
     documents: frozenset[Address] | None = None
     scope: str = ""
+    trusted: bool = False
 
     def access_to(self, workspace: str, address: Address | None) -> Access:
         """What is allowed with a document; with None, the most in the workspace."""
@@ -150,11 +151,16 @@ def _grant(place: str, entry: object, problems: Problems) -> Grant | None:
     workspaces = _names(place, values, "workspaces", check_workspace, problems)
     collections = _names(place, values, "collections", check_collection, problems)
     documents = _names(place, values, "documents", Address.parse, problems)
+    trusted = values.get("trusted", False)
+    if not isinstance(trusted, bool):
+        problems.add(place, "trusted: write true or false")
     if len(problems) > before or digest is None:
         return None
     allowed = _ACCESS[str(access)]
     scope = _scope(allowed, collections, documents)
-    return Grant(digest, str(name), allowed, workspaces, collections, documents, scope)
+    return Grant(
+        digest, str(name), allowed, workspaces, collections, documents, scope, bool(trusted)
+    )
 
 
 def _digest(place: str, values: Mapping[str, Any], problems: Problems) -> str | None:

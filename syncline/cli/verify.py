@@ -10,9 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from syncline.stores import SqlStore
+from syncline.upkeep.opener.documents import OpenedElsewhere
+from syncline.upkeep.opener.process import Opener
 
 from .pipelines.command import AsJson, print_json
 from .pipelines.verify_pipeline import verify_pipeline
+
+OPEN_SECONDS = 60.0
+"""How long opening one document may take."""
 
 
 def verify(
@@ -23,8 +28,9 @@ def verify(
 ) -> None:
     """Say whether a store agrees with itself, or whether the systems of a pipeline are equal.
 
-    A store is read whole, also while it is in use; building every document from its log takes
-    about a second for ten thousand small ones. Exit code 1 means that something does not agree.
+    A store is read whole, also while it is in use; building every document from its log, in a
+    process of its own, takes some seconds for ten thousand small ones. Exit code 1 means that
+    something does not agree, or that a document cannot be opened.
 
     Of a pipeline all rows of all systems are compared. Exit code 3 means that they are not equal.
     """
@@ -40,9 +46,12 @@ def verify(
 def _verify_store(store: str, *, json: bool) -> None:
     opened = SqlStore(store, exclusive=False)
     opened.open()
+    # Not here: a document may have been made to hang or kill whoever opens it.
+    documents = OpenedElsewhere(Opener(OPEN_SECONDS))
     try:
-        problems = opened.verify()
+        problems = opened.verify(documents.state_vector)
     finally:
+        documents.close()
         opened.close()
     places = [
         "/".join(str(part) for part in (each.workspace, each.address) if part) for each in problems

@@ -9,7 +9,14 @@ from contextlib import AsyncExitStack
 from itertools import count
 from urllib.parse import unquote
 
-from syncline.access.access import AnyoneAtAll, Authenticator, Authorizer, resolve_access
+from syncline.access.access import (
+    ANONYMOUS,
+    AnyoneAtAll,
+    Authenticator,
+    Authorizer,
+    Principal,
+    resolve_access,
+)
 from syncline.engine.errors import (
     InvalidName,
     TransportClosed,
@@ -27,6 +34,7 @@ from syncline.stores.catalogue import Catalogue
 from syncline.stores.holding import Holding, to_the_end
 from syncline.transports import Request, Transport
 from syncline.upkeep.compaction import CompactionPolicy, Compactor
+from syncline.upkeep.opener.documents import OpenedElsewhere
 
 from .editors.serving import serve_editor
 from .editors.stateless import OnStateless, ignore
@@ -36,8 +44,14 @@ from .log.committer import Committer
 from .log.document_reader import DocumentReader
 from .log.ledger import INCOMING, Ledger
 from .log.room import Room
+from .log.submission import Submission
+from .log.table_rows import PATIENCE_SECONDS as ROWS_PATIENCE_SECONDS
 from .replicas.connection import ReplicaConnection
+from .tasting.lane import Lane
+from .tasting.taster import CAREFUL_PATIENCE_SECONDS, PATIENCE_SECONDS, Taster
 
+DIGEST_SECONDS = 10.0
+"""How long the digest of one document may take."""
 EXPIRY_CHECK_SECONDS = 3.0
 """How often editors' clients that are not heard of are looked for."""
 
@@ -69,8 +83,13 @@ class RelayCore:
         # Readers that catch up do not stand in the way of commits.
         self.writer = environment.store_thread()
         self.reader = environment.store_thread()
-        self.ledger = Ledger(store, self._tables, update_limits)
-        self.catalogue = Catalogue(store)
+        self.ledger = Ledger(
+            store, self._tables, update_limits, environment.opener(ROWS_PATIENCE_SECONDS)
+        )
+        # Comparing opens documents, so it may take long for some: not in the way of other reading.
+        self.comparing = environment.store_thread()
+        self._digests = OpenedElsewhere(environment.opener(DIGEST_SECONDS))
+        self.catalogue = Catalogue(store, self._digests.digest)
         self.documents = DocumentReader(store, update_limits)
         self.authenticator, self.authorizer = resolve_access(authenticator, authorizer)
         self.on_stateless = on_stateless
@@ -80,6 +99,17 @@ class RelayCore:
         )
         self.committer = Committer(self.ledger, self.writer, self._publish, self._compactor.note)
         self._environment = environment
+        self._lanes = [
+            Lane(
+                store,
+                environment.opener(patience),
+                update_limits,
+                reader=self.reader,
+                calls=environment.store_thread(),
+            )
+            for patience in (PATIENCE_SECONDS, CAREFUL_PATIENCE_SECONDS)
+        ]
+        self.taster = Taster(self.committer, *self._lanes)
         self._rooms: dict[str, Room] = {}
         self._authors = count(1)
         self._tasks: list[asyncio.Task[None]] = []
@@ -106,6 +136,7 @@ class RelayCore:
             raise
         self._tasks = [
             asyncio.create_task(self.committer.run()),
+            asyncio.create_task(self.taster.run()),
             asyncio.create_task(self._compactor.run()),
             asyncio.create_task(self._expire_presence()),
         ]
@@ -141,6 +172,9 @@ class RelayCore:
         async with AsyncExitStack() as ending:  # each one, whatever the others raise; last in first
             ending.push_async_callback(self.writer.close, self._let_go)
             ending.push_async_callback(self.reader.close, self.documents.close)
+            ending.push_async_callback(self.comparing.close, self._digests.close)
+            for lane in self._lanes:
+                ending.push_async_callback(lane.close)
 
     def _let_go(self) -> None:
         try:
@@ -190,7 +224,18 @@ class RelayCore:
             for room in self._rooms.values():
                 room.expire(loop.time())
 
+    async def submit(self, submission: Submission, principal: Principal) -> None:
+        """Have a submission committed; first tasted, unless ``principal`` is trusted."""
+        if principal.trusted or not submission.entries:
+            await self.committer.submit(submission)
+        else:
+            # Those without a name are known by the document that they harm.
+            address = submission.entries[0].address
+            name = "" if principal is ANONYMOUS else principal.name
+            await self.taster.submit(submission, name or f"{submission.workspace}/{address}")
+
     def _publish(self, committed: Committed) -> None:
+        self.taster.committed(committed)
         room = self._rooms.get(committed.workspace)
         if room is not None:
             room.publish(committed)

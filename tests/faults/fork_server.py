@@ -23,8 +23,9 @@ import uvloop
 
 from syncline import Record, Relay, Replica
 from syncline.relay.log.committer import Committer
+from syncline.relay.log.place import Place
 from syncline.relay.log.submission import Settled, Submission, nobody
-from syncline.relay.log.transaction import Draft, Place
+from syncline.relay.log.transaction import Draft
 from syncline.stores import Write
 from tests.faults.models import Note
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+import pycrdt
 import pytest
 
 from syncline.engine.document.document import EMPTY_UPDATE, Document
 from syncline.engine.errors import InvalidUpdate
 from syncline.engine.names import Address
-from syncline.engine.updates.parse import encode_state_vector
+from syncline.engine.updates.parse import encode_state_vector, parse_update
 from syncline.relay.log import document_reader
 from syncline.relay.log.document_reader import DocumentReader
 from syncline.stores import DocumentWrite, MemoryStore, Write
+from tests.engine.update_bytes import item, section, text, update
 from tests.relay.clients import Author, text_of
 
 PAGE = Address("pages", "a")
@@ -29,8 +31,8 @@ class Shelf:
 
     def write(self, *updates: bytes, address: Address = PAGE) -> None:
         held = self._held.setdefault(address, Document(1))
-        for update in updates:
-            held.apply(update)
+        for each in updates:
+            held.apply(each)
         vector = encode_state_vector(held.state_vector())
         self.store.write([Write("crm", (DocumentWrite(address, updates, state_vector=vector),))])
 
@@ -118,3 +120,43 @@ def test_documents_are_let_go_beyond_the_bound(
     assert loads == places  # each once
     shelf.lacks(places[0])
     assert loads == [*places, places[0]]
+
+
+def test_a_cut_character_goes_to_those_who_join_as_it_was_written(shelf: Shelf) -> None:
+    """Editors put text between the two halves of an emoji. The CRDT library reads that otherwise
+    than every Yjs client, and would pass on what it read."""
+    whole = update(section(5, 0, item(4, text("a😀b"))))
+    between = update(section(6, 0, b"\xc4\x05\x01\x05\x02" + text("X")))
+    vector = encode_state_vector({5: 4, 6: 1})
+    shelf.store.write([Write("crm", (DocumentWrite(PAGE, (whole, between), state_vector=vector),))])
+    found = shelf.lacks()
+    assert text("a😀b") in found
+    assert text("X") in found
+    # Beyond half of the emoji there is no text that could be sent.
+    beyond = shelf.reader.difference("crm", PAGE, 0, {5: 2, 6: 1}).update
+    assert parse_update(beyond).ends() == {5: 4, 6: 1}
+    beyond = shelf.reader.difference("crm", PAGE, 0, {5: 3, 6: 1}).update
+    assert parse_update(beyond).ranges == {5: ((3, 4),)}
+
+
+def test_of_what_is_known_in_part_the_rest_is_news(shelf: Shelf) -> None:
+    ada = Author()
+    shelf.write(ada.type("hello"), ada.delete(0, 1))
+    ada.type(" world")
+    ada.delete(1, 2)
+    info = parse_update(shelf.news(ada.everything()))
+    assert info.ranges == {ada.client: ((5, 11),)}
+    assert info.deletes == {ada.client: ((2, 2),)}
+
+
+def test_no_document_is_opened(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = Author()
+    shelf.write(ada.type("hello"), ada.delete(0, 1))
+
+    def opened(*_args: object, **_options: object) -> None:
+        raise AssertionError("a document was opened")
+
+    everything = ada.everything()
+    monkeypatch.setattr(pycrdt, "Doc", opened)
+    assert shelf.lacks() != EMPTY_UPDATE
+    assert shelf.news(everything) == EMPTY_UPDATE

@@ -85,6 +85,7 @@ async def test_a_name_without_a_slash_is_in_documents(relay: Relay, tmp_path: Pa
     async with y_websocket_at(f"{relay.url}/crm/readme") as client:
         await synced(client)
         await client.say(Update(Author().type("x")))
+        await client.told()  # it is stored
         async with Replica.open(tmp_path / "r.db", relay=f"{relay.url}/crm") as replica:
             await replica.synced()
             assert str(replica.document("documents/readme").text("body")) == "x"

@@ -15,6 +15,7 @@ from syncline.relay.core import RelayCore
 from syncline.stores import InlineCalls, MemoryStore, Write
 from syncline.testing.network import Faults, MemoryNetwork, MemoryTransport
 from syncline.transports import Request
+from syncline.upkeep.opener.inline import InlineOpener
 from syncline.upkeep.rebuilding import rebuild_document
 from syncline.upkeep.snapshots import SnapshotThread
 
@@ -155,6 +156,7 @@ class World:
             rng=self._relay_rng,
             store_thread=lambda: SlowRun(self.relay_disk, self._die),
             snapshots=lambda: SnapshotThread(InlineCalls()),
+            opener=InlineOpener,
         )
         core = RelayCore(self.relay_disk, environment, compaction=COMPACTION)
         serving: list[MemoryTransport] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -12,7 +13,11 @@ from syncline.engine.errors import UsageError
 from syncline.engine.names import Address
 from syncline.environment import Environment
 from syncline.stores import SqlStore
+from syncline.upkeep.opener.documents import OpenedElsewhere
 from syncline.upkeep.rebuilding import rebuild_document as rebuild
+
+REBUILD_SECONDS = 120.0
+"""How long rebuilding one document may take."""
 
 
 def rebuild_document(
@@ -39,15 +44,17 @@ def rebuild_document(
                 hint="Documents are rebuilt at the relay; its replicas follow.",
             )
         environment = Environment()
-        for text in addresses:
-            address = Address.parse(text)
-            before = opened.log_size(workspace, address)
-            rebuild(opened, workspace, address, environment.now)
-            after = opened.log_size(workspace, address)
-            console.print(
-                f"{escape(text)}: {before.size if before else 0:,} bytes of history, now "
-                f"{after.size if after else 0:,}"
-            )
+        documents = OpenedElsewhere(environment.opener(REBUILD_SECONDS))
+        with closing(documents):
+            for text in addresses:
+                address = Address.parse(text)
+                before = opened.log_size(workspace, address)
+                rebuild(opened, workspace, address, environment.now, documents.rebuilt)
+                after = opened.log_size(workspace, address)
+                console.print(
+                    f"{escape(text)}: {before.size if before else 0:,} bytes of history, now "
+                    f"{after.size if after else 0:,}"
+                )
     finally:
         opened.close()
     console.print("Back up the store now: an older backup would bring the old histories back.")

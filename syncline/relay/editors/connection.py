@@ -54,7 +54,6 @@ from syncline.engine.yjs.messages import (
     SyncStep2,
     Update,
 )
-from syncline.relay.log.committer import Committer
 from syncline.relay.log.owners import Writer
 from syncline.relay.log.room import Room
 from syncline.relay.log.submission import Outcome, Submission
@@ -84,7 +83,6 @@ further."""
 class EditorService(ChannelService, Protocol):
     """What an editor needs of its relay."""
 
-    committer: Committer
     authenticator: Authenticator
     authorizer: Authorizer
     on_stateless: OnStateless
@@ -99,6 +97,8 @@ class EditorService(ChannelService, Protocol):
         ...
 
     def next_author(self) -> str: ...
+
+    async def submit(self, submission: Submission, principal: Principal) -> None: ...
 
 
 class EditorConnection(ABC):
@@ -300,7 +300,7 @@ class EditorConnection(ABC):
                 settle=lambda outcome: self._settle(channel, outcome, whole=whole),
             )
             self._committing += 1
-            await self.service.committer.submit(submission)
+            await self.service.submit(submission, channel.permit.principal)
 
     def _acknowledge(self, channel: Channel, *, whole: bool) -> None:
         count = 1

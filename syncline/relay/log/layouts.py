@@ -12,7 +12,7 @@ from syncline.engine.bounded_cache import BoundedCache
 from syncline.engine.updates.layout import Layout
 from syncline.engine.updates.parse import UpdateInfo
 
-from .transaction import Place
+from .place import Place
 
 KEPT_RUNS = 4_000_000
 """In the layouts used last; 8 bytes each."""
@@ -53,7 +53,7 @@ class DocumentLayouts:
         accepted before it.
 
         Raises InvalidUpdate if no client makes such an update of this document, or it has a shared
-        type deeper than ``max_nesting``. If it is then not committed, call ``clear``.
+        type deeper than ``max_nesting``. If it is then not committed, call ``forget``.
         """
         known = self._kept.get(place)
         if known is None or known.epoch != epoch:
@@ -69,7 +69,7 @@ class DocumentLayouts:
 
     def note(self, place: Place, epoch: int, update: bytes) -> None:
         """Hear of an update that was accepted without a check. If it is then not committed, call
-        ``clear``."""
+        ``forget``."""
         known = self._kept.get(place)
         if known is None:
             return
@@ -79,6 +79,11 @@ class DocumentLayouts:
         known.waiting.append(update)
         if len(known.waiting) > _MAX_WAITING:
             known.take_in()
+
+    def forget(self, places: Iterable[Place]) -> None:
+        """Forget these documents: some of what was accepted of them will not be stored."""
+        for place in places:
+            self._kept.discard(place)
 
     def clear(self) -> None:
         """Forget everything: some of it has not been stored."""

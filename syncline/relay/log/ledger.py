@@ -39,15 +39,18 @@ from syncline.engine.updates.parse import (
     parse_update,
 )
 from syncline.stores import Store
+from syncline.upkeep.opener.inline import DocumentOpener, InlineOpener
 
 from .committed import Committed
 from .layouts import DocumentLayouts
 from .owners import Owners, Writer
+from .place import Place
 from .receipts import unpack_refusals
 from .sizes import DocumentSizes
 from .submission import Outcome, PushedBatch, Settled, Submission
 from .table_rows import RelayRows
-from .transaction import DocumentState, Draft, Place, Transaction
+from .taste import TASTE_AGAIN
+from .transaction import DocumentState, Draft, Transaction
 
 MAX_STRUCTS = 1_000_000
 """Structs, values and deleted ranges of one update. In the bytes of one, editors' documents have
@@ -65,20 +68,21 @@ _KEPT_WRITERS = 500_000  # in the state vectors together; about 100 bytes each
 
 class Ledger:
     """The write side of a relay's store. ``limits`` are those of an update, and of the document
-    that is made of them."""
+    that is made of them. ``opener`` opens what tables show, in this process unless it is given."""
 
     def __init__(
         self,
         store: Store,
         tables: Iterable[ProjectedTable] = (),
         limits: UpdateLimits = INCOMING,
+        opener: DocumentOpener | None = None,
     ) -> None:
         self._store = store
         self._limits = limits
         self._layouts = DocumentLayouts()
         self._owners = Owners(store)
         self._sizes = DocumentSizes(store, limits)
-        self._rows = RelayRows(store, tables)
+        self._rows = RelayRows(store, tables, opener or InlineOpener())
         # What the store says, of what was asked for last.
         self._states = BoundedCache[Place, DocumentState](_KEPT, _KEPT_WRITERS)
         self._last = BoundedCache[tuple[str, str], int](_KEPT)
@@ -105,11 +109,12 @@ class Ledger:
         updates, which is no harm. Raises StoreError if the store takes nothing now.
         """
         receipt = Transaction()
-        draft = self._place(replace(submission, entries=()), receipt)
+        draft = self._place(replace(submission, entries=(), taste=None), receipt)
         if not isinstance(draft, Draft):
             return draft, []
         committed: list[Committed] = []
-        for entry in submission.entries:
+        taste = submission.taste
+        for number, entry in enumerate(submission.entries):
             alone = Transaction()
             # Without the number of the batch, which goes with the receipt.
             unnumbered = Submission(
@@ -118,8 +123,12 @@ class Ledger:
                 (entry,),
                 writer=submission.writer,
                 live=submission.live,
+                taste=None if taste is None else taste.of(number),
             )
-            draft.refusals += self._draft(unnumbered, alone).refusals
+            placed = self._draft(unnumbered, alone)
+            if not isinstance(placed, Draft):
+                return placed, committed
+            draft.refusals += placed.refusals
             try:
                 self._commit(alone)
             except StoreError as error:
@@ -138,7 +147,7 @@ class Ledger:
         try:
             heads = self._store.write(self._rows.add_to(transaction.writes()))
         except BaseException:
-            self._rows.close()  # its documents are ahead of the store
+            self._rows.forget()  # its documents are ahead of the store
             self._layouts.clear()
             raise
         # Only now: had the transaction failed, nothing of it may be believed.
@@ -201,9 +210,11 @@ class Ledger:
                 hint="Connect again: the relay says up to which batch it has everything.",
                 retry_after=1.0,
             )
-        transaction.last[replica] = pushed.batch
-        draft = transaction.numbered[*replica, pushed.batch] = self._draft(pushed, transaction)
-        return draft
+        placed = self._draft(pushed, transaction)
+        if isinstance(placed, Draft):
+            transaction.last[replica] = pushed.batch
+            transaction.numbered[*replica, pushed.batch] = placed
+        return placed
 
     def _repeated(self, pushed: PushedBatch) -> Outcome:
         receipt = self._store.receipt(pushed.workspace, pushed.author, pushed.batch)
@@ -214,19 +225,29 @@ class Ledger:
             return _conflict(pushed)
         return Settled(receipt.seq, unpack_refusals(receipt.refused))
 
-    def _draft(self, submission: Submission, transaction: Transaction) -> Draft:
-        """Accept or refuse each update of a submission."""
+    def _draft(self, submission: Submission, transaction: Transaction) -> Outcome | Draft:
+        """Accept or refuse each update of a submission; TASTE_AGAIN if one that would be accepted
+        was not tasted."""
         draft = Draft(submission)
         transaction.drafts.append(draft)
-        for entry in submission.entries:
+        before: dict[Place, DocumentState | None] = {}
+        owners = transaction.owners.copy()
+        for number, entry in enumerate(submission.entries):
             place = (submission.workspace, entry.address)
             known = transaction.states.get(place)
             after = self._check(
                 entry, self._state(place) if known is None else known, transaction, submission
             )
+            accepted = not isinstance(after, Refusal)
+            taste = submission.taste
+            if taste is not None and not taste.agrees(number, place, accepted=accepted):
+                transaction.drop_last(before, owners)
+                self._layouts.forget((*before, place))
+                return TASTE_AGAIN
             if isinstance(after, Refusal):
                 draft.refusals.append(after)
             else:
+                before.setdefault(place, known)
                 transaction.states[place] = after
                 draft.accepted.add(entry.address, entry.epoch, entry.update)
         return draft

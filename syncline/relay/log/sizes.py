@@ -13,7 +13,8 @@ from syncline.engine.errors import LimitExceeded
 from syncline.engine.updates.parse import UpdateInfo, UpdateLimits, parse_update
 from syncline.stores import Store
 
-from .transaction import DocumentState, Place
+from .place import Place
+from .transaction import DocumentState
 
 _KEPT = 1_000  # documents of many parts that were counted
 _ANY = UpdateLimits(1 << 53, 1 << 53, 1 << 20, 1 << 53, 1 << 53)

@@ -10,6 +10,7 @@ from syncline.engine.errors import SynclineError
 from syncline.engine.protocol.messages import Entry, Refusal
 
 from .owners import Writer
+from .taste import Taste
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Submission:
 
     What the author may not do is in ``refused``, not in ``entries``. ``settle`` is called with the
     outcome, once, in the event loop, and must not wait. ``size`` is that of the updates, in bytes.
+    ``taste`` is None for an author that is trusted.
     """
 
     workspace: str
@@ -44,6 +46,7 @@ class Submission:
     writer: Writer = field(default=Writer(), kw_only=True)
     live: bool = field(default=False, kw_only=True)
     refused: tuple[Refusal, ...] = field(default=(), kw_only=True)
+    taste: Taste | None = field(default=None, kw_only=True, repr=False, compare=False)
     settle: Callable[[Outcome], None] = field(
         default=nobody, kw_only=True, repr=False, compare=False
     )

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Refusal
 from syncline.engine.updates.by_document import UpdatesByDocument
 from syncline.engine.updates.parse import StateVector, encode_state_vector
 from syncline.stores import DocumentWrite, Receipt, Write
 
 from .committed import Committed
+from .place import Place
 from .receipts import pack_refusals
 from .submission import PushedBatch, Settled, Submission
-
-Place: TypeAlias = tuple[str, Address]
-"""Workspace and address of a document."""
 
 
 class DocumentState(NamedTuple):
@@ -99,6 +96,21 @@ class Transaction:
             if draft.submission.workspace == workspace
             for update in draft.accepted.of(address, epoch)
         ]
+
+    def drop_last(
+        self,
+        before: Mapping[Place, DocumentState | None],
+        owners: dict[tuple[str, str], str],
+    ) -> None:
+        """Forget the last draft; ``before`` are the documents' states before it, ``owners`` those
+        of ids."""
+        self.drafts.pop()
+        self.owners = owners
+        for place, state in before.items():
+            if state is None:
+                del self.states[place]
+            else:
+                self.states[place] = state
 
     def writes(self) -> list[Write]:
         """A write for each draft. All of a document carry the state vector that the document has

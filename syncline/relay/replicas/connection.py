@@ -20,6 +20,7 @@ from syncline.access.access import (
     Authorizer,
     Credentials,
     Permit,
+    Principal,
     authenticate,
     identity_of,
     seen_by,
@@ -49,12 +50,11 @@ from syncline.engine.protocol.relay_session import (
 )
 from syncline.engine.updates.by_document import UpdatesByDocument
 from syncline.relay.log.committed import Committed, updates_frame
-from syncline.relay.log.committer import Committer
 from syncline.relay.log.document_reader import DocumentReader
 from syncline.relay.log.ledger import Ledger
 from syncline.relay.log.owners import Writer
 from syncline.relay.log.room import Room
-from syncline.relay.log.submission import Outcome, PushedBatch, Settled
+from syncline.relay.log.submission import Outcome, PushedBatch, Settled, Submission
 from syncline.stores import Store, StoreCalls
 from syncline.stores.catalogue import Catalogue
 from syncline.transports import Request, Transport
@@ -85,8 +85,8 @@ class ReplicaService(Protocol):
     store: Store
     writer: StoreCalls
     reader: StoreCalls
+    comparing: StoreCalls
     ledger: Ledger
-    committer: Committer
     catalogue: Catalogue
     documents: DocumentReader
     authenticator: Authenticator
@@ -95,6 +95,8 @@ class ReplicaService(Protocol):
     async def enter(self, workspace: str, wake: Callable[[], None]) -> Room: ...
 
     def leave(self, workspace: str, wake: Callable[[], None]) -> None: ...
+
+    async def submit(self, submission: Submission, principal: Principal) -> None: ...
 
 
 class ReplicaConnection:
@@ -110,7 +112,7 @@ class ReplicaConnection:
         self._session = RelaySession(workspace)
         self._wake = asyncio.Event()
         self._permit = Permit(service.authorizer, ANONYMOUS, workspace)
-        self._catalogue = ReadableCatalogue(service.catalogue, service.reader, self._permit)
+        self._catalogue = ReadableCatalogue(service.catalogue, service.comparing, self._permit)
         self._replica = ""
         self._writer = Writer()
         self._follows = 0
@@ -172,7 +174,7 @@ class ReplicaConnection:
         principal = await authenticate(service.authenticator, credentials)
         self._permit = Permit(service.authorizer, principal, self._workspace)
         self._permit.check_entry()
-        self._catalogue = ReadableCatalogue(service.catalogue, service.reader, self._permit)
+        self._catalogue = ReadableCatalogue(service.catalogue, service.comparing, self._permit)
 
     async def _welcome(self, hello: Hello, room: Room) -> None:
         service = self._service
@@ -224,7 +226,7 @@ class ReplicaConnection:
                     settle=lambda outcome: self._settle(batch, outcome),
                 )
                 self._committing += 1
-                await self._service.committer.submit(pushed)
+                await self._service.submit(pushed, self._permit.principal)
             case PingReceived(ping):
                 self._answers += 1
                 self._session.pong(ping, position=self._position, head=room.head)

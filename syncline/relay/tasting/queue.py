@@ -1,0 +1,120 @@
+"""Submissions that wait to be tasted, in turns between their authors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from syncline.engine.protocol.messages import Entry
+from syncline.relay.log.place import Place
+from syncline.relay.log.submission import Submission
+
+MAX_ROUND_UPDATES = 256
+"""Updates that are tasted together; the submission with which there are more may have more."""
+MAX_ROUND_BYTES = 256 << 10
+"""Their size, likewise."""
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A submission that waits; ``suspect`` is what its author is known by if it does harm."""
+
+    submission: Submission
+    suspect: str
+    tries: int = 0
+    size: int = field(init=False)
+    places: frozenset[Place] = field(init=False)
+    """Of the documents, as it came."""
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while it is not at the committer."""
+
+    def __post_init__(self) -> None:
+        self.size = self.submission.size
+        self.places = frozenset(place for place, _ in self.entries())
+
+    @property
+    def author(self) -> tuple[str, str]:
+        return self.submission.workspace, self.submission.author
+
+    def entries(self) -> Iterator[tuple[Place, Entry]]:
+        """Each entry, and where its document is."""
+        workspace = self.submission.workspace
+        for entry in self.submission.entries:
+            yield (workspace, entry.address), entry
+
+
+class TastingQueue:
+    """Gives an author's submissions in their order, and a document to one round at a time.
+
+    A document is taken from when a submission to it is given out until ``release``: what is tasted
+    next has to be tasted on what is stored by then.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[tuple[str, str], deque[Waiting]] = OrderedDict()
+        self._taken: Counter[Place] = Counter()
+        self._held: set[tuple[str, str]] = set()  # authors whose next submission has to wait
+
+    def put(self, waiting: Waiting) -> None:
+        self._waiting.setdefault(waiting.author, deque()).append(waiting)
+
+    def put_back(self, again: list[Waiting]) -> None:
+        """Put submissions of one author before all others of that author."""
+        if again:
+            self._waiting.setdefault(again[0].author, deque()).extendleft(reversed(again))
+
+    def next_round(self) -> list[Waiting]:
+        """What is tasted next, and together: one submission of each author, and again, as long as
+        there are any and there is room."""
+        round_: list[Waiting] = []
+        blocked: set[Place] = set()  # those that an author waits for who was there before
+        updates = size = 0
+        found = True
+        while found:
+            found = False
+            for author in list(self._waiting):
+                if updates >= MAX_ROUND_UPDATES or size >= MAX_ROUND_BYTES:
+                    break
+                waiting = self._take(author, blocked)
+                if waiting is not None:
+                    found = True
+                    round_.append(waiting)
+                    updates += len(waiting.submission.entries)
+                    size += waiting.submission.size
+        for waiting in round_:
+            self._taken.update(waiting.places)
+        return round_
+
+    def _take(self, author: tuple[str, str], blocked: set[Place]) -> Waiting | None:
+        if author in self._held:
+            return None
+        queue = self._waiting[author]
+        places = queue[0].places
+        if any(place in self._taken or place in blocked for place in places):
+            blocked |= places
+            return None
+        waiting = queue.popleft()
+        if queue:
+            self._waiting.move_to_end(author)
+        else:
+            del self._waiting[author]
+        return waiting
+
+    def hold(self, author: tuple[str, str]) -> None:
+        """Give out no more of this author's until ``let_go``."""
+        self._held.add(author)
+
+    def holds(self, author: tuple[str, str]) -> bool:
+        return author in self._held
+
+    def let_go(self, author: tuple[str, str]) -> None:
+        self._held.discard(author)
+
+    def release(self, waiting: Waiting) -> None:
+        """The submission has been settled, or is put back."""
+        self._taken.subtract(waiting.places)
+        for place in waiting.places:
+            if self._taken[place] <= 0:
+                del self._taken[place]
