@@ -249,6 +249,7 @@ async def test_a_replica_leaves_out_what_others_are_to_bring(
         workspace.journal.offer(HERS, 0, whole)
         carl.document(str(other)).text("t").append("fine")
         await carl.synced()
+        print([ (r.code, r.reason) for r in workspace.store.refused('local')] if hasattr(workspace.store,'refused') else dir(workspace.store))
         assert (carl.status.refused > 0) == builds_on_it
         async with Replica.open(tmp_path / "dora.db", relay=f"{relay.url}/crm") as dora:
             await dora.synced()
