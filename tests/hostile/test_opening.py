@@ -22,7 +22,7 @@ from syncline.engine.yjs.messages import SyncStep2
 from syncline.relay import core as relay_core
 from syncline.relay.log import table_rows
 from tests.cli.processes import run
-from tests.hostile.harmful import EVIL, HARMFUL, plant
+from tests.hostile.harmful import EVIL, plant
 from tests.hostile.test_tasting import beside
 from tests.relay.clients import Author, connected
 from tests.relay.editors import synced, y_websocket_at
@@ -87,16 +87,18 @@ async def test_other_rows_go_on(tmp_path: Path, kind: str, monkeypatch: pytest.M
     monkeypatch.setattr(table_rows, "PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr(relay_core.RelayCore, "submit", _untasted)
     path = tmp_path / "relay.db"
+    async with Relay(path, port=0, models=[Page]):
+        pass  # with new tables it would read all documents itself
+    plant(path, kind)
     async with Relay(path, port=0, models=[Page]) as relay, connected(relay.url) as ada:
         await ada.greet()
-        for batch, each in enumerate(HARMFUL[kind], start=1):
-            await ada.push(batch, each, address=EVIL)
-            assert (await ada.hear(Ack)).refused == ()
+        await ada.push(1, Author().type("x"), address=EVIL)
+        assert (await ada.hear(Ack)).refused == ()
         began = time.monotonic()
         author = Author()
         author.document.map("$r").set("x", 1.0)
         (update,) = author.document.take_captured()
-        await ada.push(len(HARMFUL[kind]) + 1, update, address=Address("pages", "good"))
+        await ada.push(2, update, address=Address("pages", "good"))
         await ada.hear(Ack)
         assert time.monotonic() - began < PATIENCE
     with closing(sqlite3.connect(path)) as database:

@@ -117,12 +117,12 @@ async def test_an_editor_is_denied_what_harms(tmp_path: Path, kind: str) -> None
                 await mallory.say(Update(each))
             code, reason, _ = await mallory.ended()
             assert code == 4403
-            assert str(EVIL) in reason
+            assert "update" in reason
         async with hocuspocus_at(relay.url + "/crm") as mallory:
             await opened(mallory, str(EVIL))
             await mallory.say(str(EVIL), Update(HARMFUL[kind][-1]))
             frame = await mallory.hear()
-            while b"harm" not in frame and b"parent" not in frame:
+            while b"update" not in frame:
                 frame = await mallory.hear()
         # The document goes on without it.
         async with y_websocket_at(f"{relay.url}/crm/{EVIL}") as bob:

@@ -92,8 +92,9 @@ class Acknowledgements:
         return RefusedUpdate(batch, str(address), update, refusal.code, refusal.message)
 
     def _offer_own_part(self, refusal: Refusal, pushed: Entry | None) -> bool:
-        """Offer an update again without what others wrote, who bring it themselves. False if that
-        cannot be: nothing of it is others', or what is ours builds on it."""
+        """Offer an update again without what others wrote, who bring it themselves, if the relay
+        lacks anything of it. False if that cannot be: nothing of it is others', or what is ours
+        builds on it."""
         if pushed is None or refusal.state_vector is None:
             return False
         have = decode_state_vector(refusal.state_vector)
@@ -104,7 +105,8 @@ class Acknowledgements:
         }
         document = self._workspace.documents.get(refusal.address)
         own = document.diff({**have, **others})
-        if not others or own == EMPTY_UPDATE or not covers(have, parse_update(own).needs):
+        if not others or not covers(have, parse_update(own).needs):
             return False
-        self._journal.offer(refusal.address, document.epoch, own)
+        if own != EMPTY_UPDATE:
+            self._journal.offer(refusal.address, document.epoch, own)
         return True

@@ -24,10 +24,10 @@ from syncline.engine.updates.parse import (
 )
 
 _STORED = UpdateLimits(1 << 30, max_structs=1 << 30, max_clients=1 << 20, max_nesting=1 << 53)
-"""What is stored has been checked."""
+"""What is stored has been checked, if maybe by an older relay."""
 INTEGRATED, SKIPPED = b"+", b"-"
 BROKEN = b"!"
-"""What an answer begins with for a document on which the CRDT library failed."""
+"""What an answer begins with for a document that cannot be opened, or read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class TastingTable:
                 opened = self._open[key]
                 opened.follow(stored_since)
                 answer = self._taste(opened, dish, UpdateLimits(*limits))
-            except DocumentBroken as error:
+            except (DocumentBroken, InvalidUpdate) as error:
                 del self._open[key]
                 answer = BROKEN + error.message.encode()
             except KeyError:
