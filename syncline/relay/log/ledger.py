@@ -21,17 +21,20 @@ from syncline.engine.errors import (
     SynclineError,
 )
 from syncline.engine.history.rebuild import begins
+from syncline.engine.history.repetitions import contradicts
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import (
     EPOCH_CHANGED,
     FOREIGN_OPERATIONS,
     LIMITS,
     MISSING_DEPENDENCIES,
+    OPERATIONS_TAKEN,
     Entry,
     Refusal,
 )
 from syncline.engine.records.projection import ProjectedTable
 from syncline.engine.updates.parse import (
+    UpdateInfo,
     UpdateLimits,
     covers,
     decode_state_vector,
@@ -55,6 +58,8 @@ fewer."""
 MAX_COLLECTED = 1 << 26
 """Operations of one update that have no content, because they were deleted before it was sent. Who
 has no more clocks to write with can write nothing, so nobody jumps far in one step."""
+COMPARED_BYTES = 1 << 20
+"""Operations that come again are compared with those of a log that is no larger."""
 INCOMING = UpdateLimits(
     max_bytes=LIMITS.max_update, max_structs=MAX_STRUCTS, max_collected=MAX_COLLECTED
 )
@@ -245,6 +250,25 @@ class Ledger:
             self._states.put(place, state, len(state.vector))
         return state
 
+    def _is_taken(
+        self,
+        place: Place,
+        state: DocumentState,
+        transaction: Transaction,
+        submission: Submission,
+        update: bytes,
+        info: UpdateInfo,
+    ) -> bool:
+        """Whether the update has other operations than those that are there, under their names.
+        Nobody would ever see them."""
+        if not (submission.live or submission.writer.replica):
+            return False  # an editor's whole document, of which what is there was cut off
+        if all(
+            runs[0][0] >= state.vector.get(client, 0) for client, runs in info.ranges.items()
+        ) or (state.size > COMPARED_BYTES):
+            return False
+        return contradicts(self._accepted(place, state, transaction), update, state.vector)
+
     def _accepted(
         self, place: Place, state: DocumentState, transaction: Transaction
     ) -> list[bytes]:
@@ -296,6 +320,8 @@ class Ledger:
             )
             if foreign:
                 return _foreign(entry.address, foreign, state)
+            if self._is_taken(place, state, transaction, submission, entry.update, info):
+                return _operations_taken(entry.address)
         vector = info.advance(state.vector)
         limits = self._limits
         if len(vector) > max(limits.max_clients, len(state.vector)):
@@ -335,6 +361,16 @@ class Ledger:
             own = new if writer.client_id is None else [writer.client_id]
             self._owners.claim(submission.workspace, writer, own, transaction.owners)
         return DocumentState(entry.epoch, vector, depth, size, parts)
+
+
+def _operations_taken(address: Address) -> Refusal:
+    return Refusal(
+        address,
+        OPERATIONS_TAKEN,
+        f"The update of {address} has operations that are there already, with other content.",
+        "Two have written under one client id. Write what it says once more, under a new one.",
+        None,
+    )
 
 
 def _foreign(address: Address, foreign: Sequence[int], state: DocumentState) -> Refusal:
