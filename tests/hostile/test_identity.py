@@ -142,6 +142,7 @@ async def test_an_editor_cannot_write_under_the_client_id_of_another_principal(
         async with y_websocket_at(f"{url}?token=ada") as ada:
             await synced(ada)
             await ada.say(Update(typing.type("hello")))
+            await ada.told()  # it is stored
             async with y_websocket_at(f"{url}?token=eve") as eve:
                 assert (await synced(eve)).update != NOTHING
                 forged = update(section(77, 5, item(4, text("junk"))))
@@ -250,15 +251,18 @@ async def test_a_replica_leaves_out_what_others_are_to_bring(
         workspace = carl._workspace  # pyright: ignore[reportPrivateUsage]
         document = workspace.documents.get(HERS)
         have = dict(document.state_vector())
+        root = "t" if builds_on_it else "u"
         forged = update(section(_client_of(ada), 5, after(_client_of(ada), 4, 4, text("x"))))
         other = Address("notes", "other")
         workspace.receive_document(HERS, 0, forged)
-        carl.document(str(HERS)).text("t" if builds_on_it else "u").append("carl's")
-        whole = workspace.documents.get(HERS).diff(have)
-        workspace.journal.offer(HERS, 0, whole)
+        with document.transaction():
+            document.text(root).insert(len(document.text(root).content()), "carl's")
+        workspace.journal.add(HERS, 0, document.take_captured(), local=False)
+        workspace.journal.offer(HERS, 0, document.diff(have))
         carl.document(str(other)).text("t").append("fine")
         await carl.synced()
-        assert (carl.status.refused > 0) == builds_on_it
+        await workspace.journal.flushed()
+        assert carl.status.refused == builds_on_it
         async with Replica.open(tmp_path / "dora.db", relay=f"{relay.url}/crm") as dora:
             await dora.synced()
             assert str(dora.document(str(HERS)).text("t")) == "hello"
