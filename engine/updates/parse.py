@@ -34,7 +34,7 @@ import orjson
 from syncline.engine.errors import MalformedFrame
 from syncline.engine.lib0 import Reader, write_uint
 
-from .layout import Layout, check_deleted
+from .layout import Layout, check_deleted, have_to_be_found
 from .order import Wait, check_order
 from .struct_format import (
     ANY,
@@ -369,7 +369,7 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
 
     for client, start, end in joined:
         check_deleted(deletes.get(client, ()), start, end)
-    if nested > limits.max_nesting or (parents and _have_to_be_found(parents, types, ranges)):
+    if nested > limits.max_nesting or (parents and have_to_be_found(parents, types, ranges)):
         Layout().check(data, deletes, limits.max_nesting)
 
     # An update need not find what it brings, except what comes before each run of clocks.
@@ -385,19 +385,4 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
     placed = placed or bool(parents)
     return UpdateInfo(
         ranges, deletes, frozenset(roots), structs, nested, needs, placed, budget.spent
-    )
-
-
-def _have_to_be_found(
-    parents: list[tuple[int, int]],
-    types: set[tuple[int, int]],
-    ranges: Mapping[int, tuple[tuple[int, int], ...]],
-) -> bool:
-    """Whether an update that brings ``ranges`` has a parent in it that is none of its ``types``: it
-    may have been one."""
-    return any(
-        start <= clock < end
-        for client, clock in parents
-        if (client, clock) not in types
-        for start, end in ranges.get(client, ())
     )

@@ -28,7 +28,7 @@ def _taken(store: MemoryStore, address: Address, *updates: bytes) -> None:
 
 @pytest.mark.slow
 def test_a_relay_takes_whatever_yjs_writes(packages: None) -> None:
-    said = run(program("node"), "edits.mjs", "1", str(scaled(200)), folder=HERE)
+    said = run(program("node"), "edits.mjs", "1", str(scaled(120)), folder=HERE)
     for history in map(orjson.loads, said.splitlines()):
         store = MemoryStore()
         store.open()
