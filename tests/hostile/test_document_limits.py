@@ -24,10 +24,12 @@ from syncline.engine.updates.parse import (
     encode_state_vector,
     parse_update,
 )
+from syncline.relay.log import sizes
 from syncline.relay.log.ledger import INCOMING, Ledger
 from syncline.relay.log.sizes import DELETIONS_BYTES
 from syncline.relay.log.submission import Settled, Submission
-from syncline.stores import MemoryStore
+from syncline.stores import LogSize, MemoryStore
+from syncline.upkeep.compaction import MAX_GROWTH_BYTES, CompactionPolicy
 from tests.engine.update_bytes import ROOT, deletes, gc, section, text, uint, update
 from tests.hostile.beside import well_behaved
 from tests.profiles import scaled
@@ -219,6 +221,32 @@ def test_a_document_of_too_many_parts_is_refused() -> None:
     (refusal,) = _offered(ledger, update(section(7, 4 * many, *[gc(1)] * 5)))
     assert refusal.code == "limit-exceeded"
     assert "structs, values and deletes" in refusal.message
+
+
+@pytest.mark.parametrize("kept", [1, sizes._KEPT])  # pyright: ignore[reportPrivateUsage]
+def test_what_was_counted_and_let_go_is_counted_again(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes, "_KEPT", kept)
+    store = MemoryStore()
+    store.open()
+    ledger = Ledger(store, limits=replace(INCOMING, max_document_parts=5))
+    for clock in range(7):
+        for pad in (PAD, Address("documents", "other")):
+            entry = Entry(pad, update(section(1, clock, gc(1))))
+            ((outcome,), _) = ledger.commit([Submission("crm", "eve", (entry,))])
+            assert isinstance(outcome, Settled)
+            assert len(outcome.refusals) == (clock > 4)
+            if outcome.refusals:
+                assert outcome.refusals[0].code in ("limit-exceeded", "missing-dependencies")
+
+
+@pytest.mark.parametrize("large", [MAX_GROWTH_BYTES + 1, 10 << 20])
+def test_a_large_log_is_compacted_before_it_has_doubled(large: int) -> None:
+    policy, goal = CompactionPolicy(), large + MAX_GROWTH_BYTES
+    assert policy.due(LogSize(20, goal, large))
+    assert not policy.due(LogSize(20, goal - 1, large))
+    assert policy.slack(LogSize(1, large, large)) == MAX_GROWTH_BYTES
 
 
 @pytest.mark.slow

@@ -13,9 +13,21 @@ import pytest
 from syncline import Credentials, NotAuthenticated, Principal, Relay, Replica
 from syncline.access.access import Access
 from syncline.engine.names import Address
-from syncline.engine.protocol.messages import Ack, Error, Hello, Updates
+from syncline.engine.protocol.messages import (
+    MAX_FORMER,
+    Ack,
+    Entry,
+    Error,
+    Hello,
+    Updates,
+    Welcome,
+)
 from syncline.engine.yjs.messages import SyncStep1, SyncStep2, Update
-from syncline.relay.log.ledger import COMPARED_BYTES
+from syncline.relay.log import owners
+from syncline.relay.log.ledger import COMPARED_BYTES, Ledger
+from syncline.relay.log.owners import Writer
+from syncline.relay.log.submission import Settled, Submission
+from syncline.stores import MemoryStore
 from syncline.upkeep.backup import backup, restore
 from tests.engine.update_bytes import after, deletes, gc, item, section, text, update
 from tests.relay.clients import PATIENCE, Author, connected
@@ -335,3 +347,35 @@ async def test_a_restored_relay_gets_what_others_wrote_from_whoever_has_it(
                 assert [each.code for each in (await eve.hear(Ack)).refused] == [
                     "foreign-operations"
                 ]
+
+
+@pytest.mark.parametrize("kept", [2, owners._KEPT])  # pyright: ignore[reportPrivateUsage]
+def test_an_owner_who_was_let_go_is_looked_up_again(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owners, "_KEPT", kept)
+    store = MemoryStore()
+    store.open()
+    ledger = Ledger(store)
+
+    def refused(principal: str, client: int, clock: int) -> int:
+        entry = Entry(HERS, update(section(client, clock, item(4, text("x")))))
+        submission = Submission("crm", principal, (entry,), writer=Writer(principal), live=True)
+        ((outcome,), _) = ledger.commit([submission])
+        assert isinstance(outcome, Settled)
+        return len(outcome.refusals)
+
+    for client in range(5):
+        assert refused("ada", client, 0) == 0
+    for client in range(5):
+        assert refused("eve", client, 1) == 1
+        assert refused("ada", client, 1) == 0
+
+
+async def test_a_hello_names_so_many_former_replicas(tmp_path: Path) -> None:
+    async with Relay(tmp_path / "relay.db", port=0) as relay:
+        for count, kind in ((MAX_FORMER, Welcome), (MAX_FORMER + 1, Error)):
+            former = tuple(f"{number:032x}" for number in range(count))
+            async with connected(relay.url) as client:
+                await client.say(Hello((1,), "crm", client.replica, 5, 0, 0, None, former=former))
+                await client.hear(kind)
