@@ -12,6 +12,7 @@ from .structs import Struct, read_struct
 
 _ANY_SIZE = UpdateLimits(max_structs=1 << 53)
 _TEXT = 119  # the tag of a text in lib0's Any encoding
+_REPLACED = "\ufffd".encode("utf-16-le")  # stands for half a character, once that was cut in two
 _Operation: TypeAlias = tuple[int, object]
 """Kind and content, None where that cannot be compared."""
 
@@ -49,7 +50,8 @@ def _operations(struct: Struct) -> Iterator[_Operation]:
     if struct.kind == STRING:
         data = struct.content.encode("utf-16-le")
         for at in range(0, len(data), 2):
-            yield STRING, data[at : at + 2]
+            unit = data[at : at + 2]
+            yield STRING, unit if unit != _REPLACED else None
     elif struct.kind == ANY:
         for value in struct.content:
             yield ANY, value if value[0] == _TEXT else None
