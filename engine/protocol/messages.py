@@ -70,6 +70,9 @@ MISSING_DEPENDENCIES = "missing-dependencies"
 FOREIGN_OPERATIONS = "foreign-operations"
 """The code of a refusal: operations of the update are under client ids of others."""
 
+OPERATIONS_TAKEN = "operations-taken"
+"""The code of a refusal: operations of the update are there already, with other content."""
+
 MAX_FORMER = 16
 """Replica ids in a hello of stores that the replica's own was copied from."""
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from syncline.engine.lib0 import MAX_UINT
 
@@ -277,6 +277,21 @@ class Layout:
             section.at, section.clock = at, clock
             section.left -= 1
         return None
+
+
+def have_to_be_found(
+    parents: Iterable[tuple[int, int]],
+    types: Set[tuple[int, int]],
+    ranges: Mapping[int, tuple[tuple[int, int], ...]],
+) -> bool:
+    """Whether an update that brings ``ranges`` has a parent in it that is none of its ``types``: it
+    may have been one."""
+    return any(
+        start <= clock < end
+        for client, clock in parents
+        if (client, clock) not in types
+        for start, end in ranges.get(client, ())
+    )
 
 
 def check_deleted(deletes: Iterable[tuple[int, int]], start: int, end: int) -> None:

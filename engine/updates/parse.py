@@ -25,10 +25,8 @@ A struct takes as many clocks as its content is long; text is counted in UTF-16 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from functools import lru_cache
-from heapq import heappop, heappush
 from typing import NamedTuple, TypeAlias
 
 import orjson
@@ -36,7 +34,8 @@ import orjson
 from syncline.engine.errors import MalformedFrame
 from syncline.engine.lib0 import Reader, write_uint
 
-from .layout import Layout, check_deleted
+from .layout import Layout, check_deleted, have_to_be_found
+from .order import Wait, check_order
 from .struct_format import (
     ANY,
     BINARY,
@@ -86,9 +85,6 @@ MAX_CLOCK = (1 << 31) - 1
 """The highest next clock: yrs subtracts clocks in signed 32 bits."""
 
 MAX_STATE_VECTOR_CLIENTS = 1_000_000
-
-_Wait: TypeAlias = tuple[int, int, int]
-"""The item at (clock) waits for (another client) to have reached (that client's clock)."""
 
 
 class UpdateInfo(NamedTuple):
@@ -204,7 +200,7 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
     joined: list[tuple[int, int, int]] = []  # items of several values of one key
     budget = Budget(limits)
     ranges: dict[int, tuple[tuple[int, int], ...]] = {}
-    waits: dict[int, list[_Wait]] = {}
+    waits: dict[int, list[Wait]] = {}
     needs: StateVector = {}
     roots: set[str] = set()
 
@@ -227,7 +223,7 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
         budget.spend(count)
         runs: list[tuple[int, int]] = []
         run = clock  # where the current run of clocks began
-        section_waits: list[_Wait] = []
+        section_waits: list[Wait] = []
         section_needs: StateVector = {}  # of other clients, so far
 
         for _ in range(count):
@@ -373,7 +369,7 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
 
     for client, start, end in joined:
         check_deleted(deletes.get(client, ()), start, end)
-    if nested > limits.max_nesting or (parents and _have_to_be_found(parents, types, ranges)):
+    if nested > limits.max_nesting or (parents and have_to_be_found(parents, types, ranges)):
         Layout().check(data, deletes, limits.max_nesting)
 
     # An update need not find what it brings, except what comes before each run of clocks.
@@ -385,60 +381,8 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
             else:
                 needs.pop(client, None)
     if waits and len(ranges) > 1:
-        _check_order(ranges, needs, waits)
+        check_order(ranges, needs, waits)
     placed = placed or bool(parents)
     return UpdateInfo(
         ranges, deletes, frozenset(roots), structs, nested, needs, placed, budget.spent
     )
-
-
-def _have_to_be_found(
-    parents: list[tuple[int, int]],
-    types: set[tuple[int, int]],
-    ranges: Mapping[int, tuple[tuple[int, int], ...]],
-) -> bool:
-    """Whether an update that brings ``ranges`` has a parent in it that is none of its ``types``: it
-    may have been one."""
-    return any(
-        start <= clock < end
-        for client, clock in parents
-        if (client, clock) not in types
-        for start, end in ranges.get(client, ())
-    )
-
-
-def _check_order(
-    ranges: Mapping[int, tuple[tuple[int, int], ...]],
-    needs: StateVector,
-    waits: Mapping[int, list[_Wait]],
-) -> None:
-    """Refuse structs of several clients that wait for each other: they would never integrate.
-
-    Plays the integration, on clocks alone, at a document that covers ``needs``: it knows all
-    before the last run of every client, and all of a client of which later clocks are needed. A
-    client goes on until an item waits for another client, and sleeps until that one gets there.
-    """
-    reached = {client: max(runs[-1][0], needs.get(client, 0)) for client, runs in ranges.items()}
-    queues = {client: deque(waits.get(client, ())) for client in ranges}
-    # Per client waited for, a heap of (the clock that wakes, who sleeps). Each wake ends a wait,
-    # so the work is bounded by the number of waits.
-    asleep: dict[int, list[tuple[int, int]]] = {client: [] for client in ranges}
-    awake = list(ranges)
-    while awake:
-        client = awake.pop()
-        queue = queues[client]
-        progress = ranges[client][-1][1]
-        while queue:
-            clock, other, other_clock = queue[0]
-            if reached.get(other, other_clock) < other_clock and clock >= reached[client]:
-                heappush(asleep[other], (other_clock, client))
-                progress = clock
-                break
-            queue.popleft()
-        reached[client] = max(reached[client], progress)
-        sleepers = asleep[client]
-        while sleepers and sleepers[0][0] <= reached[client]:
-            awake.append(heappop(sleepers)[1])
-    for client, sleepers in asleep.items():
-        if sleepers:
-            raise invalid(f"clients {client} and {sleepers[0][1]} wait for each other's operations")

@@ -15,13 +15,21 @@ from pycrdt import Array, Doc, Map
 
 from syncline import Relay, Replica
 from syncline.engine.document.document import Document, merge_updates
+from syncline.engine.history.snapshot import make_snapshot
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import Ack, Entry, Refusal
-from syncline.engine.updates.parse import DEFAULT_LIMITS, UpdateLimits, parse_update
+from syncline.engine.updates.parse import (
+    DEFAULT_LIMITS,
+    UpdateLimits,
+    encode_state_vector,
+    parse_update,
+)
+from syncline.relay.log import sizes
 from syncline.relay.log.ledger import INCOMING, Ledger
 from syncline.relay.log.sizes import DELETIONS_BYTES
 from syncline.relay.log.submission import Settled, Submission
-from syncline.stores import MemoryStore
+from syncline.stores import LogSize, MemoryStore
+from syncline.upkeep.compaction import MAX_GROWTH_BYTES, CompactionPolicy
 from tests.engine.update_bytes import ROOT, deletes, gc, section, text, uint, update
 from tests.hostile.beside import well_behaved
 from tests.profiles import scaled
@@ -31,7 +39,9 @@ PAD = Address("documents", "pad")
 TINY = replace(
     INCOMING, max_clients=3, max_nesting=3, max_document_bytes=300, max_document_parts=40
 )
-READER = UpdateLimits(max_bytes=300, max_structs=40, max_clients=3, max_nesting=3)
+# Whoever integrates an insertion or a deletion may have to cut two structs for it.
+READER = UpdateLimits(max_bytes=300, max_structs=3 * 40, max_clients=3, max_nesting=3)
+assert 3 * DEFAULT_LIMITS.max_document_parts < DEFAULT_LIMITS.max_structs
 # No character of two UTF-16 halves: the CRDT library writes what is cut between them in a form that
 # no reader takes.
 CONTENTS = (
@@ -126,13 +136,13 @@ def test_whatever_was_taken_in_parts_is_taken_whole(rng: Random) -> None:
             writers.taken(clocks)
     if not taken:
         return
+    state = Document(1, taken).state_vector()
     merged = merge_updates(taken)
-    document = Document(1, taken)
-    for whole in (merged, document.diff({})):
+    snapshot = make_snapshot(taken, encode_state_vector(state))
+    for whole in (merged, snapshot or merged):
         info = parse_update(whole, READER)
-        assert info.ends() == document.state_vector()
-        assert info.needs == {}
-    assert Document(1, [merged]).state_vector() == document.state_vector()
+        assert (info.ends(), info.needs) == (state, {})
+        assert Document(1, [whole]).state_vector() == state
 
 
 def test_the_sum_of_bytes_and_parts_is_limited_and_deletions_go_on() -> None:
@@ -211,6 +221,32 @@ def test_a_document_of_too_many_parts_is_refused() -> None:
     (refusal,) = _offered(ledger, update(section(7, 4 * many, *[gc(1)] * 5)))
     assert refusal.code == "limit-exceeded"
     assert "structs, values and deletes" in refusal.message
+
+
+@pytest.mark.parametrize("kept", [1, sizes._KEPT])  # pyright: ignore[reportPrivateUsage]
+def test_what_was_counted_and_let_go_is_counted_again(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes, "_KEPT", kept)
+    store = MemoryStore()
+    store.open()
+    ledger = Ledger(store, limits=replace(INCOMING, max_document_parts=5))
+    for clock in range(7):
+        for pad in (PAD, Address("documents", "other")):
+            entry = Entry(pad, update(section(1, clock, gc(1))))
+            ((outcome,), _) = ledger.commit([Submission("crm", "eve", (entry,))])
+            assert isinstance(outcome, Settled)
+            assert len(outcome.refusals) == (clock > 4)
+            if outcome.refusals:
+                assert outcome.refusals[0].code in ("limit-exceeded", "missing-dependencies")
+
+
+@pytest.mark.parametrize("large", [MAX_GROWTH_BYTES + 1, 10 << 20])
+def test_a_large_log_is_compacted_before_it_has_doubled(large: int) -> None:
+    policy, goal = CompactionPolicy(), large + MAX_GROWTH_BYTES
+    assert policy.due(LogSize(20, goal, large))
+    assert not policy.due(LogSize(20, goal - 1, large))
+    assert policy.slack(LogSize(1, large, large)) == MAX_GROWTH_BYTES
 
 
 @pytest.mark.slow

@@ -13,11 +13,32 @@ import pytest
 from syncline import Credentials, NotAuthenticated, Principal, Relay, Replica
 from syncline.access.access import Access
 from syncline.engine.names import Address
-from syncline.engine.protocol.messages import Ack, Error, Hello
+from syncline.engine.protocol.messages import (
+    MAX_FORMER,
+    Ack,
+    Entry,
+    Error,
+    Hello,
+    Updates,
+    Welcome,
+)
 from syncline.engine.yjs.messages import SyncStep1, SyncStep2, Update
+from syncline.relay.log import owners
+from syncline.relay.log.ledger import COMPARED_BYTES, Ledger
+from syncline.relay.log.owners import Writer
+from syncline.relay.log.submission import Settled, Submission
+from syncline.stores import MemoryStore
+from syncline.upkeep.backup import backup, restore
 from tests.engine.update_bytes import after, deletes, gc, item, section, text, update
 from tests.relay.clients import PATIENCE, Author, connected
-from tests.relay.editors import NOTHING, hocuspocus_at, opened, synced, y_websocket_at
+from tests.relay.editors import (
+    EMPTY,
+    NOTHING,
+    hocuspocus_at,
+    opened,
+    synced,
+    y_websocket_at,
+)
 
 HERS = Address("notes", "hers")
 FOREIGN = b"belongs to another device"
@@ -133,7 +154,7 @@ async def test_an_editor_cannot_write_under_the_client_id_of_another_principal(
         async with y_websocket_at(f"{url}?token=ada") as ada:
             await synced(ada)
             await ada.say(Update(typing.type("hello")))
-            await ada.told()  # it is stored, and hers
+            await ada.told()  # it is stored
             async with y_websocket_at(f"{url}?token=eve") as eve:
                 assert (await synced(eve)).update != NOTHING
                 forged = update(section(77, 5, item(4, text("junk"))))
@@ -242,17 +263,119 @@ async def test_a_replica_leaves_out_what_others_are_to_bring(
         workspace = carl._workspace  # pyright: ignore[reportPrivateUsage]
         document = workspace.documents.get(HERS)
         have = dict(document.state_vector())
+        root = "t" if builds_on_it else "u"
         forged = update(section(_client_of(ada), 5, after(_client_of(ada), 4, 4, text("x"))))
         other = Address("notes", "other")
         workspace.receive_document(HERS, 0, forged)
-        carl.document(str(HERS)).text("t" if builds_on_it else "u").append("carl's")
-        whole = workspace.documents.get(HERS).diff(have)
-        workspace.journal.offer(HERS, 0, whole)
+        with document.transaction():
+            document.text(root).insert(len(document.text(root).content()), "carl's")
+        workspace.journal.add(HERS, 0, document.take_captured(), local=False)
+        workspace.journal.offer(HERS, 0, document.diff(have))
         carl.document(str(other)).text("t").append("fine")
         await carl.synced()
-        assert (carl.status.refused > 0) == builds_on_it
+        await workspace.journal.flushed()
+        assert carl.status.refused == builds_on_it
         async with Replica.open(tmp_path / "dora.db", relay=f"{relay.url}/crm") as dora:
             await dora.synced()
             assert str(dora.document(str(HERS)).text("t")) == "hello"
             assert str(dora.document(str(HERS)).text("u")) == ("" if builds_on_it else "carl's")
             assert str(dora.document(str(other)).text("t")) == "fine"
+
+
+@pytest.mark.parametrize("size", [10, COMPARED_BYTES + 10])
+async def test_who_comes_second_under_one_name_is_told(tmp_path: Path, size: int) -> None:
+    """The id belongs to nobody yet: it came in a document that an editor brought whole."""
+    forged = update(section(5, 0, item(4, text("x" * size))))
+    async with (
+        Relay(tmp_path / "relay.db", port=0) as relay,
+        y_websocket_at(f"{relay.url}/crm/{HERS}") as eve,
+        connected(relay.url) as ada,
+    ):
+        await ada.greet()
+        await eve.say(EMPTY)
+        await eve.say(SyncStep2(forged))
+        await ada.hear(Updates)
+        await ada.push(1, update(section(5, 0, item(4, text("ada's")))), address=HERS)
+        codes = [each.code for each in (await ada.hear(Ack)).refused]
+        assert codes == (["operations-taken"] if size < 1_000 else [])
+        again = update(section(5, 0, item(4, text("x" * 5))))
+        await ada.push(2, again, address=HERS)
+        assert (await ada.hear(Ack)).refused == ()
+
+
+async def test_a_restored_relay_gets_what_others_wrote_from_whoever_has_it(
+    tmp_path: Path,
+) -> None:
+    """Ada, who wrote it, never comes back; and her id is hers in the backup."""
+    path, saved = tmp_path / "relay.db", tmp_path / "saved.db"
+    async with asyncio.timeout(PATIENCE):
+        async with Relay(path, port=0) as relay:
+            url = f"{relay.url}/crm"
+            async with (
+                Replica.open(tmp_path / "ada.db", relay=url) as ada,
+                Replica.open(tmp_path / "bob.db", relay=url) as bob,
+            ):
+                ada.document(str(HERS)).text("t").append("hello")
+                await ada.synced()
+                backup(path, saved)
+                ada.document(str(HERS)).text("t").append(" and more")
+                await ada.synced()
+                await bob.synced()
+                client = _client_of(ada)
+        restore(saved, path, force=True)
+        async with Relay(path, port=0) as relay:
+            url = f"{relay.url}/crm"
+            async with (
+                Replica.open(tmp_path / "bob.db", relay=url) as bob,
+                Replica.open(tmp_path / "carl.db", relay=url) as carl,
+            ):
+                await bob.synced()
+                await carl.synced()
+                assert bob.status.refused == 0
+                assert str(carl.document(str(HERS)).text("t")) == "hello and more"
+            # She owns her id again with what she writes once she has compared.
+            for word in (" again", ""):
+                async with Replica.open(tmp_path / "ada.db", relay=url) as ada:
+                    ada.document(str(HERS)).text("t").append(word or "!")
+                    await ada.synced()
+            async with connected(relay.url) as eve:
+                await eve.greet()
+                await eve.push(1, update(section(client, 22, gc(1))), address=HERS)
+                (refusal,) = (await eve.hear(Ack)).refused
+                assert refusal.code in ("foreign-operations", "missing-dependencies")
+                await eve.push(2, update(section(client, 0, gc(1))), address=Address("n", "x"))
+                assert [each.code for each in (await eve.hear(Ack)).refused] == [
+                    "foreign-operations"
+                ]
+
+
+@pytest.mark.parametrize("kept", [2, owners._KEPT])  # pyright: ignore[reportPrivateUsage]
+def test_an_owner_who_was_let_go_is_looked_up_again(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owners, "_KEPT", kept)
+    store = MemoryStore()
+    store.open()
+    ledger = Ledger(store)
+
+    def refused(principal: str, client: int, clock: int) -> int:
+        entry = Entry(HERS, update(section(client, clock, item(4, text("x")))))
+        submission = Submission("crm", principal, (entry,), writer=Writer(principal), live=True)
+        ((outcome,), _) = ledger.commit([submission])
+        assert isinstance(outcome, Settled)
+        return len(outcome.refusals)
+
+    for client in range(5):
+        assert refused("ada", client, 0) == 0
+    for client in range(5):
+        assert refused("eve", client, 1) == 1
+        assert refused("ada", client, 1) == 0
+
+
+async def test_a_hello_names_so_many_former_replicas(tmp_path: Path) -> None:
+    async with Relay(tmp_path / "relay.db", port=0) as relay:
+        for count, kind in ((MAX_FORMER, Welcome), (MAX_FORMER + 1, Error)):
+            former = tuple(f"{number:032x}" for number in range(count))
+            async with connected(relay.url) as client:
+                await client.say(Hello((1,), "crm", client.replica, 5, 0, 0, None, former=former))
+                await client.hear(kind)

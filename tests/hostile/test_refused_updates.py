@@ -8,11 +8,24 @@ import pytest
 
 from syncline import Credentials, Principal, Relay
 from syncline.engine.names import Address
-from syncline.engine.protocol.messages import Ack
+from syncline.engine.protocol.messages import Ack, Entry
 from syncline.engine.yjs.messages import Update
-from syncline.relay.log.ledger import MAX_COLLECTED
+from syncline.relay.log import layouts
+from syncline.relay.log.ledger import MAX_COLLECTED, Ledger
+from syncline.relay.log.submission import Settled, Submission
+from syncline.stores import MemoryStore
 from tests.engine.test_layout import CHAIN, NEVER_MADE
-from tests.engine.update_bytes import after, deletes, gc, section, text, update
+from tests.engine.update_bytes import (
+    after,
+    deletes,
+    gc,
+    inside,
+    item,
+    section,
+    text,
+    typed,
+    update,
+)
 from tests.hostile.beside import well_behaved
 from tests.relay.clients import connected
 from tests.relay.editors import hocuspocus_at, opened, synced, y_websocket_at
@@ -91,3 +104,44 @@ async def test_an_editor_is_told_and_others_edit_on(tmp_path: Path, name: str) -
         await good.told()
         await bob.synced()
         assert str(bob.document(str(PAD)).text("u")) == "xyz!"
+
+
+def _offered(ledger: Ledger, address: Address, *updates: bytes) -> list[str]:
+    entries = tuple(Entry(address, each) for each in updates)
+    ((outcome,), _) = ledger.commit([Submission("crm", "eve", entries)])
+    assert isinstance(outcome, Settled)
+    return [refusal.message for refusal in outcome.refusals]
+
+
+@pytest.mark.parametrize("one_by_one", [True, False])
+@pytest.mark.parametrize("count", [1, 300])  # of more than 256 the first are looked at before
+def test_what_came_since_the_layout_was_read_counts(count: int, one_by_one: bool) -> None:
+    store = MemoryStore()
+    store.open()
+    ledger = Ledger(store)
+    assert _offered(ledger, PAD, KNOWN, update(section(2, 0, after(1, 6, 4, text("ab"))))) == []
+    later = [update(section(3, clock, typed("x"))) for clock in range(count)]
+    bad = [update(section(4, 0, item(4, text("y"), inside(3, clock)))) for clock in (0, count - 1)]
+    if one_by_one:
+        for each in later:
+            assert _offered(ledger, PAD, each) == []
+        later = []
+    refused = _offered(ledger, PAD, *later, *bad)
+    assert len(refused) == 2
+    assert all("in what is no shared type" in each for each in refused)
+
+
+@pytest.mark.parametrize("kept", [2, layouts._KEPT])  # pyright: ignore[reportPrivateUsage]
+def test_a_layout_that_was_let_go_is_read_again(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layouts, "_KEPT", kept)
+    store = MemoryStore()
+    store.open()
+    ledger = Ledger(store)
+    pads = [Address("documents", str(number)) for number in range(4)]
+    bad = update(section(4, 0, item(4, text("y"), inside(1, 2))))
+    for pad in pads:
+        good = update(section(2, 0, after(1, 6, 4, text("ab"))))
+        assert _offered(ledger, pad, KNOWN, good) == []
+    for pad in pads:
+        (refused,) = _offered(ledger, pad, bad)
+        assert "in what is no shared type" in refused

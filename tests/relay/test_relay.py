@@ -188,24 +188,23 @@ async def test_a_silent_connection_is_closed(relay: Relay, monkeypatch: pytest.M
 
 @pytest.mark.slow
 async def test_a_reader_that_does_not_read_holds_nobody_up(relay: Relay) -> None:
-    author = Author()
+    authors = [Author(2**40 + number) for number in range(4)]
     async with connected(relay.url, "a" * 32) as ada, connected(relay.url, "b" * 32) as stuck:
         await ada.greet()
         await stuck.greet()
-        total = 0
         for number in range(1, 41):  # 20 MB: more than sockets, queues and the room hold together
-            text = "x" * 500_000
-            await ada.push(number, author.type(text))
+            update = authors[number % 4].type("x" * 500_000)
+            await ada.push(number, update, address=Address("pages", str(number % 4)))
             await ada.hear(Ack)
-            total += len(text)
-        updates: list[bytes] = []
+        updates: dict[Address, list[bytes]] = {}
         cursor = 0
         while cursor < 40:
             news = await stuck.hear(Updates)
             assert news.since == cursor
             cursor = news.cursor
-            updates.extend(entry.update for entry in news.entries)
-        assert len(text_of(*updates)) == total
+            for entry in news.entries:
+                updates.setdefault(entry.address, []).append(entry.update)
+        assert [len(text_of(*each)) for each in updates.values()] == [5_000_000] * 4
 
 
 async def test_workspaces_do_not_see_each_other(relay: Relay, tmp_path: Path) -> None:

@@ -15,16 +15,14 @@ from syncline.engine.bounded_cache import BoundedCache
 from syncline.engine.errors import (
     InvalidUpdate,
     LimitExceeded,
-    NotAllowed,
     PeerError,
     StoreError,
     SynclineError,
 )
 from syncline.engine.history.rebuild import begins
-from syncline.engine.names import Address
+from syncline.engine.history.repetitions import contradicts
+from syncline.engine.lib0 import MAX_UINT
 from syncline.engine.protocol.messages import (
-    EPOCH_CHANGED,
-    FOREIGN_OPERATIONS,
     LIMITS,
     MISSING_DEPENDENCIES,
     Entry,
@@ -32,6 +30,7 @@ from syncline.engine.protocol.messages import (
 )
 from syncline.engine.records.projection import ProjectedTable
 from syncline.engine.updates.parse import (
+    UpdateInfo,
     UpdateLimits,
     covers,
     decode_state_vector,
@@ -41,6 +40,7 @@ from syncline.engine.updates.parse import (
 from syncline.stores import Store
 from syncline.upkeep.opener.inline import DocumentOpener, InlineOpener
 
+from . import refusals
 from .committed import Committed
 from .layouts import DocumentLayouts
 from .owners import Owners, Writer
@@ -58,6 +58,8 @@ fewer."""
 MAX_COLLECTED = 1 << 26
 """Operations of one update that have no content, because they were deleted before it was sent. Who
 has no more clocks to write with can write nothing, so nobody jumps far in one step."""
+COMPARED_BYTES = 1 << 20
+"""Operations that come again are compared with those of a log that is no larger."""
 INCOMING = UpdateLimits(
     max_bytes=LIMITS.max_update, max_structs=MAX_STRUCTS, max_collected=MAX_COLLECTED
 )
@@ -79,6 +81,7 @@ class Ledger:
     ) -> None:
         self._store = store
         self._limits = limits
+        self._of_an_update = replace(limits, max_nesting=MAX_UINT)  # depth is the document's
         self._layouts = DocumentLayouts()
         self._owners = Owners(store)
         self._sizes = DocumentSizes(store, limits)
@@ -134,9 +137,9 @@ class Ledger:
             except StoreError as error:
                 if error.retry_after is not None:
                     raise
-                draft.refusals.append(_refusal(entry.address, error))
+                draft.refusals.append(refusals.because(entry.address, error))
             except Exception:  # noqa: BLE001  a defect, which was logged when the whole batch met it
-                draft.refusals.append(_refusal(entry.address, why))
+                draft.refusals.append(refusals.because(entry.address, why))
             else:
                 committed += alone.announcements()
         self._commit(receipt)
@@ -174,7 +177,7 @@ class Ledger:
     def admit(self, workspace: str, writer: Writer) -> None:
         """Raises NotAllowed if the replica id of ``writer`` belongs to another principal."""
         if not self._owners.may_use(workspace, writer, {}):
-            raise _taken(writer)
+            raise refusals.taken(writer)
 
     # Placing a submission in a transaction
 
@@ -191,13 +194,13 @@ class Ledger:
     def _place_numbered(self, pushed: PushedBatch, transaction: Transaction) -> Outcome | Draft:
         replica = (pushed.workspace, pushed.author)
         if not self._owners.may_use(pushed.workspace, pushed.writer, transaction.owners):
-            return _taken(pushed.writer)
+            return refusals.taken(pushed.writer)
         draft = transaction.numbered.get((*replica, pushed.batch))
         if draft is not None:  # it came twice while the last transaction ran
             same = isinstance(draft.submission, PushedBatch) and (
                 draft.submission.digest == pushed.digest
             )
-            return draft if same else _conflict(pushed)
+            return draft if same else refusals.conflict(pushed)
         # A relay that was restored goes on from what the replica knows to be acknowledged.
         known = max(transaction.last.get(replica, self.last_batch(*replica)), pushed.follows)
         if pushed.batch <= known:
@@ -222,7 +225,7 @@ class Ledger:
             # Older than the receipts that are kept: acknowledged long ago.
             return Settled(self._store.head(pushed.workspace))
         if receipt.digest != pushed.digest:
-            return _conflict(pushed)
+            return refusals.conflict(pushed)
         return Settled(receipt.seq, unpack_refusals(receipt.refused))
 
     def _draft(self, submission: Submission, transaction: Transaction) -> Outcome | Draft:
@@ -266,6 +269,25 @@ class Ledger:
             self._states.put(place, state, len(state.vector))
         return state
 
+    def _is_taken(
+        self,
+        place: Place,
+        state: DocumentState,
+        transaction: Transaction,
+        submission: Submission,
+        update: bytes,
+        info: UpdateInfo,
+    ) -> bool:
+        """Whether the update has other operations than those that are there, under their names.
+        Nobody would ever see them."""
+        if not (submission.live or submission.writer.replica):
+            return False  # an editor's whole document, of which what is there was cut off
+        if all(
+            runs[0][0] >= state.vector.get(client, 0) for client, runs in info.ranges.items()
+        ) or (state.size > COMPARED_BYTES):
+            return False
+        return contradicts(self._accepted(place, state, transaction), update, state.vector)
+
     def _accepted(
         self, place: Place, state: DocumentState, transaction: Transaction
     ) -> list[bytes]:
@@ -286,17 +308,11 @@ class Ledger:
         """How far a document at ``state`` is with this update, or why it does not get it."""
         place = (submission.workspace, entry.address)
         try:
-            info = parse_update(entry.update, self._limits)
+            info = parse_update(entry.update, self._of_an_update)
         except InvalidUpdate as error:
-            return _refusal(entry.address, error)
+            return refusals.because(entry.address, error)
         if entry.epoch < state.epoch:
-            return Refusal(
-                entry.address,
-                EPOCH_CHANGED,
-                f"The document {entry.address} was rebuilt since this change was made.",
-                "Fetch the document, and make the change again on what it holds now.",
-                None,
-            )
+            return refusals.rebuilt(entry.address)
         complete, anew = True, False
         if entry.epoch > state.epoch:
             state = DocumentState(entry.epoch, {}, 0)  # the document begins anew
@@ -316,11 +332,13 @@ class Ledger:
                 submission.workspace, submission.writer, new, transaction.owners
             )
             if foreign:
-                return _foreign(entry.address, foreign, state)
+                return refusals.foreign(entry.address, foreign, state)
+            if self._is_taken(place, state, transaction, submission, entry.update, info):
+                return refusals.operations_taken(entry.address)
         vector = info.advance(state.vector)
         limits = self._limits
         if len(vector) > max(limits.max_clients, len(state.vector)):
-            return _too_much(
+            return refusals.too_much(
                 entry.address,
                 f"would have more than {limits.max_clients} writers",
                 "`syncline rebuild-document` gives it a history of one writer; or raise "
@@ -335,7 +353,7 @@ class Ledger:
                 info,
             )
         except LimitExceeded as error:
-            return _refusal(entry.address, error)
+            return refusals.because(entry.address, error)
         depth = state.depth + info.nested
         if info.placed or (info.nested and depth > limits.max_nesting):
             try:
@@ -348,7 +366,7 @@ class Ledger:
                     limits.max_nesting,
                 )
             except InvalidUpdate as error:
-                return _refusal(entry.address, error)
+                return refusals.because(entry.address, error)
         else:
             self._layouts.note(place, entry.epoch, entry.update)
         writer = submission.writer
@@ -356,45 +374,3 @@ class Ledger:
             own = new if writer.client_id is None else [writer.client_id]
             self._owners.claim(submission.workspace, writer, own, transaction.owners)
         return DocumentState(entry.epoch, vector, depth, size, parts)
-
-
-def _foreign(address: Address, foreign: Sequence[int], state: DocumentState) -> Refusal:
-    return Refusal(
-        address,
-        FOREIGN_OPERATIONS,
-        f"The update of {address} has operations under the client id {foreign[0]}, which belongs "
-        "to another device.",
-        "Write under an id of your own. What others wrote comes from them.",
-        encode_state_vector(state.vector),
-    )
-
-
-def _taken(writer: Writer) -> NotAllowed:
-    return NotAllowed(
-        f"The replica {writer.replica} belongs to somebody else than {writer.principal}.",
-        hint="A replica's store belongs to the user under whom it first wrote: connect with that "
-        "user's token, or open a new, empty store.",
-    )
-
-
-def _conflict(pushed: PushedBatch) -> PeerError:
-    return PeerError(
-        "batch-conflict",
-        f"Batch {pushed.batch} of this replica was stored before with other content.",
-        hint="Two copies of one replica's store are in use. Keep one; open the other as a new, "
-        "empty store.",
-    )
-
-
-def _refusal(address: Address, why: SynclineError) -> Refusal:
-    return Refusal(address, why.code, why.message, why.hint, None)
-
-
-def _too_much(address: Address, what: str, remedy: str) -> Refusal:
-    return Refusal(
-        address,
-        LimitExceeded.code,
-        f"With this update {address} {what}.",
-        f"It is not stored. {remedy}",
-        None,
-    )
