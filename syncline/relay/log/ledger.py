@@ -104,7 +104,7 @@ class Ledger:
                 submission.workspace,
                 submission.author,
                 (entry,),
-                taste=None if taste is None else taste.of(number),
+                taste=None if taste is None else taste.part(number, number + 1),
             )
             placed = self._draft(unnumbered, alone)
             if not isinstance(placed, Draft):
