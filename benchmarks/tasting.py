@@ -38,8 +38,10 @@ async def typing(
     async def write(number: int) -> None:
         document = Document((1 << 40) + number)
         text = document.text("body")
+        typed = 0
         while time.perf_counter() < end:
-            text.insert(0, "x")
+            text.insert(typed, "x")
+            typed += 1
             (update,) = document.take_captured()
             sent = time.perf_counter()
             settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

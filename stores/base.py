@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from syncline.engine.names import Address
 from syncline.engine.records.projection import ProjectedTable
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 RECEIPTS_KEPT = 1024
 """Receipts a store keeps per workspace and replica: those of its last so many batch numbers."""
+
+RowOf: TypeAlias = Callable[[ProjectedTable, Sequence[bytes]], "Mapping[str, Any] | None"]
+"""The row of the document with this log; None if its record does not live. It may raise
+DocumentBroken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +220,16 @@ class Store(Protocol):
         """
         ...
 
-    def project(self, tables: Sequence[ProjectedTable], *, anew: bool = False) -> dict[str, int]:
+    def project(
+        self, tables: Sequence[ProjectedTable], *, anew: bool = False, row_of: RowOf | None = None
+    ) -> dict[str, int]:
         """Keep an SQL table of each of these collections from now on, until ``close``.
 
         A table that is missing, or was made for other columns, is made from the documents; with
         ``anew`` every one is. Returns how many rows those got, by collection. Tables that are not
         declared stay as they are and are no longer kept: declaring them again rebuilds them.
-        Called by the thread that writes. A store without SQL keeps no tables.
+        ``row_of`` makes the row of a document; without it documents are opened here. Called by the
+        thread that writes. A store without SQL keeps no tables.
         """
         ...
 

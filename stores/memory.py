@@ -23,6 +23,7 @@ from .base import (
     OutboxBatch,
     Receipt,
     RefusedUpdate,
+    RowOf,
     StoredDocument,
     StoredUpdate,
     Write,
@@ -114,7 +115,9 @@ class MemoryStore:
         """Constant for this object; a copy has another one."""
         return f"memory:{self._number}"
 
-    def project(self, tables: Sequence[ProjectedTable], *, anew: bool = False) -> dict[str, int]:
+    def project(
+        self, tables: Sequence[ProjectedTable], *, anew: bool = False, row_of: RowOf | None = None
+    ) -> dict[str, int]:
         """Of no effect: there is no SQL here. Rows in a write are taken and forgotten."""
         return {}
 

@@ -1,16 +1,17 @@
 """Snapshots: one update that holds all that a document's log holds, and the proof that it does.
 
-A log is compacted through a document, never by concatenating updates, because only a document
-collects what was deleted. What the snapshot replaces is gone for ever, so it is checked before it
-is used: pycrdt drops from a snapshot what it could not integrate, without a word, and with a gap in
-the log that is all that came after the gap.
+A log is compacted through a document, not by concatenating updates, because only a document
+collects what was deleted; but for one in which a character is cut in two (cut_characters.py). What
+the snapshot replaces is gone for ever, so it is checked before it is used: pycrdt drops from a
+snapshot what it could not integrate, without a word, and with a gap in the log that is all that
+came after the gap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from syncline.engine.document.document import Document
+from syncline.engine.document.document import Document, merge_updates
 from syncline.engine.errors import DocumentBroken, InvalidUpdate, SnapshotRefused
 from syncline.engine.updates.parse import (
     DEFAULT_LIMITS,
@@ -19,6 +20,8 @@ from syncline.engine.updates.parse import (
     encode_state_vector,
     parse_update,
 )
+
+from .cut_characters import cuts_a_character
 
 ROW_BYTES = 32
 """What a row of a log costs beside its data: its keys, in two B-trees. Many small rows are worth
@@ -46,7 +49,9 @@ def _make(updates: Sequence[bytes], state_vector: bytes) -> bytes | None:
         state = document.state_vector()
         if state != decode_state_vector(state_vector):
             raise _refused("its updates do not lead to the state that is stored: some are missing")
-        snapshot = document.diff({})
+        # What a document writes is another text then.
+        as_bytes = cuts_a_character(updates)
+        snapshot = merge_updates(updates) if as_bytes else document.diff({})
         size = sum(map(len, updates))
         if len(snapshot) + ROW_BYTES >= size + ROW_BYTES * len(updates):
             return None
@@ -56,6 +61,8 @@ def _make(updates: Sequence[bytes], state_vector: bytes) -> bytes | None:
             raise _refused(f"replicas would not take a snapshot of it ({error.message})") from error
         if info.needs or info.advance({}) != state:
             raise _refused("a snapshot of it is not complete")
+        if as_bytes:
+            return snapshot
         copy = Document(1, [snapshot])
         try:
             _compare(document, copy, updates)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -43,7 +44,7 @@ from syncline.engine.errors import DocumentBroken, StoreError, UsageError
 from syncline.engine.names import Address
 from syncline.engine.records.liveness import is_live
 from syncline.engine.records.projection import KEY, WORKSPACE, ProjectedTable, Rows
-from syncline.stores.base import DocumentWrite, Write
+from syncline.stores.base import DocumentWrite, RowOf, Write
 from syncline.stores.tables.projection import (
     DECIMAL_COLLATION,
     FieldType,
@@ -100,7 +101,12 @@ class ProjectionKeeper:
         return [table for table in tables if table is not None]
 
     def declare(
-        self, connection: Connection, tables: Sequence[ProjectedTable], *, anew: bool
+        self,
+        connection: Connection,
+        tables: Sequence[ProjectedTable],
+        *,
+        anew: bool,
+        row_of: RowOf | None = None,
     ) -> dict[str, int]:
         """Keep these tables; returns the rows of those that had to be made, by collection."""
         with connection.begin():
@@ -111,12 +117,14 @@ class ProjectionKeeper:
             if name not in self._signatures and name in found:
                 raise _foreign(self._store, name)
             if anew or name not in found or self._signatures[name] != signature:
-                made[name] = self._make(connection, table, signature)
+                made[name] = self._make(connection, table, signature, row_of or log_row)
         self._tables = {table.collection: sql_table(table) for table in tables}
         self.stale = frozenset()
         return made
 
-    def _make(self, connection: Connection, table: ProjectedTable, signature: str) -> int:
+    def _make(
+        self, connection: Connection, table: ProjectedTable, signature: str, row_of: RowOf
+    ) -> int:
         # First, in a transaction of its own, that the table is ours and not complete: MariaDB
         # commits before it drops or creates one, and a crash then must leave neither a table that
         # is taken for complete nor one that is taken for somebody else's.
@@ -129,7 +137,7 @@ class ProjectionKeeper:
         with connection.begin():
             target.drop(connection, checkfirst=True)
             target.create(connection)
-            rows = _stored_rows(connection, table)
+            rows = _stored_rows(connection, table, row_of)
             while batch := list(islice(rows, BATCH)):
                 connection.execute(insert(target), batch)
                 count += len(batch)
@@ -214,13 +222,14 @@ def _is_of_the_table(error: StatementError) -> bool:
 _FAULTS_OF_TABLES = (sqlite3.SQLITE_ERROR, 1054, 1364)
 
 
-def _stored_rows(connection: Connection, table: ProjectedTable) -> Iterator[dict[str, Any]]:
+def _stored_rows(
+    connection: Connection, table: ProjectedTable, row_of: RowOf
+) -> Iterator[dict[str, Any]]:
     """The rows of every record in the store."""
-    maker = Rows(table)
     for workspace in sql_read.workspaces(connection):
         place = {WORKSPACE: workspace} if table.by_workspace else {}
         for address in _addresses(connection, workspace, table.collection):
-            row = _stored_row(connection, maker, workspace, address)
+            row = _stored_row(connection, table, row_of, workspace, address)
             if row is not None:
                 yield {**place, KEY: address.key, **row}
 
@@ -236,21 +245,37 @@ def _addresses(connection: Connection, workspace: str, collection: str) -> Itera
 
 
 def _stored_row(
-    connection: Connection, maker: Rows, workspace: str, address: Address
-) -> dict[str, Any] | None:
+    connection: Connection,
+    table: ProjectedTable,
+    row_of: RowOf,
+    workspace: str,
+    address: Address,
+) -> Mapping[str, Any] | None:
     stored = sql_read.load(connection, workspace, address)
     if stored is None:
         return None
-    document = Document(1, ())
     try:
-        for update in stored.updates:
-            document.apply(update)
-        return maker.row(document) if is_live(document) else None
+        return row_of(table, stored.updates)
     except DocumentBroken as error:
         logger.error("%s has no row in its table: %s", address, error)
         return None
+
+
+def log_row(table: ProjectedTable, updates: Sequence[bytes]) -> Mapping[str, Any] | None:
+    """The row of the document with this log; None if its record does not live. Raises
+    DocumentBroken."""
+    document = Document(1, ())
+    try:
+        for update in updates:
+            document.apply(update)
+        return _maker(table).row(document) if is_live(document) else None
     finally:
         document.close()
+
+
+@lru_cache(100)
+def _maker(table: ProjectedTable) -> Rows:
+    return Rows(table)
 
 
 def tables_of(statement: Select[*tuple[Any, ...]]) -> set[str]:

@@ -23,6 +23,7 @@ from syncline.stores.base import (
     OutboxBatch,
     Receipt,
     RefusedUpdate,
+    RowOf,
     StoredDocument,
     Write,
 )
@@ -127,11 +128,15 @@ class SqlStore:
         self._expect_open()
         return self._database.fingerprint()
 
-    def project(self, tables: Sequence[ProjectedTable], *, anew: bool = False) -> dict[str, int]:
+    def project(
+        self, tables: Sequence[ProjectedTable], *, anew: bool = False, row_of: RowOf | None = None
+    ) -> dict[str, int]:
         self._expect_writable()
         with self._database.translated():
             return self._database.transact(
-                lambda connection: self._projection.declare(connection, tables, anew=anew)
+                lambda connection: self._projection.declare(
+                    connection, tables, anew=anew, row_of=row_of
+                )
             )
 
     def projected(self) -> list[ProjectedTable]:

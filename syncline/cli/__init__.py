@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": ("relay", None),
     "inspect": ("relay", None),
     "verify": ("", None),
+    "documents": ("relay", None),
     "rebuild-projection": ("relay", None),
     "rebuild-document": ("relay", None),
     "compact": ("relay", None),

@@ -51,7 +51,7 @@ from .tasting.lane import Lane
 from .tasting.taster import CAREFUL_PATIENCE_SECONDS, PATIENCE_SECONDS, Taster
 
 DIGEST_SECONDS = 10.0
-"""How long the digest of one document may take."""
+"""How long the digest of one document may take, and its row when its table is made anew."""
 EXPIRY_CHECK_SECONDS = 3.0
 """How often editors' clients that are not heard of are looked for."""
 
@@ -86,6 +86,7 @@ class RelayCore:
         self.ledger = Ledger(
             store, self._tables, update_limits, environment.opener(ROWS_PATIENCE_SECONDS)
         )
+        self._rows = OpenedElsewhere(environment.opener(DIGEST_SECONDS))
         # Comparing opens documents, so it may take long for some: not in the way of other reading.
         self.comparing = environment.store_thread()
         self._digests = OpenedElsewhere(environment.opener(DIGEST_SECONDS))
@@ -130,10 +131,12 @@ class RelayCore:
         try:
             await self.writer(self._holding.take)
             self.identity = await self.writer(self._claim)
-            await self.writer(self.store.project, self._tables)
+            await self.writer(self.store.project, self._tables, row_of=self._rows.row)
         except BaseException:
             await to_the_end(self._release())
             raise
+        finally:
+            self._rows.close()
         self._tasks = [
             asyncio.create_task(self.committer.run()),
             asyncio.create_task(self.taster.run()),
@@ -229,10 +232,8 @@ class RelayCore:
         if principal.trusted or not submission.entries:
             await self.committer.submit(submission)
         else:
-            # Those without a name are known by the document that they harm.
-            address = submission.entries[0].address
-            name = "" if principal is ANONYMOUS else principal.name
-            await self.taster.submit(submission, name or f"{submission.workspace}/{address}")
+            name = None if principal is ANONYMOUS else principal.name
+            await self.taster.submit(submission, name)
 
     def _publish(self, committed: Committed) -> None:
         self.taster.committed(committed)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncline.engine.updates.delete_set import encode_deletes, unknown_deletes
+from syncline.engine.updates.delete_set import Deletes, encode_deletes, unknown_deletes
 from syncline.engine.updates.parse import parse_update
 
 _PAIRS = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 6)), min_size=1, max_size=6)
 _DELETES = st.dictionaries(st.integers(0, 3), _PAIRS, max_size=3)
 
 
-def _clocks(deletes: object) -> set[tuple[int, int]]:
-    assert isinstance(deletes, dict)
+def _clocks(deletes: Deletes) -> set[tuple[int, int]]:
     return {
         (client, clock + step)
         for client, pairs in deletes.items()

@@ -27,7 +27,7 @@ from tests.hostile.test_tasting import beside
 from tests.relay.clients import Author, connected
 from tests.relay.editors import synced, y_websocket_at
 
-KINDS = ["hangs", "kills", "is refused"]
+KINDS = list(HARMFUL)
 
 
 class Page(Record, collection="pages"):
@@ -103,6 +103,17 @@ async def test_other_rows_go_on(tmp_path: Path, kind: str, monkeypatch: pytest.M
         assert time.monotonic() - began < PATIENCE
     with closing(sqlite3.connect(path)) as database:
         database.execute("SELECT key FROM pages").fetchall()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+async def test_tables_are_made_of_what_can_be_opened(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "relay.db"
+    plant(path, kind)
+    async with Relay(path, port=0, models=[Page]) as relay, connected(relay.url) as ada:
+        await ada.greet()
+    code, out, _ = await run("rebuild-projection", str(path))
+    assert (code, out) == (0, "pages: 0 rows\n")
 
 
 PATIENCE = 10.0

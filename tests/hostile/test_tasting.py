@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -143,7 +144,7 @@ async def test_what_takes_the_square_of_its_length_is_refused(tmp_path: Path) ->
 
 @pytest.mark.slow
 async def test_what_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
-    environment = replace(Environment(), opener=lambda _patience: Opener(20.0, 160 << 20))
+    environment = replace(Environment(), opener=partial(Opener, memory=160 << 20))
     relay = Relay(tmp_path / "relay.db", port=0, environment=environment)
     async with relay, connected(relay.url) as mallory:
         await mallory.greet()

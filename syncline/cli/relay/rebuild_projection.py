@@ -11,6 +11,11 @@ from rich.markup import escape
 from syncline.cli.models import load_models
 from syncline.engine.records.projection import projected
 from syncline.stores import SqlStore
+from syncline.upkeep.opener.documents import OpenedElsewhere
+from syncline.upkeep.opener.process import Opener
+
+OPEN_SECONDS = 60.0
+"""How long opening one document may take."""
 
 
 def rebuild_projection(
@@ -31,11 +36,15 @@ def rebuild_projection(
     there.close()
     opened = SqlStore(store)
     opened.open()
+    documents = OpenedElsewhere(Opener(OPEN_SECONDS))
     try:
         by_workspace = opened.meta("").get("role") == "relay"
         tables = [projected(each.__schema__, by_workspace=by_workspace) for each in classes]
-        rows = opened.project(tables if models else opened.projected(), anew=True)
+        rows = opened.project(
+            tables if models else opened.projected(), anew=True, row_of=documents.row
+        )
     finally:
+        documents.close()
         opened.close()
     for collection, count in sorted(rows.items()):
         console.print(f"{escape(collection)}: {count:,} rows")

@@ -126,7 +126,7 @@ class Ledger:
                 (entry,),
                 writer=submission.writer,
                 live=submission.live,
-                taste=None if taste is None else taste.of(number),
+                taste=None if taste is None else taste.part(number, number + 1),
             )
             placed = self._draft(unnumbered, alone)
             if not isinstance(placed, Draft):

@@ -32,9 +32,9 @@ class Taste:
     integrated: tuple[bool, ...]
     spoilt: set[Place]
 
-    def of(self, number: int) -> Taste:
-        """That of one entry."""
-        return Taste(self.integrated[number : number + 1], self.spoilt)
+    def part(self, start: int, end: int) -> Taste:
+        """That of some of the entries."""
+        return Taste(self.integrated[start:end], self.spoilt)
 
     def agrees(self, number: int, place: Place, *, accepted: bool) -> bool:
         """Whether the ledger may go on after it has accepted or refused an entry."""

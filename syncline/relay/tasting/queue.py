@@ -19,10 +19,10 @@ MAX_ROUND_BYTES = 256 << 10
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A submission that waits; ``suspect`` is what its author is known by if it does harm."""
+    """A submission that waits; ``name`` is that of its principal, None where nobody has one."""
 
     submission: Submission
-    suspect: str
+    name: str | None
     tries: int = 0
     size: int = field(init=False)
     places: frozenset[Place] = field(init=False)
@@ -37,6 +37,10 @@ class Waiting:
     @property
     def author(self) -> tuple[str, str]:
         return self.submission.workspace, self.submission.author
+
+    def suspect(self, place: Place) -> str:
+        """What is remembered of who harms that document: the principal, or else the document."""
+        return f"{place[0]}/{place[1]}" if self.name is None else self.name
 
     def entries(self) -> Iterator[tuple[Place, Entry]]:
         """Each entry, and where its document is."""

@@ -75,14 +75,14 @@ class Taster:
         self._committing: Counter[tuple[str, str]] = Counter()
         self._again: dict[tuple[str, str], list[Waiting]] = {}
 
-    async def submit(self, submission: Submission, suspect: str) -> None:
+    async def submit(self, submission: Submission, name: str | None) -> None:
         """Queue a submission; waits while too much is queued, which slows its sender down.
-        ``suspect`` is what its author is known by."""
+        ``name`` is that of its principal, None if nobody is asked for one."""
         while self._bytes >= MAX_WAITING_BYTES:
             self._room_again.clear()
             await self._room_again.wait()
         self._bytes += submission.size
-        self._queue.put(Waiting(submission, suspect))
+        self._queue.put(Waiting(submission, name))
         self._more.set()
 
     def committed(self, committed: Committed) -> None:
@@ -170,8 +170,10 @@ class Taster:
             await self._pass_on(waiting, integrated[waiting], spoilt)
 
     def _needs_care(self, waiting: Waiting) -> bool:
-        return self._suspects.get(waiting.suspect) is not None or any(
-            self._slow.get(place) is not None for place in waiting.places
+        return any(
+            self._suspects.get(waiting.suspect(place)) is not None
+            or self._slow.get(place) is not None
+            for place in waiting.places
         )
 
     def _take_care(
@@ -234,8 +236,9 @@ class Taster:
                 continue
             blamed += 1
             culprit = entries[bad - len(names)]
-            logger.warning("An update of %s by %s is refused: %s.", address, waiting.suspect, why)
-            self._suspects.put(waiting.suspect, True)
+            author = waiting.name or waiting.submission.author
+            logger.warning("An update of %s by %s is refused: %s.", address, author, why)
+            self._suspects.put(waiting.suspect(dish.place), True)
             refused.append(_harmful(address, why))
             entries = [
                 each

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from syncline.engine.errors import DocumentBroken, StoreFailed
+from syncline.engine.records.projection import ProjectedTable
 from syncline.engine.updates.parse import StateVector, decode_state_vector
 
 from .inline import DocumentOpener
-from .outcomes import DIGEST, OPEN, REBUILD
+from .outcomes import DIGEST, OPEN, REBUILD, ROWS
 from .process import OpenerEnded, OpenerRefused, OpenerUnavailable
+from .row_maker import RowWanted, read_row, rows_request
 
 _RETRY_SECONDS = 5.0
 
@@ -34,6 +37,11 @@ class OpenedElsewhere:
     def rebuilt(self, updates: Sequence[bytes], epoch: int) -> bytes:
         """As ``rebuild_log``."""
         return self._ask(REBUILD, str(epoch).encode(), *updates)
+
+    def row(self, table: ProjectedTable, updates: Sequence[bytes]) -> Mapping[str, Any] | None:
+        """The row of the document in ``table``; None if its record does not live."""
+        wanted = RowWanted("row", 0, table, fresh=True, updates=tuple(updates))
+        return read_row(self._ask(ROWS, *rows_request([wanted], ["row"])))
 
     def close(self) -> None:
         """End the opener."""

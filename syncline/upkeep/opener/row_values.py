@@ -10,7 +10,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-_WRITE: dict[type, tuple[str, Callable[[Any], str]]] = {
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_WRITE: dict[type, tuple[str, Callable[[Any], Any]]] = {
     float: ("float", float.hex),
     Decimal: ("decimal", str),
     datetime: ("datetime", datetime.isoformat),
@@ -19,7 +24,7 @@ _WRITE: dict[type, tuple[str, Callable[[Any], str]]] = {
     UUID: ("uuid", str),
 }
 _READ: dict[str, Callable[[Any], Any]] = {
-    "": lambda value: value,
+    "": _same,
     "float": float.fromhex,
     "decimal": Decimal,
     "datetime": datetime.fromisoformat,
@@ -33,7 +38,7 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
     """The values by column, as ``projection.to_column`` makes them."""
     values: dict[str, tuple[str, Any]] = {}
     for name, value in row.items():
-        kind, write = _WRITE.get(type(value), ("", lambda same: same))
+        kind, write = _WRITE.get(type(value), ("", _same))
         values[name] = (kind, write(value))
     return json.dumps(values).encode()
 
