@@ -37,6 +37,8 @@ NO_BOUNDS = {
     "syncline.transports.closing._MAX_REASON",
     # What a thing costs, or its size, which is always this.
     "syncline.relay.log.committer._ENTRY_BYTES",
+    "syncline.relay.log.committer._BATCH_COST",
+    "syncline.relay.log.committer._BYTES_PER_UPDATE",
     "syncline.engine.protocol.messages.DIGEST_BYTES",
     "syncline.engine.history.snapshot.ROW_BYTES",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -33,6 +33,7 @@ class Submission:
 
     What the author may not do is in ``refused``, not in ``entries``. ``settle`` is called with the
     outcome, once, in the event loop, and must not wait. ``size`` is that of the updates, in bytes.
+    ``account`` is whoever the author shares its turns at the store with; None for nobody.
     """
 
     workspace: str
@@ -42,11 +43,17 @@ class Submission:
     settle: Callable[[Outcome], None] = field(
         default=nobody, kw_only=True, repr=False, compare=False
     )
+    account: Hashable = field(default=None, kw_only=True, repr=False, compare=False)
     size: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         size = sum([len(entry.update) for entry in self.entries])
         object.__setattr__(self, "size", size)  # the class is frozen
+
+    @property
+    def sender(self) -> Hashable:
+        """Whose changes keep their order."""
+        return self.workspace, self.author, self.account
 
 
 @dataclass(frozen=True, slots=True)
