@@ -15,13 +15,13 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
-from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from syncline.engine.errors import InvalidName, TransportError
 from syncline.engine.names import check_workspace
 
 from .base import Request
+from .bounded_connection import bounded_connection
 from .relay_url import parse_path_prefix, without_prefix
 from .serving import STOPPING, end_handlers, serve_transport
 from .websocket import (
@@ -42,10 +42,7 @@ BACKLOG = 1024
 """Connections that the system takes while the relay is busy: one that finds no room is not refused
 but tried again by the client's system, a second later and then ever more slowly. Linux cuts this to
 ``net.core.somaxconn``."""
-FRAME_TOO_LARGE = 4413
-"""The close code for a client that is no replica and sends a frame beyond the limit."""
 _RETRY_SECONDS = 5  # in the answer to who finds no room
-_UNSENT_MARGIN = 1 << 20  # for the answers to pings, beyond the frame that is being sent
 _SOCKET_SECONDS = 1.0  # for the sockets to go away once they are aborted
 
 
@@ -130,10 +127,9 @@ class WebSocketServer:
                 max_queue=MAX_QUEUE,
                 write_limit=WRITE_LIMIT,
                 logger=library_logger,
-                create_connection=_bounded_connection(
+                create_connection=bounded_connection(
                     self._sockets,
                     max_sockets=2 * self._max_connections,
-                    max_unsent=self._max_frame + _UNSENT_MARGIN,
                     close_timeout=timeouts.close,
                 ),
             )
@@ -244,47 +240,6 @@ class WebSocketServer:
         origins, hosts = headers.get_all("Origin"), headers.get_all("Host")
         reason = self._refuses(", ".join(origins) if origins else None, ", ".join(hosts))
         return None if reason is None else _text(403, reason)
-
-
-def _bounded_connection(
-    sockets: set[ServerConnection], *, max_sockets: int, max_unsent: int, close_timeout: float
-) -> type[ServerConnection]:
-    """A connection class with the bounds that the library lacks; ``sockets`` collects them all."""
-
-    class BoundedConnection(ServerConnection):
-        ending = False
-
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
-            setattr(self.protocol, "fail", self.fail)  # noqa: B010  mypy knows no method as a slot
-            sockets.add(self)
-            if len(sockets) > max_sockets:  # most of them have not asked for anything yet
-                self.transport.abort()
-
-        def fail(self, code: int, reason: str = "") -> None:
-            # y-websocket would send a frame that is too large again and again after 1009; what
-            # begins with 44 it takes for final.
-            if code == 1009 and self.protocol.subprotocol != SUBPROTOCOL:
-                code, reason = FRAME_TOO_LARGE, "the change is too large to be sent at once"
-            type(self.protocol).fail(self.protocol, code, reason)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            sockets.discard(self)
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            # A close frame or a broken rule has ended the connection, and the peer is to hang up.
-            # The library waits for that without bound, unless somebody sends.
-            if self.state is State.CLOSING and not self.ending:
-                self.ending = True
-                self.loop.call_later(close_timeout, self.transport.abort)
-            # Pings are answered at once, however much waits already: a peer that floods with pings
-            # and reads nothing would fill the memory.
-            if self.transport.get_write_buffer_size() > max_unsent:
-                self.transport.abort()
-
-    return BoundedConnection
 
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

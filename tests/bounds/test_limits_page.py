@@ -38,6 +38,7 @@ NO_BOUNDS = {
     # What a thing costs, or its size, which is always this.
     "syncline.relay.log.committer._ENTRY_BYTES",
     "syncline.relay.log.committer._BATCH_COST",
+    "syncline.transports.bounded_connection._SLICE_BYTES",
     "syncline.relay.log.committer._BYTES_PER_UPDATE",
     "syncline.engine.protocol.messages.DIGEST_BYTES",
     "syncline.engine.history.snapshot.ROW_BYTES",

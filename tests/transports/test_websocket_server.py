@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 
 import pytest
 from websockets.asyncio.client import connect
@@ -20,6 +21,7 @@ from syncline.transports import (
     WebSocketTransport,
     connect_websocket,
 )
+from syncline.transports.bounded_connection import MAX_CONTROL_FRAMES
 from tests.transports.endpoints import closed, hung_up, until_closed
 from tests.transports.raw_client import (
     BINARY,
@@ -31,6 +33,7 @@ from tests.transports.raw_client import (
     raw_stream,
     raw_websocket,
     read_close,
+    read_exactly,
 )
 
 MIB = 1 << 20
@@ -231,18 +234,62 @@ async def test_a_socket_that_asks_for_nothing_is_closed_in_time() -> None:
 
 
 @pytest.mark.slow
-async def test_a_flood_of_pings_from_who_reads_nothing_is_ended() -> None:
+async def test_a_flood_of_pings_is_ended_and_read_no_further() -> None:
     async def flood(raw: socket.socket) -> None:
         pings = frame(PING, bytes(125)) * 8000
         for _ in range(100):
             await asyncio.get_running_loop().sock_sendall(raw, pings)
 
     async with (
-        WebSocketServer(until_closed, max_frame=1000) as server,
-        raw_websocket(server.port, receive_buffer=4096) as raw,
+        WebSocketServer(until_closed, timeouts=Timeouts(close=0.1)) as server,
+        raw_websocket(server.port) as raw,
     ):
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             await flood(raw)
+
+
+@pytest.mark.parametrize("most", [2, MAX_CONTROL_FRAMES])
+async def test_pings_are_answered_up_to_the_limit(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncline.transports.bounded_connection.MAX_CONTROL_FRAMES", most)
+    monkeypatch.setattr("syncline.transports.bounded_connection.CONTROL_FRAMES_PER_SECOND", 1e-9)
+    loop = asyncio.get_running_loop()
+    async with (
+        WebSocketServer(until_closed, timeouts=Timeouts(close=0.1)) as server,
+        raw_websocket(server.port) as raw,
+    ):
+        await loop.sock_sendall(raw, frame(PING, b"") * most)
+        assert await read_exactly(raw, 2 * most) == b"\x8a\x00" * most
+        await loop.sock_sendall(raw, frame(PING, b""))
+        await read_exactly(raw, 2)  # the last one is answered, too
+        assert await read_close(raw) == (1008, "there are too many pings")
+
+
+async def test_small_frames_do_not_hold_up_the_loop() -> None:
+    """All of a read would take a second, and others wait meanwhile."""
+    frames = 100_000
+    longest = 0.0
+
+    async def handler(transport: Transport, _request: Request) -> None:
+        for _ in range(frames):
+            await transport.receive()
+        await transport.send("all")
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            longest = max(longest, time.perf_counter() - before)
+
+    loop = asyncio.get_running_loop()
+    async with WebSocketServer(handler) as server, raw_websocket(server.port) as raw:
+        watching = asyncio.create_task(watch())
+        await loop.sock_sendall(raw, frame(TEXT, b"") * frames)
+        assert await read_exactly(raw, 5) == b"\x81\x03all"
+        watching.cancel()
+    assert longest < 0.2
 
 
 async def test_a_text_frame_that_is_not_utf8_ends_the_connection() -> None:
