@@ -25,6 +25,8 @@ from syncline.relay.web.home_page import connect_snippet
 from syncline.transports import MAX_CONNECTIONS
 from syncline.transports.loopback import is_loopback
 
+from .collector import quiet_collections
+
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -117,19 +119,26 @@ async def _serve(console: Console, opening: Relay, store: str, *, token: bool) -
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopped.set)
     async with opening as relay:
-        console.print(f"[bold green]Syncline relay[/] listening on [bold]{relay.url}[/]")
-        console.print(f"Storing in [bold]{escape(store)}[/]", soft_wrap=True)
-        console.print(f"Web page at {relay.url.replace('ws', 'http', 1)}/")
-        console.print("Connect from Python (the last part of the address names the workspace):\n")
-        # As text, not as a block: a block is cut at the terminal's width.
-        snippet = Syntax("", "python", theme="ansi_dark").highlight(
-            connect_snippet(relay.url, token=token)
-        )
-        console.print(snippet, soft_wrap=True)
-        console.print("Stop with Ctrl-C.")
-        await stopped.wait()
-        console.print("Stopping: closing connections and the store.")
+        with quiet_collections():
+            await _until(stopped, console, relay, store, token=token)
     console.print("Stopped. Everything acknowledged is on disk.")
+
+
+async def _until(
+    stopped: asyncio.Event, console: Console, relay: Relay, store: str, *, token: bool
+) -> None:
+    console.print(f"[bold green]Syncline relay[/] listening on [bold]{relay.url}[/]")
+    console.print(f"Storing in [bold]{escape(store)}[/]", soft_wrap=True)
+    console.print(f"Web page at {relay.url.replace('ws', 'http', 1)}/")
+    console.print("Connect from Python (the last part of the address names the workspace):\n")
+    # As text, not as a block: a block is cut at the terminal's width.
+    snippet = Syntax("", "python", theme="ansi_dark").highlight(
+        connect_snippet(relay.url, token=token)
+    )
+    console.print(snippet, soft_wrap=True)
+    console.print("Stop with Ctrl-C.")
+    await stopped.wait()
+    console.print("Stopping: closing connections and the store.")
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

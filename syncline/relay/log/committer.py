@@ -22,7 +22,7 @@ from syncline.stores import StoreCalls
 from .committed import Committed
 from .fair_queue import FairQueue
 from .ledger import Ledger
-from .submission import Submission
+from .submission import PushedBatch, Submission
 
 logger = logging.getLogger("syncline.relay")
 
@@ -33,8 +33,8 @@ MAX_QUEUED_BYTES = 64 << 20
 """Their size, likewise; one batch more may wait."""
 MAX_TRANSACTION = 500
 """Batches in one transaction."""
-MAX_TRANSACTION_ENTRIES = 500
-"""Updates in one transaction of several batches."""
+MAX_TRANSACTION_ENTRIES = 100
+"""Updates in one transaction; a batch with more is committed in parts."""
 MAX_TRANSACTION_BYTES = 1 << 20
 """Their size, likewise."""
 MAX_SENDER_BYTES = 8 << 20
@@ -75,7 +75,11 @@ class Committer:
         async with self._entering:
             while self._queued_bytes >= MAX_QUEUED_BYTES or len(self._queue) >= MAX_QUEUED:
                 await self._some_room()
-            self._put(submission)
+            if isinstance(submission, PushedBatch):
+                for part in submission.split(MAX_TRANSACTION_ENTRIES):
+                    self._put(part)
+            else:
+                self._put(submission)
 
     async def _some_room(self) -> None:
         self._room_again.clear()
@@ -120,9 +124,12 @@ class Committer:
         if not self._bytes_of[submission.sender]:
             del self._bytes_of[submission.sender]
         self._room_again.set()
-        return submission
+        return submission.with_refusals() if isinstance(submission, PushedBatch) else submission
 
-    async def _commit(self, batch: list[Submission]) -> None:
+    async def _commit(self, taken: list[Submission]) -> None:
+        batch = [submission for submission in taken if not _failed(submission)]
+        if not batch:
+            return
         try:
             outcomes, committed = await self._writer(self._ledger.commit, batch)
             self._announce(committed, batch)
@@ -166,6 +173,15 @@ class Committer:
         for submission in batch:
             for entry in submission.entries:
                 self._logged(submission.workspace, entry.address, len(entry.update))
+
+
+def _failed(submission: Submission) -> bool:
+    """Whether it goes on with a batch of which a part was not committed; then it is settled."""
+    parts = submission.parts if isinstance(submission, PushedBatch) else None
+    if parts is None or parts.failure is None:
+        return False
+    submission.settle(parts.failure)
+    return True
 
 
 def _memory(submission: Submission) -> int:

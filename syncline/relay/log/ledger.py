@@ -173,6 +173,8 @@ class Ledger:
                 hint="Connect again: the relay says up to which batch it has everything.",
                 retry_after=1.0,
             )
+        if not pushed.complete:
+            return self._draft(pushed, transaction)
         transaction.last[replica] = pushed.batch
         draft = transaction.numbered[*replica, pushed.batch] = self._draft(pushed, transaction)
         return draft

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from syncline.engine.errors import SynclineError
@@ -56,13 +56,52 @@ class Submission:
         return self.workspace, self.author, self.account
 
 
+@dataclass(slots=True)
+class Parts:
+    """What has come of the parts of a batch so far."""
+
+    refusals: tuple[Refusal, ...] = ()
+    failure: SynclineError | None = None
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take in the outcome of a part."""
+        if isinstance(outcome, SynclineError):
+            self.failure = self.failure or outcome
+        else:
+            self.refusals += outcome.refusals
+
+
 @dataclass(frozen=True, slots=True)
 class PushedBatch(Submission):
     """A batch as it came from a replica; ``digest`` is the SHA-256 of its frame.
 
-    ``follows`` is the last batch that the replica knew to be acknowledged when it connected.
+    ``follows`` is the last batch that the replica knew to be acknowledged when it connected. A
+    large batch is committed in parts, of which only the last one is ``complete`` and makes a
+    receipt. So if the relay ends in between, the whole batch comes again.
     """
 
     batch: int
     digest: bytes
     follows: int = 0
+    complete: bool = field(default=True, kw_only=True)
+    parts: Parts | None = field(default=None, kw_only=True, repr=False, compare=False)
+
+    def split(self, most: int) -> Sequence[PushedBatch]:
+        """The batch in parts of at most ``most`` updates."""
+        if len(self.entries) <= most:
+            return (self,)
+        parts = Parts()
+        cut = [self.entries[start : start + most] for start in range(0, len(self.entries), most)]
+        begun = [
+            replace(
+                self, entries=part, refused=(), settle=parts.settle, complete=False, parts=parts
+            )
+            for part in cut[:-1]
+        ]
+        return [*begun, replace(self, entries=cut[-1], parts=parts)]
+
+    def with_refusals(self) -> PushedBatch:
+        """The last part, once the others have their outcomes."""
+        if self.parts is None or not self.complete:
+            return self
+        return replace(self, refused=self.refused + self.parts.refusals)
