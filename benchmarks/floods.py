@@ -27,7 +27,6 @@ from syncline.engine.document.document import Document
 from syncline.engine.names import Address
 from syncline.engine.protocol.codec import decode, encode
 from syncline.engine.protocol.messages import (
-    SUBPROTOCOL,
     Ack,
     Compare,
     Entry,
@@ -47,6 +46,7 @@ from syncline.engine.yjs.messages import (
     Stateless,
     SyncStep1,
 )
+from syncline.transports.websocket import SUBPROTOCOL
 
 SECONDS = 5.0
 TYPING_SECONDS = 0.02

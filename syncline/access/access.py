@@ -139,7 +139,7 @@ class Permit:
         If it had before, then its access has changed, and it may connect again (``retry_after``):
         it is looked at anew then.
         """
-        if self.unlimited or self._access(None) >= Access.READ:
+        if self.may_enter():
             self._entered = True
         elif self._entered:
             raise NotAllowed(
@@ -153,6 +153,10 @@ class Permit:
                 f"{self.principal.name} may not use the workspace {self.workspace}.",
                 hint="Ask who runs the relay for access to it.",
             )
+
+    def may_enter(self) -> bool:
+        """Whether the principal has business in the workspace, at this moment."""
+        return self.unlimited or self._access(None) >= Access.READ
 
     def may_read(self, address: Address) -> bool:
         """Whether the principal may read the document, at this moment."""

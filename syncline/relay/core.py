@@ -38,8 +38,9 @@ from .log.ledger import INCOMING, Ledger
 from .log.room import Room
 from .replicas.connection import ReplicaConnection
 
-EXPIRY_CHECK_SECONDS = 3.0
-"""How often editors' clients that are not heard of are looked for."""
+CHECK_SECONDS = 3.0
+"""How often is looked for editors' clients that are not heard of, and for connections that have
+lost their rights while nothing happens on them."""
 
 logger = logging.getLogger("syncline.relay")
 
@@ -59,6 +60,8 @@ class RelayCore:
         authenticator: Authenticator | None = None,
         authorizer: Authorizer | None = None,
         update_limits: UpdateLimits = INCOMING,
+        *,
+        awareness_user: bool = False,
     ) -> None:
         self._tables = [projected(model.__schema__, by_workspace=True) for model in models]
         self.identity = ""
@@ -74,6 +77,7 @@ class RelayCore:
         self.documents = DocumentReader(store, update_limits)
         self.authenticator, self.authorizer = resolve_access(authenticator, authorizer)
         self.on_stateless = on_stateless
+        self.awareness_user = awareness_user
         self.turned_away = TurnedAway()
         self._compactor = Compactor(
             store, environment.snapshots(), compaction, read=self.reader, write=self.writer
@@ -107,7 +111,7 @@ class RelayCore:
         self._tasks = [
             asyncio.create_task(self.committer.run()),
             asyncio.create_task(self._compactor.run()),
-            asyncio.create_task(self._expire_presence()),
+            asyncio.create_task(self._check()),
         ]
 
     def _claim(self) -> str:
@@ -148,10 +152,13 @@ class RelayCore:
         finally:
             self._holding.let_go()
 
-    async def enter(self, workspace: str, wake: Callable[[], None]) -> Room:
-        """The room of ``workspace``, with ``wake`` called at each commit until ``leave``."""
+    async def enter(
+        self, workspace: str, wake: Callable[[], None], may_stay: Callable[[], bool]
+    ) -> Room:
+        """The room of ``workspace``, with ``wake`` called at each commit until ``leave``, and when
+        ``may_stay`` says no."""
         room = self.room(workspace)
-        room.enter(wake)
+        room.enter(wake, may_stay)
         try:
             head = await self.reader(self.store.head, workspace)
         except BaseException:
@@ -183,12 +190,14 @@ class RelayCore:
         """A name for who changes documents without being a replica; no replica has such a one."""
         return f"editor:{next(self._authors)}"
 
-    async def _expire_presence(self) -> None:
+    async def _check(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(EXPIRY_CHECK_SECONDS)
-            for room in self._rooms.values():
+            await asyncio.sleep(CHECK_SECONDS)
+            for room in list(self._rooms.values()):
                 room.expire(loop.time())
+                room.check_rights()
+                await asyncio.sleep(0)
 
     def _publish(self, committed: Committed) -> None:
         room = self._rooms.get(committed.workspace)

@@ -40,10 +40,11 @@ class Relay:
     connect only from ``allow_origins`` (origins.py). ``static`` is a folder of files to serve to
     browsers. ``path_prefix``, such as ``/sync``, is the path under which a proxy passes on what is
     for the relay, if the proxy does not take it off. ``update_limits`` is what an update may be,
-    and the document that updates make up; what is beyond the defaults, replicas keep apart. Leaving
-    the block closes the connections (1001) and the store; whatever was acknowledged is on disk.
-    Raises UsageError, InvalidUrl for such a prefix, and LimitExceeded for a folder that is too
-    large.
+    and the document that updates make up; what is beyond the defaults, replicas keep apart. With
+    ``awareness_user`` the relay sets the name of the ``user`` in editors' awareness to that of
+    their principal. Leaving the block closes the connections (1001) and the store; whatever was
+    acknowledged is on disk. Raises UsageError, InvalidUrl for such a prefix, and LimitExceeded for
+    a folder that is too large.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Relay:
         static: str | Path | None = None,
         path_prefix: str = "",
         update_limits: UpdateLimits = INCOMING,
+        awareness_user: bool = False,
     ) -> None:
         if isinstance(store, str | Path):
             store = SqlStore(store)
@@ -80,6 +82,7 @@ class Relay:
             authenticator,
             authorizer,
             update_limits,
+            awareness_user=awareness_user,
         )
         self._origins = OriginPolicy(
             allow_origins, host=host, authenticated=self._core.asks_for_token

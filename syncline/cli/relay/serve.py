@@ -69,6 +69,12 @@ def serve(
         str,
         typer.Option(help="The path, as /sync, that a proxy leaves before what is for the relay."),
     ] = "",
+    awareness_user: Annotated[
+        bool,
+        typer.Option(
+            "--awareness-user", help="Set the user's name in editors' awareness to the token's."
+        ),
+    ] = False,
     verbose: Annotated[bool, typer.Option(help="Log every connection.")] = False,
 ) -> None:
     """Run the relay: it orders, stores and forwards what replicas send.
@@ -94,6 +100,7 @@ def serve(
         allow_origins=allow_origin or (),
         static=static,
         path_prefix=path_prefix,
+        awareness_user=awareness_user,
     )
     _run(_serve(console, relay, store, token=token_file is not None))
 

@@ -38,7 +38,6 @@ from syncline.engine.protocol.messages import EPOCH_CHANGED, MISSING_DEPENDENCIE
 from syncline.engine.updates.parse import decode_state_vector, encode_state_vector
 from syncline.engine.yjs.messages import (
     Awareness,
-    Client,
     Message,
     QueryAwareness,
     Stateless,
@@ -54,6 +53,7 @@ from syncline.transports import Frame, Request, Transport
 from syncline.transports.tasks import until_first_failure
 
 from .channel import Channel, ChannelService
+from .signing import signed
 from .stateless import OnStateless, StatelessMessage
 from .turned_away import TurnedAway
 
@@ -79,6 +79,8 @@ class EditorService(ChannelService, Protocol):
     authorizer: Authorizer
     on_stateless: OnStateless
     turned_away: TurnedAway
+    awareness_user: bool
+    """Whether the relay says whose awareness it is."""
 
     def room(self, workspace: str) -> Room:
         """The room of a workspace, to be entered at once."""
@@ -177,6 +179,7 @@ class EditorConnection(ABC):
             epoch=epoch,
             rebuilt=rebuilt,
             wake=self._rouse,
+            deny=self.deny,
             echoes=self.echoes,
         )
         return channel
@@ -254,9 +257,11 @@ class EditorConnection(ABC):
                 case Update(update):
                     await self._write(channel, update, whole=False)
                 case Awareness(clients):
-                    self._hear(channel, clients, introduction=introduction)
+                    if self.service.awareness_user:
+                        clients = signed(clients, channel.principal)
+                    channel.hear(clients, introduction=introduction and len(clients) == 1)
                 case QueryAwareness():
-                    channel.presence_changed(channel.document.presence.present())
+                    channel.query()
                 case Stateless(payload):
                     await self._stateless(channel, payload)
                 case _:
@@ -326,11 +331,6 @@ class EditorConnection(ABC):
                 self.say(channel, SyncStep1(refusal.state_vector or encode_state_vector({})))
         else:
             self.deny(channel, PeerError(refusal.code, refusal.message, hint=refusal.hint))
-
-    def _hear(self, channel: Channel, clients: tuple[Client, ...], *, introduction: bool) -> None:
-        now = asyncio.get_running_loop().time()
-        introduction = introduction and len(clients) == 1
-        channel.document.hear(channel, clients, now, introduction=introduction)
 
     async def _stateless(self, channel: Channel, payload: str) -> None:
         message = StatelessMessage(

@@ -22,6 +22,15 @@ class Change(NamedTuple):
 class Follower(Protocol):
     """Who has the document open. Called while others are being told, so it must not wait."""
 
+    @property
+    def principal(self) -> str:
+        """For whom."""
+        ...
+
+    def check_rights(self) -> None:
+        """See to it that whoever may no longer read is told so."""
+        ...
+
     def changed(self) -> None:
         """There is a change to be read."""
         ...
@@ -91,10 +100,14 @@ class OpenDocument:
         self, follower: Follower, clients: Iterable[Client], now: float, *, introduction: bool
     ) -> None:
         """Take in the awareness that came through ``follower``. Raises LimitExceeded."""
+        principal = follower.principal
         if introduction:
             for client in clients:
-                self._introduce(follower, client)
-        changed = self.presence.update(follower, clients, now, introduction=introduction)
+                if self.presence.may_introduce(client.id, principal):
+                    self._introduce(follower, client)
+        changed = self.presence.update(
+            follower, clients, now, principal=principal, introduction=introduction
+        )
         self._tell(changed, besides=follower)
 
     def _introduce(self, newcomer: Follower, client: Client) -> None:
@@ -119,6 +132,11 @@ class OpenDocument:
         for follower in self._followers:
             if follower is not besides:
                 follower.presence_changed(ids)
+
+    def check_rights(self) -> None:
+        """Let everybody see whether they may still read."""
+        for follower in self._followers:
+            follower.check_rights()
 
     def broadcast(self, payload: str) -> None:
         """Send a stateless message to everybody."""

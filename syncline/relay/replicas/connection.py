@@ -90,7 +90,9 @@ class ReplicaService(Protocol):
     authenticator: Authenticator
     authorizer: Authorizer
 
-    async def enter(self, workspace: str, wake: Callable[[], None]) -> Room: ...
+    async def enter(
+        self, workspace: str, wake: Callable[[], None], may_stay: Callable[[], bool]
+    ) -> Room: ...
 
     def leave(self, workspace: str, wake: Callable[[], None]) -> None: ...
 
@@ -124,7 +126,9 @@ class ReplicaConnection:
         try:
             hello = await self._greet()
             await self._admit(hello)
-            room = await self._service.enter(self._workspace, self._wake.set)
+            room = await self._service.enter(
+                self._workspace, self._wake.set, self._permit.may_enter
+            )
             try:
                 await self._welcome(hello, room)
                 await until_first_failure(self._receive(room), self._send(room))
