@@ -60,18 +60,18 @@ class OpenDocument:
         self.head = 0
         """How many changes there were: the position of a follower that has them all."""
         self._changes: deque[Change] = deque()
-        self._followers: set[Follower] = set()
+        self._followers: dict[Follower, None] = {}  # in the order in which they came
 
     @property
     def empty(self) -> bool:
         return not self._followers
 
     def enter(self, follower: Follower) -> None:
-        self._followers.add(follower)
+        self._followers[follower] = None
 
     def leave(self, follower: Follower) -> None:
         """Let ``follower`` go, and the clients that were there through it."""
-        self._followers.discard(follower)
+        self._followers.pop(follower, None)
         self._tell(self.presence.leave(follower))
 
     # Changes
