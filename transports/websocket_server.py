@@ -201,7 +201,12 @@ class WebSocketServer:
         transport = WebSocketTransport(connection, peer=peer, timeouts=self._timeouts)
         self._serving[transport] = task
         try:
-            asked = _request(request, transport.subprotocol, self._path_prefix)
+            asked = _request(
+                request,
+                transport.subprotocol,
+                self._path_prefix,
+                str(address[0]) if address else "",
+            )
             await serve_transport(self._handler, transport, asked)
         finally:
             del self._serving[transport]
@@ -250,13 +255,14 @@ def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> 
     return offered[0] if offered else None
 
 
-def _request(request: HttpRequest, subprotocol: str | None, prefix: str) -> Request:
+def _request(request: HttpRequest, subprotocol: str | None, prefix: str, address: str) -> Request:
     path, _, query = request.path.partition("?")
     return Request(
         without_prefix(path, prefix),
         dict(parse_qsl(query, keep_blank_values=True)),
         {name.lower(): value for name, value in request.headers.raw_items()},
         subprotocol,
+        address,
     )
 
 

@@ -36,6 +36,7 @@ from .log.committer import Committer
 from .log.document_reader import DocumentReader
 from .log.ledger import INCOMING, Ledger
 from .log.room import Room
+from .quotas import QuotaLimits, Quotas, Visit
 from .replicas.connection import ReplicaConnection
 
 CHECK_SECONDS = 3.0
@@ -62,6 +63,7 @@ class RelayCore:
         update_limits: UpdateLimits = INCOMING,
         *,
         awareness_user: bool = False,
+        quotas: QuotaLimits = QuotaLimits(),  # noqa: B008 - it is a value
     ) -> None:
         self._tables = [projected(model.__schema__, by_workspace=True) for model in models]
         self.identity = ""
@@ -78,6 +80,7 @@ class RelayCore:
         self.authenticator, self.authorizer = resolve_access(authenticator, authorizer)
         self.on_stateless = on_stateless
         self.awareness_user = awareness_user
+        self._quotas = Quotas(quotas)
         self.turned_away = TurnedAway()
         self._compactor = Compactor(
             store, environment.snapshots(), compaction, read=self.reader, write=self.writer
@@ -207,6 +210,18 @@ class RelayCore:
     async def serve(self, transport: Transport, request: Request) -> None:
         """Serve one connection. The path of its URL names the workspace; behind that, for
         y-websocket, the document."""
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(None) as stay:
+                visit = self._quotas.arrive(request.address, lambda: stay.reschedule(now()))
+                try:
+                    await self._serve(transport, request, visit)
+                finally:
+                    visit.leave()
+        except TimeoutError:
+            await self._refuse(transport, 1013, "others came, and there was no hello here")
+
+    async def _serve(self, transport: Transport, request: Request, visit: Visit) -> None:
         name: str | None = None
         path = unquote(request.path.removeprefix("/"))
         if request.subprotocol == SUBPROTOCOL:
@@ -222,9 +237,9 @@ class RelayCore:
             await self._refuse(transport, code, _PREFIXED if "/" in path else error.message)
             return
         if request.subprotocol == SUBPROTOCOL:
-            await ReplicaConnection(self, transport, request, workspace).serve()
+            await ReplicaConnection(self, transport, request, workspace, visit).serve()
         else:
-            await serve_editor(self, transport, request, workspace, name)
+            await serve_editor(self, transport, request, workspace, name, visit)
 
     @staticmethod
     async def _refuse(transport: Transport, code: int, reason: str) -> None:

@@ -19,6 +19,7 @@ from syncline.upkeep.compaction import CompactionPolicy
 from .core import RelayCore
 from .editors.stateless import OnStateless, ignore
 from .log.ledger import INCOMING
+from .quotas import QuotaLimits
 from .web.home_page import HomePage
 from .web.static_files import StaticFiles
 
@@ -42,9 +43,9 @@ class Relay:
     for the relay, if the proxy does not take it off. ``update_limits`` is what an update may be,
     and the document that updates make up; what is beyond the defaults, replicas keep apart. With
     ``awareness_user`` the relay sets the name of the ``user`` in editors' awareness to that of
-    their principal. Leaving the block closes the connections (1001) and the store; whatever was
-    acknowledged is on disk. Raises UsageError, InvalidUrl for such a prefix, and LimitExceeded for
-    a folder that is too large.
+    their principal. ``quotas`` is what one principal or address may take (quotas.py). Leaving the
+    block closes the connections (1001) and the store; whatever was acknowledged is on disk. Raises
+    UsageError, InvalidUrl for such a prefix, and LimitExceeded for a folder that is too large.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Relay:
         path_prefix: str = "",
         update_limits: UpdateLimits = INCOMING,
         awareness_user: bool = False,
+        quotas: QuotaLimits = QuotaLimits(),  # noqa: B008 - it is a value
     ) -> None:
         if isinstance(store, str | Path):
             store = SqlStore(store)
@@ -83,6 +85,7 @@ class Relay:
             authorizer,
             update_limits,
             awareness_user=awareness_user,
+            quotas=quotas,
         )
         self._origins = OriginPolicy(
             allow_origins, host=host, authenticated=self._core.asks_for_token

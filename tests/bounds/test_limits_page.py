@@ -15,6 +15,7 @@ import pytest
 
 from syncline.engine.protocol.messages import Limits
 from syncline.engine.updates.update_values import UpdateLimits
+from syncline.relay.quotas import QuotaLimits
 from syncline.transports import Timeouts
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +115,7 @@ def test_the_page_leaves_nothing_out() -> None:
         if isinstance(value_in_code(where), int | float) and where not in NO_BOUNDS
     }
     assert numbers - listed == set()
-    for settings in (Limits, Timeouts, UpdateLimits):
+    for settings in (Limits, Timeouts, UpdateLimits, QuotaLimits):
         names = {f"{settings.__module__}.{settings.__name__}.{f.name}" for f in fields(settings)}
         assert names - listed == set()
     assert len(listed) == len(rows())

@@ -24,7 +24,6 @@ from syncline.access.access import (
     Credentials,
     Permit,
     Principal,
-    authenticate,
 )
 from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import (
@@ -49,6 +48,7 @@ from syncline.engine.yjs.messages import (
 from syncline.relay.log.committer import Committer
 from syncline.relay.log.room import Room
 from syncline.relay.log.submission import Outcome, Submission
+from syncline.relay.quotas import Visit
 from syncline.transports import Frame, Request, Transport
 from syncline.transports.tasks import until_first_failure
 
@@ -60,8 +60,8 @@ from .turned_away import TurnedAway
 logger = logging.getLogger("syncline.relay")
 
 IDLE_SECONDS = 60.0
-"""How long an editor's connection may take for its first frame, and be without an open document:
-nobody holds a connection who is let into nothing."""
+"""How long an editor's connection may be without an open document: nobody holds a connection who
+is let into nothing."""
 KEEP_ALIVE_SECONDS = 15.0
 """Quiet after which an editor is sent something: it gives up a connection after 30 s, and pings of
 the websocket do not count."""
@@ -100,7 +100,12 @@ class EditorConnection(ABC):
     """Whether the client is sent its own changes too, once they are stored."""
 
     def __init__(
-        self, service: EditorService, transport: Transport, request: Request, workspace: str
+        self,
+        service: EditorService,
+        transport: Transport,
+        request: Request,
+        workspace: str,
+        visit: Visit,
     ) -> None:
         self.channels: dict[str, Channel] = {}
         """By what the frames call them."""
@@ -108,6 +113,8 @@ class EditorConnection(ABC):
         self.request = request
         self.service = service
         self.workspace = workspace
+        self.visit = visit
+        self._admitted = False
         self._failure: SynclineError | None = None
         self._wake = asyncio.Event()
         self._room_again = asyncio.Event()
@@ -168,6 +175,9 @@ class EditorConnection(ABC):
         principal = await self._identify(token)
         permit = Permit(service.authorizer, principal, self.workspace)
         permit.check_read(address)
+        if not self._admitted:
+            self.visit.admit(principal)
+            self._admitted = True
         epoch, rebuilt = await service.reader(service.documents.epoch_of, self.workspace, address)
         channel = self.channels[key] = Channel(
             service,
@@ -203,7 +213,7 @@ class EditorConnection(ABC):
     async def _identify(self, token: str | None) -> Principal:
         if self._identity is None or self._identity[0] != token:
             credentials = Credentials.of(token, self.request.headers)
-            principal = await authenticate(self.service.authenticator, credentials)
+            principal = await self.visit.identify(self.service.authenticator, credentials)
             self._identity = (token, principal)
         return self._identity[1]
 
@@ -242,6 +252,7 @@ class EditorConnection(ABC):
                 self._room_again.clear()
                 await self._room_again.wait()
             frame = await self.transport.receive()
+            await self.visit.pay(len(frame))
 
     async def handle(self, channel: Channel, message: Message) -> None:
         """Do what every protocol does with a message. What is wrong with it denies the document."""
@@ -291,6 +302,7 @@ class EditorConnection(ABC):
                 channel.author,
                 (entry,),
                 settle=lambda outcome: self._settle(channel, outcome, whole=whole),
+                account=self.visit.account,
             )
             self._committing += 1
             await self.service.committer.submit(submission)

@@ -22,6 +22,7 @@ from syncline.engine.yjs.messages import (
     SyncStep1,
     Update,
 )
+from syncline.relay.quotas import Visit
 from syncline.transports import Request, Transport
 
 from .channel import Channel
@@ -54,9 +55,14 @@ class HocuspocusConnection(EditorConnection):
     """Hocuspocus: every frame names its document, and each is opened and denied for itself."""
 
     def __init__(
-        self, service: EditorService, transport: Transport, request: Request, workspace: str
+        self,
+        service: EditorService,
+        transport: Transport,
+        request: Request,
+        workspace: str,
+        visit: Visit,
     ) -> None:
-        super().__init__(service, transport, request, workspace)
+        super().__init__(service, transport, request, workspace, visit)
         self._denied: set[str] = set()
         self._waiting: dict[str, _Waiting] = {}
         self._answers_pings = False

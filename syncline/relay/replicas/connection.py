@@ -20,7 +20,6 @@ from syncline.access.access import (
     Authorizer,
     Credentials,
     Permit,
-    authenticate,
     seen_by,
 )
 from syncline.engine.clock import Milliseconds
@@ -53,6 +52,7 @@ from syncline.relay.log.document_reader import DocumentReader
 from syncline.relay.log.ledger import Ledger
 from syncline.relay.log.room import Room
 from syncline.relay.log.submission import Outcome, PushedBatch, Settled
+from syncline.relay.quotas import Visit
 from syncline.stores import Store, StoreCalls
 from syncline.stores.catalogue import Catalogue
 from syncline.transports import Request, Transport
@@ -101,12 +101,18 @@ class ReplicaConnection:
     """Serves one connection until it ends."""
 
     def __init__(
-        self, service: ReplicaService, transport: Transport, request: Request, workspace: str
+        self,
+        service: ReplicaService,
+        transport: Transport,
+        request: Request,
+        workspace: str,
+        visit: Visit,
     ) -> None:
         self._service = service
         self._transport = transport
         self._request = request
         self._workspace = workspace
+        self._visit = visit
         self._session = RelaySession(workspace)
         self._wake = asyncio.Event()
         self._permit = Permit(service.authorizer, ANONYMOUS, workspace)
@@ -170,9 +176,10 @@ class ReplicaConnection:
     async def _admit(self, hello: Hello) -> None:
         service = self._service
         credentials = Credentials.of(hello.token, self._request.headers)
-        principal = await authenticate(service.authenticator, credentials)
+        principal = await self._visit.identify(service.authenticator, credentials)
         self._permit = Permit(service.authorizer, principal, self._workspace)
         self._permit.check_entry()
+        self._visit.admit(principal)
         self._catalogue = ReadableCatalogue(service.catalogue, service.reader, self._permit)
 
     async def _welcome(self, hello: Hello, room: Room) -> None:
@@ -194,6 +201,7 @@ class ReplicaConnection:
                 self._room_again.clear()
                 await self._room_again.wait()
             frame = await self._transport.receive()
+            await self._visit.pay(len(frame))
             self._permit.check_entry()
             for event in self._session.receive(frame):
                 await self._handle(event, room)
@@ -214,6 +222,7 @@ class ReplicaConnection:
                     self._follows,
                     refused=refused,
                     settle=lambda outcome: self._settle(batch, outcome),
+                    account=self._visit.account,
                 )
                 self._committing += 1
                 await self._service.committer.submit(pushed)
