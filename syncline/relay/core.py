@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from itertools import count
+from pathlib import Path
 from urllib.parse import unquote
 
 from syncline.access.access import AnyoneAtAll, Authenticator, Authorizer, resolve_access
@@ -28,6 +29,7 @@ from syncline.stores.holding import Holding, to_the_end
 from syncline.transports import Request, Transport
 from syncline.upkeep.compaction import CompactionPolicy, Compactor
 
+from .audit import AuditLog
 from .editors.serving import serve_editor
 from .editors.stateless import OnStateless, ignore
 from .editors.turned_away import TurnedAway
@@ -64,6 +66,7 @@ class RelayCore:
         *,
         awareness_user: bool = False,
         quotas: QuotaLimits = QuotaLimits(),  # noqa: B008 - it is a value
+        audit_log: Path | None = None,
     ) -> None:
         self._tables = [projected(model.__schema__, by_workspace=True) for model in models]
         self.identity = ""
@@ -81,6 +84,11 @@ class RelayCore:
         self.on_stateless = on_stateless
         self.awareness_user = awareness_user
         self._quotas = Quotas(quotas)
+        self.audit = (
+            None
+            if audit_log is None
+            else AuditLog(audit_log, environment.store_thread(), environment.now)
+        )
         self.turned_away = TurnedAway()
         self._compactor = Compactor(
             store, environment.snapshots(), compaction, read=self.reader, write=self.writer
@@ -105,6 +113,8 @@ class RelayCore:
             )
         self._entered = True
         try:
+            if self.audit is not None:
+                await self.audit.open()
             await self.writer(self._holding.take)
             self.identity = await self.writer(self._claim)
             await self.writer(self.store.project, self._tables)
@@ -116,6 +126,8 @@ class RelayCore:
             asyncio.create_task(self._compactor.run()),
             asyncio.create_task(self._check()),
         ]
+        if self.audit is not None:
+            self._tasks.append(asyncio.create_task(self.audit.run()))
 
     def _claim(self) -> str:
         meta = self.store.meta("")
@@ -148,6 +160,8 @@ class RelayCore:
         async with AsyncExitStack() as ending:  # each one, whatever the others raise; last in first
             ending.push_async_callback(self.writer.close, self._let_go)
             ending.push_async_callback(self.reader.close, self.documents.close)
+            if self.audit is not None:
+                ending.push_async_callback(self.audit.close)
 
     def _let_go(self) -> None:
         try:

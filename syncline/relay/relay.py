@@ -43,9 +43,10 @@ class Relay:
     for the relay, if the proxy does not take it off. ``update_limits`` is what an update may be,
     and the document that updates make up; what is beyond the defaults, replicas keep apart. With
     ``awareness_user`` the relay sets the name of the ``user`` in editors' awareness to that of
-    their principal. ``quotas`` is what one principal or address may take (quotas.py). Leaving the
-    block closes the connections (1001) and the store; whatever was acknowledged is on disk. Raises
-    UsageError, InvalidUrl for such a prefix, and LimitExceeded for a folder that is too large.
+    their principal. ``quotas`` is what one principal or address may take (quotas.py), ``audit_log``
+    a file for one line about each decision (audit.py). Leaving the block closes the connections
+    (1001) and the store; whatever was acknowledged is on disk. Raises UsageError, InvalidUrl for
+    such a prefix, and LimitExceeded for a folder that is too large.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Relay:
         update_limits: UpdateLimits = INCOMING,
         awareness_user: bool = False,
         quotas: QuotaLimits = QuotaLimits(),  # noqa: B008 - it is a value
+        audit_log: str | Path | None = None,
     ) -> None:
         if isinstance(store, str | Path):
             store = SqlStore(store)
@@ -86,6 +88,7 @@ class Relay:
             update_limits,
             awareness_user=awareness_user,
             quotas=quotas,
+            audit_log=None if audit_log is None else Path(audit_log),
         )
         self._origins = OriginPolicy(
             allow_origins, host=host, authenticated=self._core.asks_for_token

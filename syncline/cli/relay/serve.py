@@ -75,6 +75,10 @@ def serve(
             "--awareness-user", help="Set the user's name in editors' awareness to the token's."
         ),
     ] = False,
+    audit_log: Annotated[
+        Path | None,
+        typer.Option(help="A file for one line of JSON about each decision: who may do what."),
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Log every connection.")] = False,
 ) -> None:
     """Run the relay: it orders, stores and forwards what replicas send.
@@ -101,6 +105,7 @@ def serve(
         static=static,
         path_prefix=path_prefix,
         awareness_user=awareness_user,
+        audit_log=audit_log,
     )
     _run(_serve(console, relay, store, token=token_file is not None))
 

@@ -28,6 +28,7 @@ from syncline.access.access import (
 from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import (
     MalformedFrame,
+    NotAllowed,
     PeerError,
     SynclineError,
     TransportClosed,
@@ -45,9 +46,10 @@ from syncline.engine.yjs.messages import (
     SyncStep2,
     Update,
 )
+from syncline.relay.audit import AuditLog, Decision
 from syncline.relay.log.committer import Committer
 from syncline.relay.log.room import Room
-from syncline.relay.log.submission import Outcome, Submission
+from syncline.relay.log.submission import Outcome, Settled, Submission
 from syncline.relay.quotas import Visit
 from syncline.transports import Frame, Request, Transport
 from syncline.transports.tasks import until_first_failure
@@ -79,6 +81,7 @@ class EditorService(ChannelService, Protocol):
     authorizer: Authorizer
     on_stateless: OnStateless
     turned_away: TurnedAway
+    audit: AuditLog | None
     awareness_user: bool
     """Whether the relay says whose awareness it is."""
 
@@ -160,6 +163,7 @@ class EditorConnection(ABC):
             logger.info("%s left: %s", self.transport.peer, error.message)
         except SynclineError as error:
             logger.warning("%s is turned away: %s", self.transport.peer, error)
+            self.note("refused", next(iter(self.channels.values()), None), code=error.code)
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self.end(error)
@@ -192,7 +196,34 @@ class EditorConnection(ABC):
             deny=self.deny,
             echoes=self.echoes,
         )
+        self.note("opened", channel)
         return channel
+
+    def note(
+        self,
+        decision: str,
+        channel: Channel | None,
+        *,
+        seq: int | None = None,
+        size: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        """Write a decision to the audit log."""
+        if self.service.audit is not None:
+            known = self._identity[1].name if self._identity is not None else None
+            self.service.audit.note(
+                Decision(
+                    decision,
+                    known if channel is None else channel.principal,
+                    self.visit.address,
+                    self.transport.peer if channel is None else channel.author,
+                    self.workspace,
+                    None if channel is None else str(channel),
+                    seq,
+                    size,
+                    code,
+                )
+            )
 
     async def renew(self, channel: Channel, token: str) -> None:
         """Go on with another token, or with the same one if it still holds. Raises AccessError if
@@ -294,6 +325,7 @@ class EditorConnection(ABC):
         if update == EMPTY_UPDATE:
             self._acknowledge(channel, whole=whole)
         elif channel.read_only:
+            self.note("refused", channel, size=len(update), code=NotAllowed.code)
             self.refuse_writing(channel)
         else:
             entry = Entry(channel.address, update, channel.epoch)
@@ -301,7 +333,9 @@ class EditorConnection(ABC):
                 self.workspace,
                 channel.author,
                 (entry,),
-                settle=lambda outcome: self._settle(channel, outcome, whole=whole),
+                settle=lambda outcome: self._settle(
+                    channel, outcome, size=len(update), whole=whole
+                ),
                 account=self.visit.account,
             )
             self._committing += 1
@@ -316,10 +350,12 @@ class EditorConnection(ABC):
         for _ in range(count):
             self.say(channel, SyncStatus(stored=True))
 
-    def _settle(self, channel: Channel, outcome: Outcome, *, whole: bool) -> None:
+    def _settle(self, channel: Channel, outcome: Outcome, *, size: int, whole: bool) -> None:
         """Called by the committer, which must not wait: the sender does the sending."""
         self._committing -= 1
         self._room_again.set()
+        if isinstance(outcome, Settled):
+            self._note_outcome(channel, outcome, size)
         if isinstance(outcome, SynclineError):
             self.fail(outcome)
         elif channel.closed:
@@ -328,6 +364,12 @@ class EditorConnection(ABC):
             self._acknowledge(channel, whole=whole)
         else:
             self._refused(channel, outcome.refusals[0], whole=whole)
+
+    def _note_outcome(self, channel: Channel, outcome: Settled, size: int) -> None:
+        for refusal in outcome.refusals:
+            self.note("refused", channel, code=refusal.code)
+        if not outcome.refusals:
+            self.note("stored", channel, seq=outcome.seq, size=size)
 
     def _refused(self, channel: Channel, refusal: Refusal, *, whole: bool) -> None:
         if refusal.code == EPOCH_CHANGED:

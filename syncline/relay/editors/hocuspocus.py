@@ -156,6 +156,7 @@ class HocuspocusConnection(EditorConnection):
             return
         if len(self._denied) >= MAX_CHANNELS:
             raise error
+        self.note("refused", None, code=error.code)
         self._denied.add(key)
         self.say_frame(hocuspocus.encode(key, Denied(reason(error))))
 
@@ -166,6 +167,7 @@ class HocuspocusConnection(EditorConnection):
         if channel.closed:
             return
         logger.warning("%s is denied %s: %s", self.transport.peer, channel, error)
+        self.note("refused", channel, code=error.code)
         self.shut(channel)
         self._denied.add(channel.key)
         # A close alone would leave the provider waiting, without a word to the person.

@@ -32,6 +32,7 @@ from syncline.engine.errors import (
     TransportClosed,
     UnexpectedMessage,
 )
+from syncline.engine.names import Address
 from syncline.engine.protocol.messages import LIMITS, Entry, Hello, Refusal
 from syncline.engine.protocol.relay_session import (
     CompareReceived,
@@ -46,6 +47,7 @@ from syncline.engine.protocol.relay_session import (
     ResumeReceived,
 )
 from syncline.engine.updates.by_document import UpdatesByDocument
+from syncline.relay.audit import AuditLog, Decision
 from syncline.relay.log.committed import Committed, updates_frame
 from syncline.relay.log.committer import Committer
 from syncline.relay.log.document_reader import DocumentReader
@@ -89,6 +91,7 @@ class ReplicaService(Protocol):
     documents: DocumentReader
     authenticator: Authenticator
     authorizer: Authorizer
+    audit: AuditLog | None
 
     async def enter(
         self, workspace: str, wake: Callable[[], None], may_stay: Callable[[], bool]
@@ -117,6 +120,7 @@ class ReplicaConnection:
         self._wake = asyncio.Event()
         self._permit = Permit(service.authorizer, ANONYMOUS, workspace)
         self._catalogue = ReadableCatalogue(service.catalogue, service.reader, self._permit)
+        self._identified = False
         self._replica = ""
         self._follows = 0
         self._position = 0
@@ -148,6 +152,7 @@ class ReplicaConnection:
             logger.info("%s left: %s", self._transport.peer, error.message)
             return
         logger.warning("%s is turned away: %s", self._transport.peer, error)
+        self._note("refused", code=error.code)
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 await self._transport.send(self._session.fail(error))
@@ -175,17 +180,44 @@ class ReplicaConnection:
 
     async def _admit(self, hello: Hello) -> None:
         service = self._service
+        self._replica = hello.replica
         credentials = Credentials.of(hello.token, self._request.headers)
         principal = await self._visit.identify(service.authenticator, credentials)
         self._permit = Permit(service.authorizer, principal, self._workspace)
+        self._identified = True
         self._permit.check_entry()
         self._visit.admit(principal)
+        self._note("connected")
         self._catalogue = ReadableCatalogue(service.catalogue, service.reader, self._permit)
+
+    def _note(
+        self,
+        decision: str,
+        address: Address | None = None,
+        *,
+        seq: int | None = None,
+        size: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        """Write a decision to the audit log."""
+        if self._service.audit is not None:
+            self._service.audit.note(
+                Decision(
+                    decision,
+                    self._permit.principal.name if self._identified else None,
+                    self._visit.address,
+                    self._replica,
+                    self._workspace,
+                    None if address is None else str(address),
+                    seq,
+                    size,
+                    code,
+                )
+            )
 
     async def _welcome(self, hello: Hello, room: Room) -> None:
         service = self._service
         batch = await service.writer(service.ledger.last_batch, self._workspace, hello.replica)
-        self._replica = hello.replica
         self._follows = hello.acknowledged
         relay = seen_by(self._permit.principal.scope, service.identity)
         self._position = self._session.welcome(
@@ -221,7 +253,7 @@ class ReplicaConnection:
                     digest,
                     self._follows,
                     refused=refused,
-                    settle=lambda outcome: self._settle(batch, outcome),
+                    settle=lambda outcome: self._settle(batch, allowed, outcome),
                     account=self._visit.account,
                 )
                 self._committing += 1
@@ -257,15 +289,25 @@ class ReplicaConnection:
         )
         return tuple(entry for entry in entries if entry.address in allowed), tuple(refused)
 
-    def _settle(self, batch: int, outcome: Outcome) -> None:
+    def _settle(self, batch: int, entries: tuple[Entry, ...], outcome: Outcome) -> None:
         """Called by the committer, which must not wait: the sender does the sending."""
         self._committing -= 1
         if isinstance(outcome, Settled):
             self._answers += 1
             self._session.acknowledge(batch, outcome.seq, outcome.refusals)
+            if self._service.audit is not None:
+                self._note_outcome(entries, outcome)
         else:
             self._failure = outcome
         self._wake.set()
+
+    def _note_outcome(self, entries: tuple[Entry, ...], outcome: Settled) -> None:
+        refused = {refusal.address for refusal in outcome.refusals}
+        for entry in entries:
+            if entry.address not in refused:
+                self._note("stored", entry.address, seq=outcome.seq, size=len(entry.update))
+        for refusal in outcome.refusals:
+            self._note("refused", refusal.address, code=refusal.code)
 
     # Sending
 
