@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from types import TracebackType
+from typing import Any
 from urllib.parse import parse_qsl
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -22,6 +23,8 @@ from syncline.engine.names import check_workspace
 
 from .base import Request
 from .bounded_connection import bounded_connection
+from .certificate import Certificate
+from .client_address import TrustedProxies
 from .relay_url import parse_path_prefix, without_prefix
 from .serving import STOPPING, end_handlers, serve_transport
 from .websocket import (
@@ -68,7 +71,8 @@ class WebSocketServer:
     with the headers Origin (None if there is none) and Host of each websocket handshake; what it
     returns is the reason of a 403. Port 0 takes a free one. Beyond ``max_connections``, who asks is
     told to come back (503). ``path_prefix`` is what a proxy may leave before the paths; neither
-    ``handler`` nor ``http`` sees it. Leaving the block closes the connections (1001) and waits for
+    ``handler`` nor ``http`` sees it. With a ``certificate`` it speaks TLS. ``trusted_proxies`` are
+    believed where a client is. Leaving the block closes the connections (1001) and waits for
     the handlers, for bounded time.
     """
 
@@ -84,6 +88,8 @@ class WebSocketServer:
         max_connections: int = MAX_CONNECTIONS,
         timeouts: Timeouts | None = None,
         path_prefix: str = "",
+        certificate: Certificate | None = None,
+        trusted_proxies: TrustedProxies = TrustedProxies(),  # noqa: B008 - it trusts nobody
     ) -> None:
         self._path_prefix = parse_path_prefix(path_prefix)
         self._handler = handler
@@ -94,6 +100,9 @@ class WebSocketServer:
         self._max_frame = max_frame
         self._max_connections = max_connections
         self._timeouts = timeouts or Timeouts()
+        self._certificate = certificate
+        self._trusted_proxies = trusted_proxies
+        self._following: asyncio.Task[None] | None = None
         self._server: Server | None = None
         self._stopping = False
         self._sockets: set[ServerConnection] = set()
@@ -127,6 +136,7 @@ class WebSocketServer:
                 max_queue=MAX_QUEUE,
                 write_limit=WRITE_LIMIT,
                 logger=library_logger,
+                **self._tls(),
                 create_connection=bounded_connection(
                     self._sockets,
                     max_sockets=2 * self._max_connections,
@@ -138,7 +148,18 @@ class WebSocketServer:
                 f"Cannot listen at {self._host}, port {self._asked_port}: {error}.",
                 hint="Stop what listens there, or choose another port; port 0 takes a free one.",
             ) from error
+        if self._certificate is not None:
+            self._following = asyncio.create_task(self._certificate.follow())
         return self
+
+    def _tls(self) -> dict[str, Any]:
+        if self._certificate is None:
+            return {}
+        return {
+            "ssl": self._certificate.context,
+            "ssl_handshake_timeout": self._timeouts.open,
+            "ssl_shutdown_timeout": self._timeouts.close,
+        }
 
     async def __aexit__(
         self,
@@ -158,11 +179,13 @@ class WebSocketServer:
 
     @property
     def url(self) -> str:
-        """The address to connect to, without a workspace: ``ws://host:port``, and the prefix."""
+        """The address to connect to, without a workspace: ``ws://host:port``, or ``wss://`` with a
+        certificate, and the prefix."""
         # What listens on every address is reached, on this machine, at the loopback one.
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
         host = f"[{host}]" if ":" in host else host
-        return f"ws://{host}:{self.port}{self._path_prefix}"
+        scheme = "ws" if self._certificate is None else "wss"
+        return f"{scheme}://{host}:{self.port}{self._path_prefix}"
 
     @property
     def _running(self) -> Server:
@@ -175,6 +198,8 @@ class WebSocketServer:
         if self._server is None or self._stopping:
             return
         self._stopping = True
+        if self._following is not None:
+            self._following.cancel()
         self._server.close(close_connections=False)
         try:
             tasks = list(self._serving.values())
@@ -198,6 +223,10 @@ class WebSocketServer:
         assert request is not None  # noqa: S101  # the handshake is over
         address = connection.remote_address
         peer = f"{address[0]}:{address[1]}" if address else "a client that has left"
+        client = str(address[0]) if address else ""
+        forwarded = self._trusted_proxies.client(client, request.headers.get_all("X-Forwarded-For"))
+        if forwarded != client:
+            peer = f"{forwarded}, through {peer}"
         transport = WebSocketTransport(connection, peer=peer, timeouts=self._timeouts)
         self._serving[transport] = task
         try:
@@ -205,7 +234,7 @@ class WebSocketServer:
                 request,
                 transport.subprotocol,
                 self._path_prefix,
-                str(address[0]) if address else "",
+                forwarded,
             )
             await serve_transport(self._handler, transport, asked)
         finally:

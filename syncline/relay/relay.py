@@ -14,6 +14,8 @@ from syncline.records.record import Record
 from syncline.stores import SqlStore, Store
 from syncline.stores.holding import to_the_end
 from syncline.transports import MAX_CONNECTIONS, WebSocketServer, parse_path_prefix
+from syncline.transports.certificate import Certificate
+from syncline.transports.client_address import TrustedProxies
 from syncline.upkeep.compaction import CompactionPolicy
 
 from .core import RelayCore
@@ -44,9 +46,11 @@ class Relay:
     and the document that updates make up; what is beyond the defaults, replicas keep apart. With
     ``awareness_user`` the relay sets the name of the ``user`` in editors' awareness to that of
     their principal. ``quotas`` is what one principal or address may take (quotas.py), ``audit_log``
-    a file for one line about each decision (audit.py). Leaving the block closes the connections
-    (1001) and the store; whatever was acknowledged is on disk. Raises UsageError, InvalidUrl for
-    such a prefix, and LimitExceeded for a folder that is too large.
+    a file for one line about each decision (audit.py). With ``tls_certificate`` and ``tls_key``,
+    files in PEM, it speaks TLS, and takes new ones over when they change. ``trusted_proxies`` are
+    addresses or networks of proxies that tell where a client is (``X-Forwarded-For``). Leaving the
+    block closes the connections (1001) and the store; whatever was acknowledged is on disk. Raises
+    UsageError, InvalidUrl for such a prefix, and LimitExceeded for a folder that is too large.
     """
 
     def __init__(
@@ -69,6 +73,9 @@ class Relay:
         awareness_user: bool = False,
         quotas: QuotaLimits = QuotaLimits(),  # noqa: B008 - it is a value
         audit_log: str | Path | None = None,
+        tls_certificate: str | Path | None = None,
+        tls_key: str | Path | None = None,
+        trusted_proxies: Iterable[str] = (),
     ) -> None:
         if isinstance(store, str | Path):
             store = SqlStore(store)
@@ -76,6 +83,10 @@ class Relay:
         self._host = host
         self._port = port
         self._max_connections = max_connections
+        self._certificate = (
+            None if tls_certificate is None else Certificate(tls_certificate, tls_key)
+        )
+        self._trusted_proxies = TrustedProxies(trusted_proxies)
         self._path_prefix = parse_path_prefix(path_prefix)
         self._core = RelayCore(
             store,
@@ -98,8 +109,8 @@ class Relay:
 
     @property
     def url(self) -> str:
-        """The address to connect to, without a workspace: ``ws://host:port``, and the path prefix
-        if there is one."""
+        """The address to connect to, without a workspace: ``ws://host:port``, or ``wss://`` with a
+        certificate, and the path prefix if there is one."""
         return self._running.url
 
     @property
@@ -132,6 +143,8 @@ class Relay:
             refuses=self._origins.refusal,
             max_connections=self._max_connections,
             path_prefix=self._path_prefix,
+            certificate=self._certificate,
+            trusted_proxies=self._trusted_proxies,
         )
         self._server = await server.__aenter__()
 

@@ -20,6 +20,7 @@ from rich.syntax import Syntax
 from syncline.access.token_file import TokenFile
 from syncline.cli.models import load_models
 from syncline.engine.errors import UsageError
+from syncline.relay.quotas import QuotaLimits
 from syncline.relay.relay import Relay
 from syncline.relay.web.home_page import connect_snippet
 from syncline.transports import MAX_CONNECTIONS
@@ -79,6 +80,23 @@ def serve(
         Path | None,
         typer.Option(help="A file for one line of JSON about each decision: who may do what."),
     ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="A certificate with its chain, in PEM: speak TLS.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Its private key, if that is in another file.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Address or network of a proxy that says where clients are (X-Forwarded-For); "
+            "may be given several times."
+        ),
+    ] = None,
+    max_connections_of_one: Annotated[
+        int,
+        typer.Option(min=1, help="Connections of one token; without tokens, from one address."),
+    ] = QuotaLimits().max_connections,
     verbose: Annotated[bool, typer.Option(help="Log every connection.")] = False,
 ) -> None:
     """Run the relay: it orders, stores and forwards what replicas send.
@@ -93,6 +111,8 @@ def serve(
     )
     logging.basicConfig(level=handler.level, format="%(message)s", handlers=[handler])
     classes = load_models(models or [])
+    if tls_key is not None and tls_cert is None:
+        raise UsageError("A key needs a certificate.", hint="Give it with --tls-cert.")
     _check_access(host, token_file, allow_anonymous=allow_anonymous)
     relay = Relay(
         store,
@@ -106,6 +126,10 @@ def serve(
         path_prefix=path_prefix,
         awareness_user=awareness_user,
         audit_log=audit_log,
+        tls_certificate=tls_cert,
+        tls_key=tls_key,
+        trusted_proxies=trusted_proxy or (),
+        quotas=QuotaLimits(max_connections=max_connections_of_one),
     )
     _run(_serve(console, relay, store, token=token_file is not None))
 
