@@ -14,9 +14,12 @@ tells nothing about the tokens that there are.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
+import stat
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,6 +37,8 @@ RELOAD_SECONDS = 1.0
 """How often, at most, the file is looked at again."""
 MAX_TOKEN_FILE_BYTES = 4 << 20
 """Largest token file."""
+SMALL_BYTES = 64 << 10
+"""A new version of up to this size holds at once, a larger one when it is read, in a thread."""
 _DIGEST = "sha256"
 _OTHERS = 0o077  # the bits of a file's mode that are not its owner's
 
@@ -119,17 +124,28 @@ class TokenFile:
                 logger.error("%s Its last version stays in use.", _unreadable(self._path, error))
             return
         self._version = version  # a wrong one is not read twice
+        if len(data) <= SMALL_BYTES:
+            self._take_over(data, version)
+        else:  # nobody waits for it: until then the former one holds
+            threading.Thread(target=self._take_over, args=(data, version), daemon=True).start()
+
+    def _take_over(self, data: bytes, version: _Version) -> None:
         try:
-            self._grants = self._parse(data)
+            grants = self._parse(data)
         except UsageError as error:
             logger.error("The last version of the token file stays in use. %s", error)
-        else:
-            logger.info("The token file was read again: %d tokens.", len(self._grants))
+            return
+        if self._version == version:  # and no newer one has come meanwhile
+            self._grants = grants
+            logger.info("The token file was read again: %d tokens.", len(grants))
 
     def _read(self) -> tuple[_Version, bytes]:
         """Raises OSError."""
-        with self._path.open("rb") as file:
-            status = os.fstat(file.fileno())  # before reading: what changes meanwhile is seen later
+        descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)  # before reading: what changes meanwhile is seen later
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be read for ever
+                raise OSError(errno.EINVAL, "it is no file")
             data = file.read(MAX_TOKEN_FILE_BYTES + 1)
         if os.name == "posix" and status.st_mode & _OTHERS:
             logger.warning(

@@ -13,6 +13,7 @@ from syncline.stores import SqlStore
 
 from .pipelines.command import AsJson, print_json
 from .pipelines.verify_pipeline import verify_pipeline
+from .plain import plain
 
 
 def verify(
@@ -56,8 +57,8 @@ def _verify_store(store: str, *, json: bool) -> None:
     else:
         console = Console(highlight=False)
         for where, problem in zip(places, problems, strict=True):
-            text = f"{escape(where)}: {escape(problem.message)}"
-            console.print(text if where else problem.message)
+            text = plain(f"{where}: {problem.message}" if where else problem.message)
+            console.print(escape(text))
         if problems:
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
             console.print(

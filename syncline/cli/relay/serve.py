@@ -19,10 +19,12 @@ from rich.syntax import Syntax
 
 from syncline.access.token_file import TokenFile
 from syncline.cli.models import load_models
+from syncline.cli.plain import plain
 from syncline.engine.errors import UsageError
 from syncline.relay.quotas import QuotaLimits
 from syncline.relay.relay import Relay
 from syncline.relay.web.home_page import connect_snippet
+from syncline.stores.databases.from_url import readable
 from syncline.transports import MAX_CONNECTIONS
 from syncline.transports.loopback import is_loopback
 
@@ -164,7 +166,7 @@ async def _until(
     stopped: asyncio.Event, console: Console, relay: Relay, store: str, *, token: bool
 ) -> None:
     console.print(f"[bold green]Syncline relay[/] listening on [bold]{relay.url}[/]")
-    console.print(f"Storing in [bold]{escape(store)}[/]", soft_wrap=True)
+    console.print(f"Storing in [bold]{escape(plain(readable(store)))}[/]", soft_wrap=True)
     console.print(f"Web page at {relay.url.replace('ws', 'http', 1)}/")
     console.print("Connect from Python (the last part of the address names the workspace):\n")
     # As text, not as a block: a block is cut at the terminal's width.
