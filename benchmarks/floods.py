@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
@@ -51,6 +52,8 @@ from syncline.transports.websocket import SUBPROTOCOL
 SECONDS = 5.0
 TYPING_SECONDS = 0.02
 IMPORTED = 1000  # updates in a batch of an import
+# On Linux the whole of 127.0.0.0/8 is this machine.
+ELSEWHERE: dict[str, Any] = {"local_addr": ("127.0.0.2", 0)} if sys.platform == "linux" else {}
 PAGE = "/crm/pages%2Fwelcome"
 
 
@@ -241,12 +244,14 @@ async def fetches(url: str) -> None:
 
 
 async def silence(url: str) -> None:
-    """Connections that say nothing, and new ones as these are closed."""
+    """Connections from another address that say nothing, and new ones as these are closed."""
 
     async def one() -> None:
         while True:
             with suppress(WebSocketException, OSError, TimeoutError):
-                async with connect(f"{url}/crm", subprotocols=[SUBPROTOCOL], proxy=None) as there:
+                async with connect(
+                    f"{url}/crm", subprotocols=[SUBPROTOCOL], proxy=None, **ELSEWHERE
+                ) as there:
                     await there.wait_closed()
             await asyncio.sleep(0.01)
 

@@ -8,11 +8,15 @@ between frames everybody else has a turn.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import cast
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
+
+from syncline.engine.bounded_cache import BoundedCache
 
 from .token_bucket import TokenBucket
 from .websocket import SUBPROTOCOL
@@ -23,22 +27,54 @@ MAX_CONTROL_FRAMES = 200
 """Pings and pongs that a peer may send at once."""
 CONTROL_FRAMES_PER_SECOND = 10
 """And in the long run: peers that are well send one in some seconds."""
+MAX_NEW_CONNECTIONS = 2_000
+"""Connections that may come from one address at once."""
+NEW_CONNECTIONS_PER_SECOND = 100
+"""And in the long run. A handshake costs as much as many frames."""
+MAX_ADDRESSES = 10_000
+"""Addresses of which it is known how many came."""
 _SLICE_BYTES = 2048
 _FRAMES_AT_ONCE = 16  # after which others have a turn
 _SLICES_AT_ONCE = 128  # likewise, of a large frame
 _CONTROL = frozenset({Opcode.PING, Opcode.PONG})
 
 
+class Arrivals:
+    """How many connections came from each address; of those that ``is_exempt`` any number may."""
+
+    def __init__(self, is_exempt: Callable[[str], bool]) -> None:
+        self._is_exempt = is_exempt
+        self._buckets = BoundedCache[str, TokenBucket](MAX_ADDRESSES)
+
+    def too_many(self, address: str, now: float) -> bool:
+        """Whether another one from there comes too soon."""
+        bucket = self._buckets.get(address)
+        if bucket is None:
+            bucket = TokenBucket(NEW_CONNECTIONS_PER_SECOND, MAX_NEW_CONNECTIONS)
+            self._buckets.put(address, bucket)
+        return not bucket.spend(1, now) and not self._is_exempt(address)
+
+
 def bounded_connection(
-    sockets: set[ServerConnection], *, max_sockets: int, close_timeout: float
+    sockets: set[ServerConnection],
+    arrivals: Arrivals,
+    *,
+    max_sockets: int,
+    close_timeout: float,
 ) -> type[ServerConnection]:
     """The class of connections that have these bounds; ``sockets`` collects them all."""
 
     class BoundedConnection(ServerConnection):
         ending = False
         flooded = False  # it is read no further
+        unwelcome = False  # it was cut off as it came, and the library knows nothing of it
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            peer = transport.get_extra_info("peername")
+            if peer and arrivals.too_many(str(peer[0]), self.loop.time()):
+                self.unwelcome = True
+                cast("asyncio.Transport", transport).abort()
+                return
             super().connection_made(transport)
             setattr(self.protocol, "fail", self.fail)  # noqa: B010  mypy knows no method as a slot
             self.unparsed = bytearray()
@@ -60,6 +96,8 @@ def bounded_connection(
             type(self.protocol).fail(self.protocol, code, reason)
 
         def connection_lost(self, exc: Exception | None) -> None:
+            if self.unwelcome:
+                return
             sockets.discard(self)
             self.unparsed.clear()
             super().connection_lost(exc)
@@ -67,9 +105,15 @@ def bounded_connection(
         # Turns
 
         def data_received(self, data: bytes) -> None:
+            if self.unwelcome:
+                return
             self.unparsed += data
             if not self.feeding:
                 self.feed()
+
+        def eof_received(self) -> None:
+            if not self.unwelcome:
+                super().eof_received()
 
         def hold(self) -> None:
             """Too many frames wait to be received."""

@@ -21,14 +21,15 @@ class TrustedProxies:
         first one that is not trusted, anybody may have written."""
         hops = [hop.strip() for header in forwarded for hop in header.split(",")]
         client = peer
-        while hops and self._trusts(client):
+        while hops and self.trusts(client):
             try:
                 client = str(ip_address(hops.pop()))
             except ValueError:
                 break
         return client
 
-    def _trusts(self, address: str) -> bool:
+    def trusts(self, address: str) -> bool:
+        """Whether there is a proxy at this address."""
         try:
             parsed: IPv4Address | IPv6Address = ip_address(address)
         except ValueError:

@@ -19,6 +19,13 @@ class TokenBucket:
         self._at = now
         return max(0.0, -self._tokens / self.rate)
 
+    def spend(self, tokens: float, now: float) -> bool:
+        """Take tokens if there are enough; whether there were."""
+        missing = self.take(tokens, now) > 0
+        if missing:
+            self._tokens += tokens
+        return not missing
+
     @property
     def debt(self) -> float:
         """By how much too many were taken, the last time that any were."""

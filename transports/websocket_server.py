@@ -22,7 +22,7 @@ from syncline.engine.errors import InvalidName, TransportError
 from syncline.engine.names import check_workspace
 
 from .base import Request
-from .bounded_connection import bounded_connection
+from .bounded_connection import Arrivals, bounded_connection
 from .certificate import Certificate
 from .client_address import TrustedProxies
 from .relay_url import parse_path_prefix, without_prefix
@@ -139,6 +139,7 @@ class WebSocketServer:
                 **self._tls(),
                 create_connection=bounded_connection(
                     self._sockets,
+                    Arrivals(self._trusted_proxies.trusts),
                     max_sockets=2 * self._max_connections,
                     close_timeout=timeouts.close,
                 ),
