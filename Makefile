@@ -31,7 +31,7 @@ unexport PYTHONDONTWRITEBYTECODE
 RUNTIME := $(VENV)/.runtime-synced
 DEV := $(VENV)/.dev-synced
 
-.PHONY: help serve quick test test-all rest check lint types mypy pyright imports packaging docs site hooks coverage simulate kill9 format lock clean
+.PHONY: help serve quick test test-all rest check lint types mypy pyright imports packaging docs site hooks coverage simulate fuzz kill9 format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -86,6 +86,9 @@ coverage: $(DEV) ## the engine's coverage by its own tests
 
 simulate: $(DEV) ## seeded faults against a whole system: SEEDS=10000, or SEED=123 for one
 	SYNCLINE_SEEDS=$(or $(SEEDS),300) $(if $(SEED),SYNCLINE_SEED=$(SEED)) $(BIN)/python -m pytest $(PARALLEL) tests/simulation
+
+fuzz: $(DEV) ## documents that nobody's editor makes, thrown at a relay's log: DOCUMENTS=100000
+	SYNCLINE_FUZZ=$(or $(DOCUMENTS),100000) $(BIN)/python -m pytest tests/hostile/test_fuzz.py $(ARGS)
 
 kill9: $(DEV) ## kill -9 of real relays at random moments: ROUNDS=1000
 	SYNCLINE_KILL9_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/faults/test_kill9.py $(ARGS)

@@ -27,7 +27,7 @@ MAX_CONTROL_FRAMES = 200
 """Pings and pongs that a peer may send at once."""
 CONTROL_FRAMES_PER_SECOND = 10
 """And in the long run: peers that are well send one in some seconds."""
-MAX_NEW_CONNECTIONS = 2_000
+MAX_NEW_CONNECTIONS = 1_000
 """Connections that may come from one address at once."""
 NEW_CONNECTIONS_PER_SECOND = 100
 """And in the long run. A handshake costs as much as many frames."""
