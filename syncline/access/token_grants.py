@@ -28,7 +28,7 @@ _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*token[ \t]*\]\]", re.MULTILINE)
 _TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN}}}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # A key of many parts takes the parser time with the square of their number.
-_MAX_DOTS = 16
+MAX_DOTS = 16
 _QUOTED = re.compile(
     r"""
     \"{3} [\s\S]*? \"{3}  |  '{3} [\s\S]*? '{3}  # on several lines
@@ -116,7 +116,7 @@ def _header_lines(text: str) -> Iterator[int]:
 def _parse(data: bytes, problems: Problems) -> tuple[str, list[object]]:
     try:
         text = data.decode()
-        if any(line.count(".") > _MAX_DOTS for line in _QUOTED.sub("", text).splitlines()):
+        if any(line.count(".") > MAX_DOTS for line in _QUOTED.sub("", text).splitlines()):
             problems.add("the file", "it has a key of many parts; no key here has a dot")
             return "", []
         table = tomllib.loads(text)

@@ -52,7 +52,7 @@ class QuotaLimits:
     bytes_at_once: int = 256 << 20
 
 
-class _Account:
+class Account:
     """What the connections of a principal take together, or those of an address."""
 
     def __init__(self, limits: QuotaLimits, times: int = 1) -> None:
@@ -74,7 +74,7 @@ class Visit:
         """Ends the connection; not called once it is admitted."""
         self.account: Hashable = self
         self._quotas = quotas
-        self._accounts = [_Account(quotas.limits)]
+        self._accounts = [Account(quotas.limits)]
         self._keys: list[Hashable] = []
         if address:
             self._join(("from", address), times=_CROWD)
@@ -107,7 +107,7 @@ class Visit:
             self.account = key
             self._accounts[0] = account
 
-    def _join(self, key: Hashable, times: int = 1) -> _Account:
+    def _join(self, key: Hashable, times: int = 1) -> Account:
         account = self._quotas.join(key, times)
         self._keys.append(key)
         if times != 1:
@@ -136,8 +136,13 @@ class Quotas:
         self.limits = limits
         self._silent: OrderedDict[Visit, None] = OrderedDict()
         self._silent_of: dict[str, OrderedDict[Visit, None]] = {}
-        self._accounts: dict[Hashable, _Account] = {}
+        self._accounts: dict[Hashable, Account] = {}
         self._wrong_tokens = BoundedCache[str, TokenBucket](MAX_ADDRESSES)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is there, and nobody remembered as being there."""
+        return not self._silent and not self._silent_of and not self._accounts
 
     def arrive(self, address: str, dismiss: Callable[[], None]) -> Visit:
         """A connection has come. ``dismiss`` ends it."""
@@ -164,10 +169,10 @@ class Quotas:
             if not here:
                 del self._silent_of[visit.address]
 
-    def join(self, key: Hashable, times: int) -> _Account:
+    def join(self, key: Hashable, times: int) -> Account:
         account = self._accounts.get(key)
         if account is None:
-            account = self._accounts[key] = _Account(self.limits, times)
+            account = self._accounts[key] = Account(self.limits, times)
         account.connections += 1
         return account
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from syncline.access import token_file as token_file_module
-from syncline.access.access import Credentials
+from syncline.access.access import Credentials, Principal
 from syncline.access.token_file import SMALL_BYTES, TokenFile
-from syncline.access.token_grants import _MAX_DOTS, Grant, read_grants
-from syncline.cli.pipelines.init import _write
+from syncline.access.token_grants import MAX_DOTS, Grant, read_grants
+from syncline.cli.pipelines.init import write_file
 from syncline.cli.pipelines.quarantine_export import export_csv
 from syncline.cli.plain import plain_lines
 from syncline.connectors.bookkeeping.quarantine import Quarantined
@@ -99,7 +99,7 @@ def test_a_link_that_lies_in_wait_beside_a_pipeline_file_is_not_followed(tmp_pat
     victim.write_text("precious")
     file.write_text("old")
     (tmp_path / ".crm.toml.new").symlink_to(victim)
-    _write(file, "new", replace=True)
+    write_file(file, "new", replace=True)
     assert victim.read_text() == "precious"
     assert file.read_text() == "new"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -123,17 +123,17 @@ def test_a_pipe_is_no_token_file(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     tokens = TokenFile(path, now=now)
     pipe.replace(path)
     now.now += 1
-    tokens._refresh()
+    tokens.access(Principal("ada"), "crm", None)  # it looks at the file
     assert "cannot be read" in caplog.text
     assert "Its last version stays in use" in caplog.text
 
 
-@pytest.mark.parametrize("most", [2, _MAX_DOTS])
+@pytest.mark.parametrize("most", [2, MAX_DOTS])
 @pytest.mark.parametrize("key", ["{0}", "token = {{ {0} = 1 }}", "[{0}]"])
 def test_a_key_of_many_parts_is_refused_at_once(
     most: int, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncline.access.token_grants._MAX_DOTS", most)
+    monkeypatch.setattr("syncline.access.token_grants.MAX_DOTS", most)
     began = time.perf_counter()
     for part in ("a", '"a"', "'b'"):
         with pytest.raises(UsageError, match="a key of many parts"):
@@ -177,7 +177,7 @@ async def test_a_large_new_token_file_is_read_in_a_thread(
         tmp_path, {ADMIN: TABLES[ADMIN], "new-token": padding + 'name = "new"\naccess = "read"\n'}
     )
     now.now += 1
-    tokens._refresh()
+    tokens.access(Principal("ada"), "crm", None)  # it looks at the file
     for thread in threading.enumerate():
         if thread.daemon and thread is not threading.current_thread():
             thread.join(10)

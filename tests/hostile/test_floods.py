@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,30 +105,30 @@ async def test_the_oldest_connection_without_a_hello_goes_when_there_are_too_man
             await ada.types(1)
 
 
-def visits(count: int, limits: QuotaLimits, *, addresses: int = 1) -> tuple[list[Visit], list[int]]:
+def come(all_: Quotas, count: int, *, addresses: int = 1) -> tuple[list[Visit], list[int]]:
     """Connections that come one after the other, and those that were told to go."""
     dismissed: list[int] = []
-    all_ = Quotas(limits)
-    return [
-        all_.arrive(f"10.0.0.{number % addresses}", lambda number=number: dismissed.append(number))  # type: ignore[misc]
+    visits = [
+        all_.arrive(f"10.0.0.{number % addresses}", partial(dismissed.append, number))
         for number in range(count)
-    ], dismissed
+    ]
+    return visits, dismissed
 
 
 @pytest.mark.parametrize("limits", [QuotaLimits(max_silent_of_address=2), LIMITS])
 def test_silent_connections_of_one_address(limits: QuotaLimits) -> None:
-    most = limits.max_silent_of_address
-    came, dismissed = visits(most + 2, limits)
+    all_ = Quotas(limits)
+    visits, dismissed = come(all_, limits.max_silent_of_address + 2)
     assert dismissed == [0, 1]
-    for visit in came:
+    assert not all_.idle
+    for visit in visits:
         visit.leave()
-    assert not came[0]._quotas._silent_of
-    assert not came[0]._quotas._accounts
+    assert all_.idle
 
 
 @pytest.mark.parametrize("limits", [QuotaLimits(max_silent=2), LIMITS])
 def test_silent_connections_of_all(limits: QuotaLimits) -> None:
-    _, dismissed = visits(limits.max_silent + 2, limits, addresses=50)
+    _, dismissed = come(Quotas(limits), limits.max_silent + 2, addresses=50)
     assert dismissed == [0, 1]
 
 
@@ -136,19 +137,19 @@ def test_silent_connections_of_all(limits: QuotaLimits) -> None:
 def test_connections_of_one_principal(limits: QuotaLimits, principal: Principal) -> None:
     all_ = Quotas(limits)
 
-    def come() -> Visit:
+    def admitted_one() -> Visit:
         visit = all_.arrive("10.0.0.1", lambda: None)
         visit.admit(principal)
         return visit
 
-    admitted = [come() for _ in range(limits.max_connections)]
+    admitted = [admitted_one() for _ in range(limits.max_connections)]
     refused = all_.arrive("10.0.0.1", lambda: None)
     with pytest.raises(LimitExceeded, match="connections, which is the most"):
         refused.admit(principal)
     refused.leave()
     all_.arrive("10.0.0.2", lambda: None).admit(Principal("bob"))
     admitted[0].leave()
-    come()
+    admitted_one()
 
 
 async def test_a_principal_with_too_many_connections_is_told_to_come_back(tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ async def test_frames_in_bulk_wait(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limits", [QuotaLimits(frames_at_once=2), LIMITS])
 def test_frames_at_once_and_each_second(limits: QuotaLimits) -> None:
-    account = quotas._Account(limits)
+    account = quotas.Account(limits)
     for _ in range(limits.frames_at_once):
         assert account.pay(1, 0.0) == 0
     assert account.pay(1, 0.0) == pytest.approx(1 / limits.frames_per_second)
@@ -201,7 +202,7 @@ def test_frames_at_once_and_each_second(limits: QuotaLimits) -> None:
 
 @pytest.mark.parametrize("limits", [QuotaLimits(bytes_at_once=2), LIMITS])
 def test_bytes_at_once_and_each_second(limits: QuotaLimits) -> None:
-    account = quotas._Account(limits)
+    account = quotas.Account(limits)
     assert account.pay(limits.bytes_at_once, 0.0) == 0
     assert account.pay(limits.bytes_per_second, 0.0) == pytest.approx(1)
 
@@ -238,6 +239,7 @@ async def test_answers_to_wrong_tokens_wait(most: int, monkeypatch: pytest.Monke
 async def test_addresses_that_are_remembered(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quotas, "MAX_ADDRESSES", most)
     monkeypatch.setattr(quotas, "WRONG_TOKENS_AT_ONCE", 1)
+    monkeypatch.setattr(quotas, "WRONG_TOKENS_PER_SECOND", 1e-6)
     all_ = Quotas(LIMITS)
     for number in range(most):
         all_.wait_of_wrong_token(str(number))

@@ -86,7 +86,7 @@ def init(
         default = default_name(systems[0][1].name, systems[1][1].name)
         name = ask.valid(name, "Name of the pipeline", "name", check_name, default=default)
         proposal = _propose(name, purpose, how, systems)
-    _write(file, proposal.text, replace=replace)
+    write_file(file, proposal.text, replace=replace)
     _report(console, file, proposal, systems)
 
 
@@ -206,7 +206,7 @@ def _propose(
         return propose(name, purpose, mode, samples[0], samples[1])
 
 
-def _write(file: Path, text: str, *, replace: bool) -> None:
+def write_file(file: Path, text: str, *, replace: bool) -> None:
     """Write the file: whole or not at all, and over another only if that was asked."""
     try:
         if not replace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -29,6 +29,8 @@ def _signed(state: str, principal: str) -> str:
         ) from None
     if not isinstance(said, dict):
         return state  # it names nobody
-    user: Any = said.get("user")
-    said["user"] = {**(user if isinstance(user, dict) else {}), "name": principal}
-    return orjson.dumps(said).decode()
+    fields = cast("dict[str, Any]", said)
+    user: Any = fields.get("user")
+    kept = cast("dict[str, Any]", user) if isinstance(user, dict) else {}
+    fields["user"] = {**kept, "name": principal}
+    return orjson.dumps(fields).decode()

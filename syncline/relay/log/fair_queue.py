@@ -19,7 +19,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
-_MAX_IDLE_SENDERS = 1024
+MAX_IDLE_SENDERS = 1024
 """Senders with nothing waiting of which it is remembered what they have used."""
 
 
@@ -50,6 +50,11 @@ class FairQueue(Generic[T]):
 
     def __len__(self) -> int:
         return self._items
+
+    @property
+    def remembered(self) -> int:
+        """How many senders are known."""
+        return len(self._senders)
 
     def put(self, item: T, cost: int, *, account: Hashable, sender: Hashable) -> None:
         """Add an item that costs its sender ``cost``, at least 1, of the share of ``account``."""
@@ -94,7 +99,7 @@ class FairQueue(Generic[T]):
         if not self._items:
             self._senders.clear()
             self._now = 0
-        elif len(self._senders) - len(self._heads) > _MAX_IDLE_SENDERS:
+        elif len(self._senders) - len(self._heads) > MAX_IDLE_SENDERS:
             self._senders = {
                 sender: known for sender, known in self._senders.items() if known.waiting
             }
