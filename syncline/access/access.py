@@ -61,11 +61,14 @@ class Principal:
     connects under another scope than before compares all its documents with the relay's: what it
     may read only now was committed long ago and would not come by itself. Empty, and always the
     same, where nobody's access is ever narrowed.
+
+    ``max_connections`` is how many it may have; None for as many as the relay's quotas say.
     """
 
     name: str
     claims: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
     scope: str = ""
+    max_connections: int | None = None
 
 
 @runtime_checkable

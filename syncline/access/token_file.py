@@ -7,6 +7,7 @@
     workspaces = ["crm"]            # all, if it is left out
     collections = ["contacts"]      # these and the documents, or all if both are left out
     documents = ["pages/welcome"]
+    connections = 10                # as many as the relay's quotas say, if it is left out
 
 Only digests of the tokens are kept, and a token is looked up by its digest: how long that takes
 tells nothing about the tokens that there are.
@@ -96,7 +97,7 @@ class TokenFile:
                 "This relay does not know the token.",
                 hint="Ask who runs the relay for one: it may have been replaced.",
             )
-        return Principal(grant.name, {_DIGEST: digest}, grant.scope)
+        return Principal(grant.name, {_DIGEST: digest}, grant.scope, grant.connections)
 
     def access(self, principal: Principal, workspace: str, address: Address | None) -> Access:
         """What ``principal`` may do with the document, or with ``address`` None anywhere in

@@ -22,7 +22,16 @@ from .access import Access
 
 N = TypeVar("N")
 
-_KEYS = ("token", "sha256", "name", "access", "workspaces", "collections", "documents")
+_KEYS = (
+    "token",
+    "sha256",
+    "name",
+    "access",
+    "workspaces",
+    "collections",
+    "documents",
+    "connections",
+)
 _ACCESS = {"read": Access.READ, "write": Access.WRITE}
 _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*token[ \t]*\]\]", re.MULTILINE)
 _TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN}}}")
@@ -47,7 +56,8 @@ _HINT = (
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What the bearer of one token may do. None narrows nothing; with both ``collections`` and
-    ``documents``, what is in either. ``scope`` is that of the Principal."""
+    ``documents``, what is in either. ``scope`` is that of the Principal,
+    ``connections`` how many it may have."""
 
     digest: str
     name: str
@@ -56,6 +66,7 @@ class Grant:
     collections: frozenset[str] | None = None
     documents: frozenset[Address] | None = None
     scope: str = ""
+    connections: int | None = None
 
     def access_to(self, workspace: str, address: Address | None) -> Access:
         """What is allowed with a document; with None, the most in the workspace."""
@@ -163,11 +174,14 @@ def _grant(place: str, entry: object, problems: Problems) -> Grant | None:
     workspaces = _names(place, values, "workspaces", check_workspace, problems)
     collections = _names(place, values, "collections", check_collection, problems)
     documents = _names(place, values, "documents", Address.parse, problems)
+    connections = values.get("connections")
+    if connections is not None and (type(connections) is not int or connections < 1):
+        problems.add(place, "connections: write a number from 1 on, or leave it out")
     if len(problems) > before or digest is None:
         return None
     allowed = _ACCESS[str(access)]
     scope = _scope(allowed, collections, documents)
-    return Grant(digest, str(name), allowed, workspaces, collections, documents, scope)
+    return Grant(digest, str(name), allowed, workspaces, collections, documents, scope, connections)
 
 
 def _digest(place: str, values: Mapping[str, Any], problems: Problems) -> str | None:

@@ -96,10 +96,11 @@ class Visit:
             return
         key = ("anonymous", self.address) if anonymous else ("principal", principal.name)
         account = self._join(key)
-        if account.connections > self._quotas.limits.max_connections:
+        most = principal.max_connections or self._quotas.limits.max_connections
+        if account.connections > most:
             who = f"The address {self.address}" if anonymous else principal.name
             raise LimitExceeded(
-                f"{who} has {self._quotas.limits.max_connections} connections, which is the most.",
+                f"{who} has {most:,} connections, which is the most.",
                 hint="Close some; the operator can allow more.",
                 retry_after=_RETRY_SECONDS,
             )

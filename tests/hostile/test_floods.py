@@ -16,11 +16,11 @@ from benchmarks.floods import relay as relay_process
 from syncline import Relay
 from syncline.access.access import ANONYMOUS, Principal
 from syncline.access.token_file import TokenFile
-from syncline.engine.errors import LimitExceeded, TransportClosed
+from syncline.engine.errors import LimitExceeded, TransportClosed, UsageError
 from syncline.engine.protocol.messages import Ack, Ping, Pong
 from syncline.relay import quotas
 from syncline.relay.quotas import QuotaLimits, Quotas, Visit
-from tests.access.tokens import ADMIN, READER, token_file
+from tests.access.tokens import ADMIN, READER, TABLES, token_file
 from tests.relay.clients import Author, Client, connected
 from tests.relay.editors import EMPTY, y_websocket_at
 
@@ -168,6 +168,29 @@ async def test_a_principal_with_too_many_connections_is_told_to_come_back(tmp_pa
         assert (await editor.ended())[0] == 1013
         await reader.greet(token=READER)
         await ada.types(1)
+
+
+async def test_a_token_may_have_fewer_connections(tmp_path: Path) -> None:
+    tables = {ADMIN: TABLES[ADMIN], READER: TABLES[READER] + "connections = 1\n"}
+    async with (
+        Relay(
+            tmp_path / "relay.db", port=0, authenticator=TokenFile(token_file(tmp_path, tables))
+        ) as relay,
+        typist(relay, ADMIN) as ada,
+        connected(relay.url, "1" * 32) as first,
+        connected(relay.url, "2" * 32) as second,
+    ):
+        await first.greet(token=READER)
+        with pytest.raises(TransportClosed):
+            await second.greet(token=READER)
+        await ada.types(1)
+
+
+@pytest.mark.parametrize("connections", ["0", "-1", "true", '"2"', "1.5"])
+def test_what_is_no_number_of_connections(tmp_path: Path, connections: str) -> None:
+    tables = {READER: f"{TABLES[READER]}connections = {connections}\n"}
+    with pytest.raises(UsageError, match="connections: write a number from 1 on"):
+        TokenFile(token_file(tmp_path, tables))
 
 
 # Frames and bytes
