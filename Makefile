@@ -31,7 +31,7 @@ unexport PYTHONDONTWRITEBYTECODE
 RUNTIME := $(VENV)/.runtime-synced
 DEV := $(VENV)/.dev-synced
 
-.PHONY: help serve quick test test-all rest check lint types mypy pyright imports packaging docs site hooks coverage simulate bench kill9 format lock clean
+.PHONY: help serve quick test test-all rest check lint types mypy pyright imports packaging docs site hooks coverage simulate fuzz bench kill9 format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -89,6 +89,8 @@ simulate: $(DEV) ## seeded faults against a whole system: SEEDS=10000, or SEED=1
 
 bench: $(DEV) ## what tasting costs, as ratios within one run
 	$(BIN)/python benchmarks/tasting.py
+fuzz: $(DEV) ## documents that nobody's editor makes, thrown at a relay's log: DOCUMENTS=100000
+	SYNCLINE_FUZZ=$(or $(DOCUMENTS),100000) $(BIN)/python -m pytest tests/hostile/test_fuzz.py $(ARGS)
 
 kill9: $(DEV) ## kill -9 of real relays at random moments: ROUNDS=1000
 	SYNCLINE_KILL9_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/faults/test_kill9.py $(ARGS)

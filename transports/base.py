@@ -50,13 +50,15 @@ class Request:
 
     ``path`` is that of the URL, percent-encoded as it came, without the server's path prefix;
     ``query`` its parameters, decoded, of several with one name the last; ``headers`` those of HTTP,
-    by lower-case name; ``subprotocol`` what the two ends agreed on.
+    by lower-case name; ``subprotocol`` what the two ends agreed on;
+    ``address`` the network address of the client, or empty where there is none.
     """
 
     path: str
     query: Mapping[str, str] = field(default_factory=dict[str, str])
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     subprotocol: str | None = None
+    address: str = ""
 
 
 Connect: TypeAlias = Callable[[str], Awaitable[Transport]]

@@ -9,19 +9,22 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from types import TracebackType
+from typing import Any
 from urllib.parse import parse_qsl
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
-from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from syncline.engine.errors import InvalidName, TransportError
 from syncline.engine.names import check_workspace
 
 from .base import Request
+from .bounded_connection import Arrivals, bounded_connection
+from .certificate import Certificate
+from .client_address import TrustedProxies
 from .relay_url import parse_path_prefix, without_prefix
 from .serving import STOPPING, end_handlers, serve_transport
 from .websocket import (
@@ -42,10 +45,7 @@ BACKLOG = 1024
 """Connections that the system takes while the relay is busy: one that finds no room is not refused
 but tried again by the client's system, a second later and then ever more slowly. Linux cuts this to
 ``net.core.somaxconn``."""
-FRAME_TOO_LARGE = 4413
-"""The close code for a client that is no replica and sends a frame beyond the limit."""
 _RETRY_SECONDS = 5  # in the answer to who finds no room
-_UNSENT_MARGIN = 1 << 20  # for the answers to pings, beyond the frame that is being sent
 _SOCKET_SECONDS = 1.0  # for the sockets to go away once they are aborted
 
 
@@ -71,7 +71,8 @@ class WebSocketServer:
     with the headers Origin (None if there is none) and Host of each websocket handshake; what it
     returns is the reason of a 403. Port 0 takes a free one. Beyond ``max_connections``, who asks is
     told to come back (503). ``path_prefix`` is what a proxy may leave before the paths; neither
-    ``handler`` nor ``http`` sees it. Leaving the block closes the connections (1001) and waits for
+    ``handler`` nor ``http`` sees it. With a ``certificate`` it speaks TLS. ``trusted_proxies`` are
+    believed where a client is. Leaving the block closes the connections (1001) and waits for
     the handlers, for bounded time.
     """
 
@@ -87,6 +88,8 @@ class WebSocketServer:
         max_connections: int = MAX_CONNECTIONS,
         timeouts: Timeouts | None = None,
         path_prefix: str = "",
+        certificate: Certificate | None = None,
+        trusted_proxies: TrustedProxies = TrustedProxies(),  # noqa: B008 - it trusts nobody
     ) -> None:
         self._path_prefix = parse_path_prefix(path_prefix)
         self._handler = handler
@@ -97,6 +100,9 @@ class WebSocketServer:
         self._max_frame = max_frame
         self._max_connections = max_connections
         self._timeouts = timeouts or Timeouts()
+        self._certificate = certificate
+        self._trusted_proxies = trusted_proxies
+        self._following: asyncio.Task[None] | None = None
         self._server: Server | None = None
         self._stopping = False
         self._sockets: set[ServerConnection] = set()
@@ -130,10 +136,11 @@ class WebSocketServer:
                 max_queue=MAX_QUEUE,
                 write_limit=WRITE_LIMIT,
                 logger=library_logger,
-                create_connection=_bounded_connection(
+                **self._tls(),
+                create_connection=bounded_connection(
                     self._sockets,
+                    Arrivals(self._trusted_proxies.trusts),
                     max_sockets=2 * self._max_connections,
-                    max_unsent=self._max_frame + _UNSENT_MARGIN,
                     close_timeout=timeouts.close,
                 ),
             )
@@ -142,7 +149,18 @@ class WebSocketServer:
                 f"Cannot listen at {self._host}, port {self._asked_port}: {error}.",
                 hint="Stop what listens there, or choose another port; port 0 takes a free one.",
             ) from error
+        if self._certificate is not None:
+            self._following = asyncio.create_task(self._certificate.follow())
         return self
+
+    def _tls(self) -> dict[str, Any]:
+        if self._certificate is None:
+            return {}
+        return {
+            "ssl": self._certificate.context,
+            "ssl_handshake_timeout": self._timeouts.open,
+            "ssl_shutdown_timeout": self._timeouts.close,
+        }
 
     async def __aexit__(
         self,
@@ -162,11 +180,13 @@ class WebSocketServer:
 
     @property
     def url(self) -> str:
-        """The address to connect to, without a workspace: ``ws://host:port``, and the prefix."""
+        """The address to connect to, without a workspace: ``ws://host:port``, or ``wss://`` with a
+        certificate, and the prefix."""
         # What listens on every address is reached, on this machine, at the loopback one.
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
         host = f"[{host}]" if ":" in host else host
-        return f"ws://{host}:{self.port}{self._path_prefix}"
+        scheme = "ws" if self._certificate is None else "wss"
+        return f"{scheme}://{host}:{self.port}{self._path_prefix}"
 
     @property
     def _running(self) -> Server:
@@ -179,6 +199,8 @@ class WebSocketServer:
         if self._server is None or self._stopping:
             return
         self._stopping = True
+        if self._following is not None:
+            self._following.cancel()
         self._server.close(close_connections=False)
         try:
             tasks = list(self._serving.values())
@@ -202,10 +224,19 @@ class WebSocketServer:
         assert request is not None  # noqa: S101  # the handshake is over
         address = connection.remote_address
         peer = f"{address[0]}:{address[1]}" if address else "a client that has left"
+        client = str(address[0]) if address else ""
+        forwarded = self._trusted_proxies.client(client, request.headers.get_all("X-Forwarded-For"))
+        if forwarded != client:
+            peer = f"{forwarded}, through {peer}"
         transport = WebSocketTransport(connection, peer=peer, timeouts=self._timeouts)
         self._serving[transport] = task
         try:
-            asked = _request(request, transport.subprotocol, self._path_prefix)
+            asked = _request(
+                request,
+                transport.subprotocol,
+                self._path_prefix,
+                forwarded,
+            )
             await serve_transport(self._handler, transport, asked)
         finally:
             del self._serving[transport]
@@ -246,47 +277,6 @@ class WebSocketServer:
         return None if reason is None else _text(403, reason)
 
 
-def _bounded_connection(
-    sockets: set[ServerConnection], *, max_sockets: int, max_unsent: int, close_timeout: float
-) -> type[ServerConnection]:
-    """A connection class with the bounds that the library lacks; ``sockets`` collects them all."""
-
-    class BoundedConnection(ServerConnection):
-        ending = False
-
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
-            setattr(self.protocol, "fail", self.fail)  # noqa: B010  mypy knows no method as a slot
-            sockets.add(self)
-            if len(sockets) > max_sockets:  # most of them have not asked for anything yet
-                self.transport.abort()
-
-        def fail(self, code: int, reason: str = "") -> None:
-            # y-websocket would send a frame that is too large again and again after 1009; what
-            # begins with 44 it takes for final.
-            if code == 1009 and self.protocol.subprotocol != SUBPROTOCOL:
-                code, reason = FRAME_TOO_LARGE, "the change is too large to be sent at once"
-            type(self.protocol).fail(self.protocol, code, reason)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            sockets.discard(self)
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            # A close frame or a broken rule has ended the connection, and the peer is to hang up.
-            # The library waits for that without bound, unless somebody sends.
-            if self.state is State.CLOSING and not self.ending:
-                self.ending = True
-                self.loop.call_later(close_timeout, self.transport.abort)
-            # Pings are answered at once, however much waits already: a peer that floods with pings
-            # and reads nothing would fill the memory.
-            if self.transport.get_write_buffer_size() > max_unsent:
-                self.transport.abort()
-
-    return BoundedConnection
-
-
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     # Browsers give up a connection that takes none of what they offer. Programs that speak Yjs
     # offer what they like, and expect the first, as the library "ws" answers.
@@ -295,13 +285,14 @@ def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> 
     return offered[0] if offered else None
 
 
-def _request(request: HttpRequest, subprotocol: str | None, prefix: str) -> Request:
+def _request(request: HttpRequest, subprotocol: str | None, prefix: str, address: str) -> Request:
     path, _, query = request.path.partition("?")
     return Request(
         without_prefix(path, prefix),
         dict(parse_qsl(query, keep_blank_values=True)),
         {name.lower(): value for name, value in request.headers.raw_items()},
         subprotocol,
+        address,
     )
 
 

@@ -2,9 +2,10 @@
 
 The clients run the awareness protocol of y-protocols 1.0.7 among themselves; the relay keeps the
 latest state of each, tells it to who comes, and takes away who goes. So it knows what no client
-does: through which channel each one speaks. A client that is known to be at one channel is not
-heard through another (clients send on what they hear), unless it introduces itself there, having
-lost its connection before the relay noticed.
+does: through which channel each one speaks, and for which principal. A client that is known to be
+at one channel is not heard through another (clients send on what they hear), unless it introduces
+itself there, having lost its connection before the relay noticed. It can do so only for the same
+principal: nobody takes over a client of somebody else who is there.
 
 A client that loses its connection forgets who was there, but not their clocks, and ignores what it
 is told of them when it is back, until they raise those. So whoever it may have known is asked to.
@@ -14,6 +15,7 @@ Times are seconds of any clock that does not go back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -27,11 +29,14 @@ MAX_PRESENT = 2000
 """Most clients at one document, present or remembered."""
 MAX_PRESENT_PER_CHANNEL = 64
 """Most clients that one channel speaks for."""
+MAX_STATES_PER_CHANNEL = 256 << 10
+"""What they say together, in bytes of JSON."""
 
 
 @dataclass(slots=True)
 class _Known:
     channel: object
+    principal: str
     clock: int
     state: str | None
     renewed: float
@@ -43,6 +48,8 @@ class Presence:
 
     def __init__(self) -> None:
         self._clients: dict[int, _Known] = {}
+        self._counts = Counter[object]()  # clients, by channel
+        self._sizes = Counter[object]()  # of their states
         self._told = 0
 
     def present(self) -> Iterator[int]:
@@ -63,9 +70,11 @@ class Presence:
         clients: Iterable[Client],
         now: float,
         *,
+        principal: str = "",
         introduction: bool = False,
     ) -> list[int]:
-        """Take in what came through ``channel``; return the ids of whom there is news.
+        """Take in what came through ``channel`` from ``principal``; return the ids of whom there is
+        news.
 
         An ``introduction`` is what a client says of itself when it connects: it is news also at the
         clock that it had before. Raises LimitExceeded.
@@ -75,12 +84,23 @@ class Presence:
             known = self._clients.get(client.id)
             if known is None:
                 if client.state is not None:
-                    self._admit(channel, client, now)
+                    self._admit(channel, principal, client, now)
                     news.append(client.id)
-            elif self._is_news(known, channel, client, introduction=introduction):
-                self._set(channel, client, now)
+            elif self._is_news(
+                known,
+                channel,
+                client,
+                introduction=introduction and self.may_introduce(client.id, principal),
+            ):
+                self._say(channel, principal, client, now)
                 news.append(client.id)
         return news
+
+    def may_introduce(self, id_: int, principal: str) -> bool:
+        """Whether a client ``id_`` may come for ``principal``: not while it is there for somebody
+        else."""
+        known = self._clients.get(id_)
+        return known is None or known.state is None or known.principal == principal
 
     @staticmethod
     def _is_news(known: _Known, channel: object, client: Client, *, introduction: bool) -> bool:
@@ -95,7 +115,7 @@ class Presence:
             return False
         return client.clock > known.clock or (client.clock == known.clock and client.state is None)
 
-    def _admit(self, channel: object, client: Client, now: float) -> None:
+    def _admit(self, channel: object, principal: str, client: Client, now: float) -> None:
         if len(self._clients) >= MAX_PRESENT:
             self._forget(now)
         if len(self._clients) >= MAX_PRESENT:
@@ -103,19 +123,43 @@ class Presence:
                 f"{MAX_PRESENT} clients are at this document, which is the most.",
                 hint="Connect again when some have left, or without awareness.",
             )
-        if sum(1 for known in self._clients.values() if known.channel is channel) >= (
-            MAX_PRESENT_PER_CHANNEL
-        ):
+        if self._counts[channel] >= MAX_PRESENT_PER_CHANNEL:
             raise LimitExceeded(
                 f"One connection speaks for {MAX_PRESENT_PER_CHANNEL} clients at this document, "
                 "which is the most.",
                 hint="Give every client a connection.",
             )
-        self._set(channel, client, now)
+        self._say(channel, principal, client, now)
 
-    def _set(self, channel: object, client: Client, renewed: float) -> None:
+    def _say(self, channel: object, principal: str, client: Client, now: float) -> None:
+        known = self._clients.get(client.id)
+        before = _size(known.state) if known is not None and known.channel is channel else 0
+        if self._sizes[channel] - before + _size(client.state) > MAX_STATES_PER_CHANNEL:
+            raise LimitExceeded(
+                f"The awareness of one connection has more than {MAX_STATES_PER_CHANNEL:,} bytes "
+                "at this document, which is the most.",
+                hint="Keep in it who somebody is and where the cursor stands.",
+            )
+        self._set(channel, principal, client, now)
+
+    def _set(self, channel: object, principal: str, client: Client, renewed: float) -> None:
+        self._drop(client.id)
         self._told += 1
-        self._clients[client.id] = _Known(channel, client.clock, client.state, renewed, self._told)
+        self._clients[client.id] = _Known(
+            channel, principal, client.clock, client.state, renewed, self._told
+        )
+        if channel is not None:
+            self._counts[channel] += 1
+            self._sizes[channel] += _size(client.state)
+
+    def _drop(self, id_: int) -> None:
+        known = self._clients.pop(id_, None)
+        if known is None or known.channel is None:
+            return
+        self._counts[known.channel] -= 1
+        self._sizes[known.channel] -= _size(known.state)
+        if not self._counts[known.channel]:
+            del self._counts[known.channel], self._sizes[known.channel]
 
     def invisible_to(self, id_: int) -> Iterator[tuple[object, int]]:
         """Who is at a clock that the client ``id_``, which is about to introduce itself, may know
@@ -150,7 +194,7 @@ class Presence:
         for id_ in gone:
             known = self._clients[id_]
             # At the same clock, so that it may come back at the next.
-            self._set(None, Client(id_, known.clock, None), known.renewed)
+            self._set(None, known.principal, Client(id_, known.clock, None), known.renewed)
         return gone
 
     def _forget(self, now: float) -> None:
@@ -161,4 +205,8 @@ class Presence:
             if known.state is None and now - known.renewed >= 2 * EXPIRY_SECONDS
         ]
         for id_ in old:
-            del self._clients[id_]
+            self._drop(id_)
+
+
+def _size(state: str | None) -> int:
+    return 0 if state is None else len(state.encode())

@@ -52,6 +52,12 @@ def database_of(url_or_path: str | Path) -> Database:
             raise InvalidUrl(f"Syncline has no store for {other}.", hint=_HINT)
 
 
+def readable(url_or_path: str) -> str:
+    """How a store that can be opened is named to people: without the user and the password, and
+    without the values of parameters."""
+    return without_secrets(make_url(url_or_path)) if "://" in url_or_path else url_or_path
+
+
 def _file_of_url(url: URL) -> str:
     shown = repr(without_secrets(url))
     if url.drivername not in ("sqlite", "sqlite+pysqlite"):

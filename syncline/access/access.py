@@ -61,6 +61,8 @@ class Principal:
     connects under another scope than before compares all its documents with the relay's: what it
     may read only now was committed long ago and would not come by itself. Empty, and always the
     same, where nobody's access is ever narrowed.
+
+    ``max_connections`` is how many it may have; None for as many as the relay's quotas say.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Principal:
     scope: str = ""
     trusted: bool = False
     """Whether what it writes is stored without being tasted (docs/security.md)."""
+    max_connections: int | None = None
 
 
 @runtime_checkable
@@ -147,7 +150,7 @@ class Permit:
         If it had before, then its access has changed, and it may connect again (``retry_after``):
         it is looked at anew then.
         """
-        if self.unlimited or self._access(None) >= Access.READ:
+        if self.may_enter():
             self._entered = True
         elif self._entered:
             raise NotAllowed(
@@ -161,6 +164,10 @@ class Permit:
                 f"{self.principal.name} may not use the workspace {self.workspace}.",
                 hint="Ask who runs the relay for access to it.",
             )
+
+    def may_enter(self) -> bool:
+        """Whether the principal has business in the workspace, at this moment."""
+        return self.unlimited or self._access(None) >= Access.READ
 
     def may_read(self, address: Address) -> bool:
         """Whether the principal may read the document, at this moment."""

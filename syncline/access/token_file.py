@@ -8,6 +8,7 @@
     collections = ["contacts"]      # these and the documents, or all if both are left out
     documents = ["pages/welcome"]
     trusted = true                  # what it writes is not tasted before it is stored
+    connections = 10                # as many as the relay's quotas say, if it is left out
 
 Only digests of the tokens are kept, and a token is looked up by its digest: how long that takes
 tells nothing about the tokens that there are.
@@ -15,9 +16,12 @@ tells nothing about the tokens that there are.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
+import stat
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,6 +39,8 @@ RELOAD_SECONDS = 1.0
 """How often, at most, the file is looked at again."""
 MAX_TOKEN_FILE_BYTES = 4 << 20
 """Largest token file."""
+SMALL_BYTES = 64 << 10
+"""A new version of up to this size holds at once, a larger one when it is read, in a thread."""
 _DIGEST = "sha256"
 _OTHERS = 0o077  # the bits of a file's mode that are not its owner's
 
@@ -92,7 +98,9 @@ class TokenFile:
                 "This relay does not know the token.",
                 hint="Ask who runs the relay for one: it may have been replaced.",
             )
-        return Principal(grant.name, {_DIGEST: digest}, grant.scope, grant.trusted)
+        return Principal(
+            grant.name, {_DIGEST: digest}, grant.scope, grant.trusted, grant.connections
+        )
 
     def access(self, principal: Principal, workspace: str, address: Address | None) -> Access:
         """What ``principal`` may do with the document, or with ``address`` None anywhere in
@@ -120,17 +128,28 @@ class TokenFile:
                 logger.error("%s Its last version stays in use.", _unreadable(self._path, error))
             return
         self._version = version  # a wrong one is not read twice
+        if len(data) <= SMALL_BYTES:
+            self._take_over(data, version)
+        else:  # nobody waits for it: until then the former one holds
+            threading.Thread(target=self._take_over, args=(data, version), daemon=True).start()
+
+    def _take_over(self, data: bytes, version: _Version) -> None:
         try:
-            self._grants = self._parse(data)
+            grants = self._parse(data)
         except UsageError as error:
             logger.error("The last version of the token file stays in use. %s", error)
-        else:
-            logger.info("The token file was read again: %d tokens.", len(self._grants))
+            return
+        if self._version == version:  # and no newer one has come meanwhile
+            self._grants = grants
+            logger.info("The token file was read again: %d tokens.", len(grants))
 
     def _read(self) -> tuple[_Version, bytes]:
         """Raises OSError."""
-        with self._path.open("rb") as file:
-            status = os.fstat(file.fileno())  # before reading: what changes meanwhile is seen later
+        descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)  # before reading: what changes meanwhile is seen later
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be read for ever
+                raise OSError(errno.EINVAL, "it is no file")
             data = file.read(MAX_TOKEN_FILE_BYTES + 1)
         if os.name == "posix" and status.st_mode & _OTHERS:
             logger.warning(

@@ -22,11 +22,31 @@ from .access import Access
 
 N = TypeVar("N")
 
-_KEYS = ("token", "sha256", "name", "access", "workspaces", "collections", "documents", "trusted")
+_KEYS = (
+    "token",
+    "sha256",
+    "name",
+    "access",
+    "workspaces",
+    "collections",
+    "documents",
+    "connections",
+    "trusted",
+)
 _ACCESS = {"read": Access.READ, "write": Access.WRITE}
 _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*token[ \t]*\]\]", re.MULTILINE)
 _TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN}}}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+# A key of many parts takes the parser time with the square of their number.
+MAX_DOTS = 16
+_QUOTED = re.compile(
+    r"""
+    \"{3} [\s\S]*? \"{3}  |  '{3} [\s\S]*? '{3}  # on several lines
+    | "(?: [^"\\\n] | \\. )*"  |  '[^'\n]*'
+    | \#[^\n]*
+    """,
+    re.VERBOSE,
+)
 _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{1,100}")
 _HINT = (
     "Write it as docs/security.md shows. A good token: "
@@ -37,7 +57,8 @@ _HINT = (
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What the bearer of one token may do. None narrows nothing; with both ``collections`` and
-    ``documents``, what is in either. ``scope`` is that of the Principal."""
+    ``documents``, what is in either. ``scope`` is that of the Principal,
+    ``connections`` how many it may have."""
 
     digest: str
     name: str
@@ -47,6 +68,7 @@ class Grant:
     documents: frozenset[Address] | None = None
     scope: str = ""
     trusted: bool = False
+    connections: int | None = None
 
     def access_to(self, workspace: str, address: Address | None) -> Access:
         """What is allowed with a document; with None, the most in the workspace."""
@@ -107,6 +129,9 @@ def _header_lines(text: str) -> Iterator[int]:
 def _parse(data: bytes, problems: Problems) -> tuple[str, list[object]]:
     try:
         text = data.decode()
+        if any(line.count(".") > MAX_DOTS for line in _QUOTED.sub("", text).splitlines()):
+            problems.add("the file", "it has a key of many parts; no key here has a dot")
+            return "", []
         table = tomllib.loads(text)
     except UnicodeDecodeError:
         problems.add("the file", "it is no UTF-8 text")
@@ -154,12 +179,23 @@ def _grant(place: str, entry: object, problems: Problems) -> Grant | None:
     trusted = values.get("trusted", False)
     if not isinstance(trusted, bool):
         problems.add(place, "trusted: write true or false")
+    connections = values.get("connections")
+    if connections is not None and (type(connections) is not int or connections < 1):
+        problems.add(place, "connections: write a number from 1 on, or leave it out")
     if len(problems) > before or digest is None:
         return None
     allowed = _ACCESS[str(access)]
     scope = _scope(allowed, collections, documents)
     return Grant(
-        digest, str(name), allowed, workspaces, collections, documents, scope, bool(trusted)
+        digest,
+        str(name),
+        allowed,
+        workspaces,
+        collections,
+        documents,
+        scope,
+        trusted=bool(trusted),
+        connections=connections,
     )
 
 

@@ -95,7 +95,9 @@ def main() -> None:
     try:
         app()
     except SynclineError as error:
+        from .plain import plain_lines  # the stores come with it, which takes a while
+
         console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(f"[bold red]Error[/] ({error.code}): {escape(error.message)}")
-        console.print(f"[bold]Hint:[/] {escape(error.hint)}")
+        console.print(f"[bold red]Error[/] ({error.code}): {escape(plain_lines(error.message))}")
+        console.print(f"[bold]Hint:[/] {escape(plain_lines(error.hint))}")
         sys.exit(exit_code_of(error))

@@ -21,6 +21,11 @@ def plain(text: str) -> str:
     )
 
 
+def plain_lines(text: str) -> str:
+    """The same for several lines, which stay several."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def shown(value: Any) -> str:
     """A value for people: its beginning, if it is long."""
     if value is None:

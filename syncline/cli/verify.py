@@ -15,6 +15,7 @@ from syncline.upkeep.opener.process import Opener
 
 from .pipelines.command import AsJson, print_json
 from .pipelines.verify_pipeline import verify_pipeline
+from .plain import plain
 
 OPEN_SECONDS = 60.0
 """How long opening one document may take."""
@@ -65,8 +66,8 @@ def _verify_store(store: str, *, json: bool) -> None:
     else:
         console = Console(highlight=False)
         for where, problem in zip(places, problems, strict=True):
-            text = f"{escape(where)}: {escape(problem.message)}"
-            console.print(text if where else problem.message)
+            text = plain(f"{where}: {problem.message}" if where else problem.message)
+            console.print(escape(text))
         if problems:
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
             console.print(

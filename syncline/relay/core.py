@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from itertools import count
+from pathlib import Path
 from urllib.parse import unquote
 
 from syncline.access.access import (
@@ -36,6 +37,7 @@ from syncline.transports import Request, Transport
 from syncline.upkeep.compaction import CompactionPolicy, Compactor
 from syncline.upkeep.opener.documents import OpenedElsewhere
 
+from .audit import AuditLog
 from .editors.serving import serve_editor
 from .editors.stateless import OnStateless, ignore
 from .editors.turned_away import TurnedAway
@@ -46,14 +48,16 @@ from .log.ledger import INCOMING, Ledger
 from .log.room import Room
 from .log.submission import Submission
 from .log.table_rows import PATIENCE_SECONDS as ROWS_PATIENCE_SECONDS
+from .quotas import QuotaLimits, Quotas, Visit
 from .replicas.connection import ReplicaConnection
 from .tasting.lane import Lane
 from .tasting.taster import CAREFUL_PATIENCE_SECONDS, PATIENCE_SECONDS, Taster
 
 DIGEST_SECONDS = 10.0
 """How long the digest of one document may take, and its row when its table is made anew."""
-EXPIRY_CHECK_SECONDS = 3.0
-"""How often editors' clients that are not heard of are looked for."""
+CHECK_SECONDS = 3.0
+"""How often is looked for editors' clients that are not heard of, and for connections that have
+lost their rights while nothing happens on them."""
 
 logger = logging.getLogger("syncline.relay")
 
@@ -73,6 +77,10 @@ class RelayCore:
         authenticator: Authenticator | None = None,
         authorizer: Authorizer | None = None,
         update_limits: UpdateLimits = INCOMING,
+        *,
+        awareness_user: bool = False,
+        quotas: QuotaLimits = QuotaLimits(),  # noqa: B008 - it is a value
+        audit_log: Path | None = None,
     ) -> None:
         self._tables = [projected(model.__schema__, by_workspace=True) for model in models]
         self.identity = ""
@@ -94,6 +102,13 @@ class RelayCore:
         self.documents = DocumentReader(store, update_limits)
         self.authenticator, self.authorizer = resolve_access(authenticator, authorizer)
         self.on_stateless = on_stateless
+        self.awareness_user = awareness_user
+        self._quotas = Quotas(quotas)
+        self.audit = (
+            None
+            if audit_log is None
+            else AuditLog(audit_log, environment.store_thread(), environment.now)
+        )
         self.turned_away = TurnedAway()
         self._compactor = Compactor(
             store, environment.snapshots(), compaction, read=self.reader, write=self.writer
@@ -129,6 +144,8 @@ class RelayCore:
             )
         self._entered = True
         try:
+            if self.audit is not None:
+                await self.audit.open()
             await self.writer(self._holding.take)
             self.identity = await self.writer(self._claim)
             await self.writer(self.store.project, self._tables, row_of=self._rows.row)
@@ -141,8 +158,10 @@ class RelayCore:
             asyncio.create_task(self.committer.run()),
             asyncio.create_task(self.taster.run()),
             asyncio.create_task(self._compactor.run()),
-            asyncio.create_task(self._expire_presence()),
+            asyncio.create_task(self._check()),
         ]
+        if self.audit is not None:
+            self._tasks.append(asyncio.create_task(self.audit.run()))
 
     def _claim(self) -> str:
         meta = self.store.meta("")
@@ -178,6 +197,8 @@ class RelayCore:
             ending.push_async_callback(self.comparing.close, self._digests.close)
             for lane in self._lanes:
                 ending.push_async_callback(lane.close)
+            if self.audit is not None:
+                ending.push_async_callback(self.audit.close)
 
     def _let_go(self) -> None:
         try:
@@ -185,10 +206,13 @@ class RelayCore:
         finally:
             self._holding.let_go()
 
-    async def enter(self, workspace: str, wake: Callable[[], None]) -> Room:
-        """The room of ``workspace``, with ``wake`` called at each commit until ``leave``."""
+    async def enter(
+        self, workspace: str, wake: Callable[[], None], may_stay: Callable[[], bool]
+    ) -> Room:
+        """The room of ``workspace``, with ``wake`` called at each commit until ``leave``, and when
+        ``may_stay`` says no."""
         room = self.room(workspace)
-        room.enter(wake)
+        room.enter(wake, may_stay)
         try:
             head = await self.reader(self.store.head, workspace)
         except BaseException:
@@ -220,12 +244,14 @@ class RelayCore:
         """A name for who changes documents without being a replica; no replica has such a one."""
         return f"editor:{next(self._authors)}"
 
-    async def _expire_presence(self) -> None:
+    async def _check(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(EXPIRY_CHECK_SECONDS)
-            for room in self._rooms.values():
+            await asyncio.sleep(CHECK_SECONDS)
+            for room in list(self._rooms.values()):
                 room.expire(loop.time())
+                room.check_rights()
+                await asyncio.sleep(0)
 
     async def submit(self, submission: Submission, principal: Principal) -> None:
         """Have a submission committed; first tasted, unless ``principal`` is trusted."""
@@ -244,6 +270,18 @@ class RelayCore:
     async def serve(self, transport: Transport, request: Request) -> None:
         """Serve one connection. The path of its URL names the workspace; behind that, for
         y-websocket, the document."""
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(None) as stay:
+                visit = self._quotas.arrive(request.address, lambda: stay.reschedule(now()))
+                try:
+                    await self._serve(transport, request, visit)
+                finally:
+                    visit.leave()
+        except TimeoutError:
+            await self._refuse(transport, 1013, "others came, and there was no hello here")
+
+    async def _serve(self, transport: Transport, request: Request, visit: Visit) -> None:
         name: str | None = None
         path = unquote(request.path.removeprefix("/"))
         if request.subprotocol == SUBPROTOCOL:
@@ -259,9 +297,9 @@ class RelayCore:
             await self._refuse(transport, code, _PREFIXED if "/" in path else error.message)
             return
         if request.subprotocol == SUBPROTOCOL:
-            await ReplicaConnection(self, transport, request, workspace).serve()
+            await ReplicaConnection(self, transport, request, workspace, visit).serve()
         else:
-            await serve_editor(self, transport, request, workspace, name)
+            await serve_editor(self, transport, request, workspace, name, visit)
 
     @staticmethod
     async def _refuse(transport: Transport, code: int, reason: str) -> None:

@@ -14,11 +14,14 @@ from syncline.records.record import Record
 from syncline.stores import SqlStore, Store
 from syncline.stores.holding import to_the_end
 from syncline.transports import MAX_CONNECTIONS, WebSocketServer, parse_path_prefix
+from syncline.transports.certificate import Certificate
+from syncline.transports.client_address import TrustedProxies
 from syncline.upkeep.compaction import CompactionPolicy
 
 from .core import RelayCore
 from .editors.stateless import OnStateless, ignore
 from .log.ledger import INCOMING
+from .quotas import QuotaLimits
 from .web.home_page import HomePage
 from .web.static_files import StaticFiles
 
@@ -40,10 +43,14 @@ class Relay:
     connect only from ``allow_origins`` (origins.py). ``static`` is a folder of files to serve to
     browsers. ``path_prefix``, such as ``/sync``, is the path under which a proxy passes on what is
     for the relay, if the proxy does not take it off. ``update_limits`` is what an update may be,
-    and the document that updates make up; what is beyond the defaults, replicas keep apart. Leaving
-    the block closes the connections (1001) and the store; whatever was acknowledged is on disk.
-    Raises UsageError, InvalidUrl for such a prefix, and LimitExceeded for a folder that is too
-    large.
+    and the document that updates make up; what is beyond the defaults, replicas keep apart. With
+    ``awareness_user`` the relay sets the name of the ``user`` in editors' awareness to that of
+    their principal. ``quotas`` is what one principal or address may take (quotas.py), ``audit_log``
+    a file for one line about each decision (audit.py). With ``tls_certificate`` and ``tls_key``,
+    files in PEM, it speaks TLS, and takes new ones over when they change. ``trusted_proxies`` are
+    addresses or networks of proxies that tell where a client is (``X-Forwarded-For``). Leaving the
+    block closes the connections (1001) and the store; whatever was acknowledged is on disk. Raises
+    UsageError, InvalidUrl for such a prefix, and LimitExceeded for a folder that is too large.
     """
 
     def __init__(
@@ -63,6 +70,12 @@ class Relay:
         static: str | Path | None = None,
         path_prefix: str = "",
         update_limits: UpdateLimits = INCOMING,
+        awareness_user: bool = False,
+        quotas: QuotaLimits = QuotaLimits(),  # noqa: B008 - it is a value
+        audit_log: str | Path | None = None,
+        tls_certificate: str | Path | None = None,
+        tls_key: str | Path | None = None,
+        trusted_proxies: Iterable[str] = (),
     ) -> None:
         if isinstance(store, str | Path):
             store = SqlStore(store)
@@ -70,6 +83,10 @@ class Relay:
         self._host = host
         self._port = port
         self._max_connections = max_connections
+        self._certificate = (
+            None if tls_certificate is None else Certificate(tls_certificate, tls_key)
+        )
+        self._trusted_proxies = TrustedProxies(trusted_proxies)
         self._path_prefix = parse_path_prefix(path_prefix)
         self._core = RelayCore(
             store,
@@ -80,6 +97,9 @@ class Relay:
             authenticator,
             authorizer,
             update_limits,
+            awareness_user=awareness_user,
+            quotas=quotas,
+            audit_log=None if audit_log is None else Path(audit_log),
         )
         self._origins = OriginPolicy(
             allow_origins, host=host, authenticated=self._core.asks_for_token
@@ -89,8 +109,8 @@ class Relay:
 
     @property
     def url(self) -> str:
-        """The address to connect to, without a workspace: ``ws://host:port``, and the path prefix
-        if there is one."""
+        """The address to connect to, without a workspace: ``ws://host:port``, or ``wss://`` with a
+        certificate, and the path prefix if there is one."""
         return self._running.url
 
     @property
@@ -123,6 +143,8 @@ class Relay:
             refuses=self._origins.refusal,
             max_connections=self._max_connections,
             path_prefix=self._path_prefix,
+            certificate=self._certificate,
+            trusted_proxies=self._trusted_proxies,
         )
         self._server = await server.__aenter__()
 

@@ -28,7 +28,12 @@ from syncline.engine.protocol.messages import (
 from syncline.environment import Environment
 from syncline.relay.core import RelayCore
 from syncline.relay.log.committed import Committed
-from syncline.relay.log.committer import MAX_QUEUED, MAX_QUEUED_BYTES, Committer
+from syncline.relay.log.committer import (
+    MAX_QUEUED,
+    MAX_QUEUED_BYTES,
+    MAX_SENDER_BYTES,
+    Committer,
+)
 from syncline.relay.log.ledger import Ledger
 from syncline.relay.log.submission import PushedBatch
 from syncline.relay.replicas.connection import MAX_PENDING_REPLIES
@@ -148,9 +153,14 @@ async def test_a_flood_holds_up_nobody_else() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("size", "most"), [(8 << 20, MAX_QUEUED_BYTES // (8 << 20)), (1, MAX_QUEUED)]
+    ("size", "of_many", "most"),
+    [
+        (8 << 20, True, MAX_QUEUED_BYTES // (8 << 20)),
+        (1 << 20, False, MAX_SENDER_BYTES // (1 << 20)),
+        (1, True, MAX_QUEUED),
+    ],
 )
-async def test_what_waits_for_the_store_is_bounded(size: int, most: int) -> None:
+async def test_what_waits_for_the_store_is_bounded(size: int, of_many: bool, most: int) -> None:
     begun, release = asyncio.Event(), asyncio.Event()
 
     class Stuck(InlineCalls):
@@ -167,15 +177,18 @@ async def test_what_waits_for_the_store_is_bounded(size: int, most: int) -> None
     committer = Committer(Ledger(MemoryStore()), Stuck(), publish)
     running = asyncio.create_task(committer.run())
     update = b"x" * size
-    waiting = PushedBatch("crm", "a" * 32, (Entry(NOTE, update),), 1, b"")
-    await committer.submit(waiting)
+
+    def batch(sender: int) -> PushedBatch:
+        return PushedBatch("crm", f"{sender:032x}", (Entry(NOTE, update),), 1, b"")
+
+    await committer.submit(batch(0))
     await begun.wait()
     submitted = 0
 
     async def submit() -> None:
         nonlocal submitted
-        for _ in range(2 * MAX_QUEUED):
-            await committer.submit(waiting)
+        for sender in range(2 * MAX_QUEUED):
+            await committer.submit(batch(sender if of_many else 0))
             submitted += 1
 
     submitting = asyncio.create_task(submit())

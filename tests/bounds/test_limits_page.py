@@ -15,6 +15,7 @@ import pytest
 
 from syncline.engine.protocol.messages import Limits
 from syncline.engine.updates.update_values import UpdateLimits
+from syncline.relay.quotas import QuotaLimits
 from syncline.transports import Timeouts
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,9 @@ NO_BOUNDS = {
     "syncline.transports.closing._MAX_REASON",
     # What a thing costs, or its size, which is always this.
     "syncline.relay.log.committer._ENTRY_BYTES",
+    "syncline.relay.log.committer._BATCH_COST",
+    "syncline.transports.bounded_connection._SLICE_BYTES",
+    "syncline.relay.log.committer._BYTES_PER_UPDATE",
     "syncline.engine.protocol.messages.DIGEST_BYTES",
     "syncline.engine.history.snapshot.ROW_BYTES",
 }
@@ -111,7 +115,7 @@ def test_the_page_leaves_nothing_out() -> None:
         if isinstance(value_in_code(where), int | float) and where not in NO_BOUNDS
     }
     assert numbers - listed == set()
-    for settings in (Limits, Timeouts, UpdateLimits):
+    for settings in (Limits, Timeouts, UpdateLimits, QuotaLimits):
         names = {f"{settings.__module__}.{settings.__name__}.{f.name}" for f in fields(settings)}
         assert names - listed == set()
     assert len(listed) == len(rows())

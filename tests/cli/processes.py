@@ -55,7 +55,7 @@ async def serving(store: Path, port: int = 0, *options: str) -> AsyncGenerator[S
                 line = await _line(process)
                 assert line, f"serve ended early:\n{output}"
                 output += line
-        found = re.search(r"ws://[0-9.:]+", output)
+        found = re.search(r"wss?://[0-9.:]+", output)
         assert found, output
         url = found.group()
         yield Served(process, url, output)

@@ -10,6 +10,7 @@ from syncline.engine.yjs.presence import (
     EXPIRY_SECONDS,
     MAX_PRESENT,
     MAX_PRESENT_PER_CHANNEL,
+    MAX_STATES_PER_CHANNEL,
     Presence,
 )
 
@@ -113,6 +114,33 @@ def test_a_second_connection_takes_over_before_the_first_is_known_to_be_lost() -
     assert presence.leave("ada's") == []
     assert told(presence, "another") == {ADA: (3, HERE)}
     assert presence.update("ada's second", [Client(ADA, 4, THERE)], 1) == [ADA]
+
+
+def test_nobody_takes_over_a_client_that_is_there_for_somebody_else() -> None:
+    presence = Presence()
+    ada = [Client(ADA, 3, HERE)]
+    forged = [Client(ADA, 9, THERE)]
+    presence.update("ada's", ada, 0, principal="ada", introduction=True)
+    assert not presence.may_introduce(ADA, "guest")
+    assert presence.update("guest's", forged, 0, principal="guest", introduction=True) == []
+    assert told(presence, "another") == {ADA: (3, HERE)}
+    assert presence.leave("guest's") == []
+    # Once it has gone, the id is free.
+    presence.leave("ada's")
+    assert presence.update("guest's", forged, 0, principal="guest", introduction=True) == [ADA]
+
+
+@pytest.mark.parametrize("most", [2, MAX_STATES_PER_CHANNEL])
+def test_what_one_connection_says_is_bounded(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syncline.engine.yjs.presence.MAX_STATES_PER_CHANNEL", most)
+    presence = Presence()
+    half = "x" * (most // 2)
+    for clock in (1, 2, 3):
+        presence.update("ada's", [Client(ADA, clock, half), Client(BOB, clock, half)], 0)
+    with pytest.raises(LimitExceeded, match=f"more than {most:,} bytes"):
+        presence.update("ada's", [Client(BOB, 4, half + "x")], 0)
+    presence.update("ada's", [Client(ADA, 4, None)], 0)
+    assert presence.update("ada's", [Client(BOB, 4, half + "x")], 0) == [BOB]
 
 
 def test_who_is_not_heard_of_has_gone() -> None:

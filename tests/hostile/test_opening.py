@@ -22,7 +22,7 @@ from syncline.engine.yjs.messages import SyncStep2
 from syncline.relay import core as relay_core
 from syncline.relay.log import table_rows
 from tests.cli.processes import run
-from tests.hostile.harmful import EVIL, plant
+from tests.hostile.harmful import EVIL, HARMFUL, plant
 from tests.hostile.test_tasting import beside
 from tests.relay.clients import Author, connected
 from tests.relay.editors import synced, y_websocket_at

@@ -22,6 +22,10 @@ class Follower:
     def __init__(self) -> None:
         self.changes = 0
 
+    principal = "ada"
+
+    def check_rights(self) -> None: ...
+
     def changed(self) -> None:
         self.changes += 1
 

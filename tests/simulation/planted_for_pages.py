@@ -127,7 +127,7 @@ def cursors_of_a_dropped_connection_kept(patch: pytest.MonkeyPatch) -> None:
     """Who loses the connection stays in sight of the others until it would have renewed."""
 
     def leave(self: OpenDocument, follower: Follower) -> None:
-        self._followers.discard(follower)
+        self._followers.pop(follower, None)
 
     patch.setattr(OpenDocument, "leave", leave)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 
 import pytest
 from websockets.asyncio.client import connect
@@ -20,6 +21,14 @@ from syncline.transports import (
     WebSocketTransport,
     connect_websocket,
 )
+from syncline.transports.bounded_connection import (
+    MAX_ADDRESSES,
+    MAX_CONTROL_FRAMES,
+    MAX_NEW_CONNECTIONS,
+    NEW_CONNECTIONS_PER_SECOND,
+    Arrivals,
+)
+from syncline.transports.client_address import TrustedProxies
 from tests.transports.endpoints import closed, hung_up, until_closed
 from tests.transports.raw_client import (
     BINARY,
@@ -31,6 +40,7 @@ from tests.transports.raw_client import (
     raw_stream,
     raw_websocket,
     read_close,
+    read_exactly,
 )
 
 MIB = 1 << 20
@@ -231,18 +241,112 @@ async def test_a_socket_that_asks_for_nothing_is_closed_in_time() -> None:
 
 
 @pytest.mark.slow
-async def test_a_flood_of_pings_from_who_reads_nothing_is_ended() -> None:
+async def test_a_flood_of_pings_is_ended_and_read_no_further() -> None:
     async def flood(raw: socket.socket) -> None:
         pings = frame(PING, bytes(125)) * 8000
         for _ in range(100):
             await asyncio.get_running_loop().sock_sendall(raw, pings)
 
     async with (
-        WebSocketServer(until_closed, max_frame=1000) as server,
-        raw_websocket(server.port, receive_buffer=4096) as raw,
+        WebSocketServer(until_closed, timeouts=Timeouts(close=0.1)) as server,
+        raw_websocket(server.port) as raw,
     ):
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             await flood(raw)
+
+
+@pytest.mark.parametrize("most", [2, MAX_CONTROL_FRAMES])
+async def test_pings_are_answered_up_to_the_limit(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncline.transports.bounded_connection.MAX_CONTROL_FRAMES", most)
+    monkeypatch.setattr("syncline.transports.bounded_connection.CONTROL_FRAMES_PER_SECOND", 1e-9)
+    loop = asyncio.get_running_loop()
+    async with (
+        WebSocketServer(until_closed, timeouts=Timeouts(close=0.1)) as server,
+        raw_websocket(server.port) as raw,
+    ):
+        await loop.sock_sendall(raw, frame(PING, b"") * most)
+        assert await read_exactly(raw, 2 * most) == b"\x8a\x00" * most
+        await loop.sock_sendall(raw, frame(PING, b""))
+        await read_exactly(raw, 2)  # the last one is answered, too
+        assert await read_close(raw) == (1008, "there are too many pings")
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_connections_that_come_too_fast_are_cut_off(
+    trusted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncline.transports.bounded_connection.MAX_NEW_CONNECTIONS", 2)
+    monkeypatch.setattr("syncline.transports.bounded_connection.NEW_CONNECTIONS_PER_SECOND", 1e-6)
+    proxies = TrustedProxies(["127.0.0.1"] if trusted else [])
+    async with (
+        WebSocketServer(until_closed, trusted_proxies=proxies) as server,
+        raw_websocket(server.port),
+        raw_websocket(server.port),
+        raw_stream(server.port) as (reader, writer),
+    ):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        if trusted:
+            assert (await reader.readline()).startswith(b"HTTP/1.1 426")
+        else:
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1)
+
+
+@pytest.mark.parametrize("most", [2, MAX_NEW_CONNECTIONS])
+def test_connections_from_one_address(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syncline.transports.bounded_connection.MAX_NEW_CONNECTIONS", most)
+    arrivals = Arrivals(lambda _address: False)
+    assert [arrivals.too_many("10.0.0.1", 0.0) for _ in range(most + 2)] == [
+        *([False] * most),
+        True,
+        True,
+    ]
+    assert not arrivals.too_many("10.0.0.2", 0.0)
+    in_a_second = min(NEW_CONNECTIONS_PER_SECOND, most)
+    assert [arrivals.too_many("10.0.0.1", 1.0) for _ in range(in_a_second + 1)] == [
+        *([False] * in_a_second),
+        True,
+    ]
+
+
+@pytest.mark.parametrize("most", [2, MAX_ADDRESSES])
+def test_addresses_that_are_known(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syncline.transports.bounded_connection.MAX_ADDRESSES", most)
+    monkeypatch.setattr("syncline.transports.bounded_connection.MAX_NEW_CONNECTIONS", 1)
+    arrivals = Arrivals(lambda _address: False)
+    for number in range(most):
+        assert not arrivals.too_many(str(number), 0.0)
+    assert arrivals.too_many("0", 0.0)
+    assert not arrivals.too_many("another", 0.0)
+    assert not arrivals.too_many("1", 0.0)
+
+
+async def test_small_frames_do_not_hold_up_the_loop() -> None:
+    """All of a read would take a second, and others wait meanwhile."""
+    frames = 100_000
+    longest = 0.0
+
+    async def handler(transport: Transport, _request: Request) -> None:
+        for _ in range(frames):
+            await transport.receive()
+        await transport.send("all")
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            longest = max(longest, time.perf_counter() - before)
+
+    loop = asyncio.get_running_loop()
+    async with WebSocketServer(handler) as server, raw_websocket(server.port) as raw:
+        watching = asyncio.create_task(watch())
+        await loop.sock_sendall(raw, frame(TEXT, b"") * frames)
+        assert await read_exactly(raw, 5) == b"\x81\x03all"
+        watching.cancel()
+    assert longest < 0.04
 
 
 async def test_a_text_frame_that_is_not_utf8_ends_the_connection() -> None:

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from syncline.cli.plain import plain
+from syncline.cli.whole_file import written_whole
 from syncline.connectors.database.system import System
 from syncline.connectors.database.tables import names_of
 from syncline.connectors.file.spec import SystemSpec
@@ -84,7 +86,7 @@ def init(
         default = default_name(systems[0][1].name, systems[1][1].name)
         name = ask.valid(name, "Name of the pipeline", "name", check_name, default=default)
         proposal = _propose(name, purpose, how, systems)
-    _write(file, proposal.text, replace=replace)
+    write_file(file, proposal.text, replace=replace)
     _report(console, file, proposal, systems)
 
 
@@ -115,7 +117,7 @@ class _Dialogue:
     def tell(self, text: str) -> None:
         """Say what helps to answer the next question."""
         if not self._silent:
-            self._console.print(f"[dim]{escape(text)}[/]")
+            self._console.print(f"[dim]{escape(plain(text))}[/]")
 
     def text(self, question: str, option: str, default: str | None = None) -> str:
         """The answer, or the default. Raises UsageError if it is not to be asked for."""
@@ -144,7 +146,9 @@ class _Dialogue:
             try:
                 return read(self.text(question, option, default))
             except SynclineError as error:
-                self._console.print(f"[yellow]{escape(error.message)}[/]\n{escape(error.hint)}")
+                self._console.print(
+                    f"[yellow]{escape(plain(error.message))}[/]\n{escape(plain(error.hint))}"
+                )
 
 
 def _mode(text: str) -> Mode:
@@ -194,7 +198,7 @@ def _propose(
     with Console(stderr=True).status("Reading …") as status:
 
         def reading(table: str) -> None:
-            status.update(f"Reading {escape(table)} …")
+            status.update(f"Reading {escape(plain(table))} …")
 
         samples = [
             read_system(system, url.written(system.name), reading) for url, system in systems
@@ -202,16 +206,15 @@ def _propose(
         return propose(name, purpose, mode, samples[0], samples[1])
 
 
-def _write(file: Path, text: str, *, replace: bool) -> None:
+def write_file(file: Path, text: str, *, replace: bool) -> None:
     """Write the file: whole or not at all, and over another only if that was asked."""
     try:
         if not replace:
             with file.open("x", encoding="utf-8", newline="\n") as stream:
                 stream.write(text)
             return
-        new = file.with_name(f".{file.name}.new")
-        new.write_text(text, encoding="utf-8", newline="\n")
-        new.replace(file)
+        with written_whole(file, encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(
@@ -224,7 +227,7 @@ def _report(
 ) -> None:
     console.print(f"[bold green]Wrote[/] {escape(str(file))}.")
     for note in proposal.notes:
-        console.print(f"  {escape(note)}")
+        console.print(f"  {escape(plain(note))}")
     for url, system in systems:
         variable = url.variable(system.name)
         if variable is not None:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from syncline.stores.databases.from_url import readable
 from syncline.upkeep import backup as backups
 
 from .backup import print_heads
@@ -29,7 +30,8 @@ def restore(
     with Console(stderr=True).status("Checking and copying …"):
         copy = backups.restore(file, store, force=force)
     console.print(
-        f"[bold green]Restored[/] {escape(store)} from {escape(str(file))}:", soft_wrap=True
+        f"[bold green]Restored[/] {escape(readable(store))} from {escape(str(file))}:",
+        soft_wrap=True,
     )
     print_heads(console, copy)
     if copy.relay is not None:

@@ -19,11 +19,16 @@ from rich.syntax import Syntax
 
 from syncline.access.token_file import TokenFile
 from syncline.cli.models import load_models
+from syncline.cli.plain import plain
 from syncline.engine.errors import UsageError
+from syncline.relay.quotas import QuotaLimits
 from syncline.relay.relay import Relay
 from syncline.relay.web.home_page import connect_snippet
+from syncline.stores.databases.from_url import readable
 from syncline.transports import MAX_CONNECTIONS
 from syncline.transports.loopback import is_loopback
+
+from .collector import quiet_collections
 
 
 def serve(
@@ -67,6 +72,33 @@ def serve(
         str,
         typer.Option(help="The path, as /sync, that a proxy leaves before what is for the relay."),
     ] = "",
+    awareness_user: Annotated[
+        bool,
+        typer.Option(
+            "--awareness-user", help="Set the user's name in editors' awareness to the token's."
+        ),
+    ] = False,
+    audit_log: Annotated[
+        Path | None,
+        typer.Option(help="A file for one line of JSON about each decision: who may do what."),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="A certificate with its chain, in PEM: speak TLS.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Its private key, if that is in another file.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Address or network of a proxy that says where clients are (X-Forwarded-For); "
+            "may be given several times."
+        ),
+    ] = None,
+    max_connections_of_one: Annotated[
+        int,
+        typer.Option(min=1, help="Connections of one token; without tokens, from one address."),
+    ] = QuotaLimits().max_connections,
     verbose: Annotated[bool, typer.Option(help="Log every connection.")] = False,
 ) -> None:
     """Run the relay: it orders, stores and forwards what replicas send.
@@ -81,6 +113,8 @@ def serve(
     )
     logging.basicConfig(level=handler.level, format="%(message)s", handlers=[handler])
     classes = load_models(models or [])
+    if tls_key is not None and tls_cert is None:
+        raise UsageError("A key needs a certificate.", hint="Give it with --tls-cert.")
     _check_access(host, token_file, allow_anonymous=allow_anonymous)
     relay = Relay(
         store,
@@ -92,6 +126,12 @@ def serve(
         allow_origins=allow_origin or (),
         static=static,
         path_prefix=path_prefix,
+        awareness_user=awareness_user,
+        audit_log=audit_log,
+        tls_certificate=tls_cert,
+        tls_key=tls_key,
+        trusted_proxies=trusted_proxy or (),
+        quotas=QuotaLimits(max_connections=max_connections_of_one),
     )
     _run(_serve(console, relay, store, token=token_file is not None))
 
@@ -117,19 +157,26 @@ async def _serve(console: Console, opening: Relay, store: str, *, token: bool) -
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stopped.set)
     async with opening as relay:
-        console.print(f"[bold green]Syncline relay[/] listening on [bold]{relay.url}[/]")
-        console.print(f"Storing in [bold]{escape(store)}[/]", soft_wrap=True)
-        console.print(f"Web page at {relay.url.replace('ws', 'http', 1)}/")
-        console.print("Connect from Python (the last part of the address names the workspace):\n")
-        # As text, not as a block: a block is cut at the terminal's width.
-        snippet = Syntax("", "python", theme="ansi_dark").highlight(
-            connect_snippet(relay.url, token=token)
-        )
-        console.print(snippet, soft_wrap=True)
-        console.print("Stop with Ctrl-C.")
-        await stopped.wait()
-        console.print("Stopping: closing connections and the store.")
+        with quiet_collections():
+            await _until(stopped, console, relay, store, token=token)
     console.print("Stopped. Everything acknowledged is on disk.")
+
+
+async def _until(
+    stopped: asyncio.Event, console: Console, relay: Relay, store: str, *, token: bool
+) -> None:
+    console.print(f"[bold green]Syncline relay[/] listening on [bold]{relay.url}[/]")
+    console.print(f"Storing in [bold]{escape(plain(readable(store)))}[/]", soft_wrap=True)
+    console.print(f"Web page at {relay.url.replace('ws', 'http', 1)}/")
+    console.print("Connect from Python (the last part of the address names the workspace):\n")
+    # As text, not as a block: a block is cut at the terminal's width.
+    snippet = Syntax("", "python", theme="ansi_dark").highlight(
+        connect_snippet(relay.url, token=token)
+    )
+    console.print(snippet, soft_wrap=True)
+    console.print("Stop with Ctrl-C.")
+    await stopped.wait()
+    console.print("Stopping: closing connections and the store.")
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

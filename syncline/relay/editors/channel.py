@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from syncline.access.access import Permit
-from syncline.engine.errors import PeerError
+from syncline.engine.errors import PeerError, SynclineError
 from syncline.engine.names import Address
 from syncline.engine.protocol.messages import EPOCH_CHANGED
 from syncline.engine.updates.parse import StateVector, encode_state_vector
 from syncline.engine.yjs.messages import (
     Awareness,
+    Client,
     Message,
     QueryAwareness,
     Stateless,
@@ -23,6 +25,8 @@ from syncline.engine.yjs.messages import (
 from syncline.relay.log.document_reader import DocumentReader
 from syncline.relay.log.room import Room
 from syncline.stores import StoreCalls
+
+from .pace import MAX_QUERIES, QUERIES_PER_SECOND, AwarenessInbox, Paced
 
 MAX_STATELESS_QUEUED = 64
 """Stateless messages that wait for one editor; of more, the oldest are dropped."""
@@ -42,7 +46,8 @@ class Channel:
 
     ``key`` is how the connection calls it, ``author`` the name under which it changes the document,
     of the epoch ``epoch``, which begins with a rebuilding or not; ``wake`` is called when
-    there is something to be sent. ``echoes``: the editor's own changes, too.
+    there is something to be sent, ``deny`` when it is to be closed. ``echoes``: the editor's own
+    changes, too.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class Channel:
         epoch: int,
         rebuilt: bool,
         wake: Callable[[Channel], None],
+        deny: Callable[[Channel, SynclineError], None],
         echoes: bool,
     ) -> None:
         self.key = key
@@ -93,8 +99,11 @@ class Channel:
         self._changed_clients: set[int] = set()  # whose awareness it has not been sent
         self._recalled: set[int] = set()  # clients of its own that are to raise their clocks
         self._stateless: deque[str] = deque(maxlen=MAX_STATELESS_QUEUED)
+        self._deny = deny
+        self._awareness = AwarenessInbox(self._hear)
+        self._query = Paced(self._tell_presence, QUERIES_PER_SECOND, MAX_QUERIES)
         self.document = room.open(address, self)
-        self.presence_changed(self.document.presence.present())
+        self._tell_presence()
 
     def __str__(self) -> str:
         return str(self.address)
@@ -103,6 +112,8 @@ class Channel:
         """Leave the document, with the clients that are there through this channel."""
         if not self.closed:
             self.closed = True
+            self._awareness.close()
+            self._query.cancel()
             self.room.close(self.document, self)
 
     def check_read(self) -> None:
@@ -113,6 +124,14 @@ class Channel:
     def read_only(self) -> bool:
         """Whether the editor may not change the document now."""
         return not self.permit.may_write(self.address)
+
+    @property
+    def principal(self) -> str:
+        return self.permit.principal.name
+
+    def check_rights(self) -> None:
+        if not self.permit.may_read(self.address):
+            self._wake(self)  # whoever sends is told
 
     # What the document tells
 
@@ -130,6 +149,29 @@ class Channel:
     def send_stateless(self, payload: str) -> None:
         self._stateless.append(payload)
         self._wake(self)
+
+    # What the editor says of who is there
+
+    def hear(self, clients: tuple[Client, ...], *, introduction: bool) -> None:
+        """Take in awareness, in its turn; an introduction at once."""
+        if introduction:
+            self._hear(clients, introduction=True)
+        else:
+            self._awareness.put(clients)
+
+    def _hear(self, clients: tuple[Client, ...], *, introduction: bool = False) -> None:
+        now = asyncio.get_running_loop().time()
+        try:
+            self.document.hear(self, clients, now, introduction=introduction)
+        except SynclineError as error:
+            self._deny(self, error)
+
+    def query(self) -> None:
+        """The editor asks who is there."""
+        self._query.ask()
+
+    def _tell_presence(self) -> None:
+        self.presence_changed(self.document.presence.present())
 
     # What the editor asks for
 
@@ -171,6 +213,7 @@ class Channel:
         Raises what ``tell`` raises, NotAllowed, PeerError for a document that was rebuilt,
         DocumentBroken and StoreError.
         """
+        self.check_read()
         if self._asked is not None:
             await self._answer(self._asked, tell)
         elif self._synced and self._position < self.document.head:
@@ -182,8 +225,10 @@ class Channel:
             page = changed[start : start + _AWARENESS_PAGE]
             clients = self.document.presence.clients(page, besides=self)
             if clients:
+                self.check_read()
                 await tell(Awareness(clients))
         while self._stateless:
+            self.check_read()
             await tell(Stateless(self._stateless.popleft()))
 
     async def _recall(self, tell: Callable[[Message], Awaitable[None]]) -> None:

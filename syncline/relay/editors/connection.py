@@ -24,12 +24,12 @@ from syncline.access.access import (
     Credentials,
     Permit,
     Principal,
-    authenticate,
     identity_of,
 )
 from syncline.engine.document.document import EMPTY_UPDATE
 from syncline.engine.errors import (
     MalformedFrame,
+    NotAllowed,
     PeerError,
     SynclineError,
     TransportClosed,
@@ -45,7 +45,6 @@ from syncline.engine.protocol.messages import (
 from syncline.engine.updates.parse import decode_state_vector, encode_state_vector
 from syncline.engine.yjs.messages import (
     Awareness,
-    Client,
     Message,
     QueryAwareness,
     Stateless,
@@ -54,21 +53,24 @@ from syncline.engine.yjs.messages import (
     SyncStep2,
     Update,
 )
+from syncline.relay.audit import AuditLog, Decision
 from syncline.relay.log.owners import Writer
 from syncline.relay.log.room import Room
-from syncline.relay.log.submission import Outcome, Submission
+from syncline.relay.log.submission import Outcome, Settled, Submission
+from syncline.relay.quotas import Visit
 from syncline.transports import Frame, Request, Transport
 from syncline.transports.tasks import until_first_failure
 
 from .channel import Channel, ChannelService
+from .signing import signed
 from .stateless import OnStateless, StatelessMessage
 from .turned_away import TurnedAway
 
 logger = logging.getLogger("syncline.relay")
 
 IDLE_SECONDS = 60.0
-"""How long an editor's connection may take for its first frame, and be without an open document:
-nobody holds a connection who is let into nothing."""
+"""How long an editor's connection may be without an open document: nobody holds a connection who
+is let into nothing."""
 KEEP_ALIVE_SECONDS = 15.0
 """Quiet after which an editor is sent something: it gives up a connection after 30 s, and pings of
 the websocket do not count."""
@@ -87,6 +89,9 @@ class EditorService(ChannelService, Protocol):
     authorizer: Authorizer
     on_stateless: OnStateless
     turned_away: TurnedAway
+    audit: AuditLog | None
+    awareness_user: bool
+    """Whether the relay says whose awareness it is."""
 
     def room(self, workspace: str) -> Room:
         """The room of a workspace, to be entered at once."""
@@ -108,7 +113,12 @@ class EditorConnection(ABC):
     """Whether the client is sent its own changes too, once they are stored."""
 
     def __init__(
-        self, service: EditorService, transport: Transport, request: Request, workspace: str
+        self,
+        service: EditorService,
+        transport: Transport,
+        request: Request,
+        workspace: str,
+        visit: Visit,
     ) -> None:
         self.channels: dict[str, Channel] = {}
         """By what the frames call them."""
@@ -116,6 +126,8 @@ class EditorConnection(ABC):
         self.request = request
         self.service = service
         self.workspace = workspace
+        self.visit = visit
+        self._admitted = False
         self._failure: SynclineError | None = None
         self._wake = asyncio.Event()
         self._room_again = asyncio.Event()
@@ -161,6 +173,7 @@ class EditorConnection(ABC):
             logger.info("%s left: %s", self.transport.peer, error.message)
         except SynclineError as error:
             logger.warning("%s is turned away: %s", self.transport.peer, error)
+            self.note("refused", next(iter(self.channels.values()), None), code=error.code)
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self.end(error)
@@ -176,6 +189,9 @@ class EditorConnection(ABC):
         principal = await self._identify(token)
         permit = Permit(service.authorizer, principal, self.workspace)
         permit.check_read(address)
+        if not self._admitted:
+            self.visit.admit(principal)
+            self._admitted = True
         epoch, rebuilt = await service.reader(service.documents.epoch_of, self.workspace, address)
         channel = self.channels[key] = Channel(
             service,
@@ -187,9 +203,37 @@ class EditorConnection(ABC):
             epoch=epoch,
             rebuilt=rebuilt,
             wake=self._rouse,
+            deny=self.deny,
             echoes=self.echoes,
         )
+        self.note("opened", channel)
         return channel
+
+    def note(
+        self,
+        decision: str,
+        channel: Channel | None,
+        *,
+        seq: int | None = None,
+        size: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        """Write a decision to the audit log."""
+        if self.service.audit is not None:
+            known = self._identity[1].name if self._identity is not None else None
+            self.service.audit.note(
+                Decision(
+                    decision,
+                    known if channel is None else channel.principal,
+                    self.visit.address,
+                    self.transport.peer if channel is None else channel.author,
+                    self.workspace,
+                    None if channel is None else str(channel),
+                    seq,
+                    size,
+                    code,
+                )
+            )
 
     async def renew(self, channel: Channel, token: str) -> None:
         """Go on with another token, or with the same one if it still holds. Raises AccessError if
@@ -210,7 +254,7 @@ class EditorConnection(ABC):
     async def _identify(self, token: str | None) -> Principal:
         if self._identity is None or self._identity[0] != token:
             credentials = Credentials.of(token, self.request.headers)
-            principal = await authenticate(self.service.authenticator, credentials)
+            principal = await self.visit.identify(self.service.authenticator, credentials)
             self._identity = (token, principal)
         return self._identity[1]
 
@@ -249,6 +293,7 @@ class EditorConnection(ABC):
                 self._room_again.clear()
                 await self._room_again.wait()
             frame = await self.transport.receive()
+            await self.visit.pay(len(frame))
 
     async def handle(self, channel: Channel, message: Message) -> None:
         """Do what every protocol does with a message. What is wrong with it denies the document."""
@@ -264,9 +309,11 @@ class EditorConnection(ABC):
                 case Update(update):
                     await self._write(channel, update, whole=False)
                 case Awareness(clients):
-                    self._hear(channel, clients, introduction=introduction)
+                    if self.service.awareness_user:
+                        clients = signed(clients, channel.principal)
+                    channel.hear(clients, introduction=introduction and len(clients) == 1)
                 case QueryAwareness():
-                    channel.presence_changed(channel.document.presence.present())
+                    channel.query()
                 case Stateless(payload):
                     await self._stateless(channel, payload)
                 case _:
@@ -288,6 +335,7 @@ class EditorConnection(ABC):
         if update == EMPTY_UPDATE:
             self._acknowledge(channel, whole=whole)
         elif channel.read_only:
+            self.note("refused", channel, size=len(update), code=NotAllowed.code)
             self.refuse_writing(channel)
         else:
             entry = Entry(channel.address, update, channel.epoch)
@@ -297,7 +345,10 @@ class EditorConnection(ABC):
                 (entry,),
                 writer=Writer(identity_of(channel.permit.principal)),
                 live=not whole,
-                settle=lambda outcome: self._settle(channel, outcome, whole=whole),
+                settle=lambda outcome: self._settle(
+                    channel, outcome, size=len(update), whole=whole
+                ),
+                account=self.visit.account,
             )
             self._committing += 1
             await self.service.submit(submission, channel.permit.principal)
@@ -311,10 +362,12 @@ class EditorConnection(ABC):
         for _ in range(count):
             self.say(channel, SyncStatus(stored=True))
 
-    def _settle(self, channel: Channel, outcome: Outcome, *, whole: bool) -> None:
+    def _settle(self, channel: Channel, outcome: Outcome, *, size: int, whole: bool) -> None:
         """Called by the committer, which must not wait: the sender does the sending."""
         self._committing -= 1
         self._room_again.set()
+        if isinstance(outcome, Settled):
+            self._note_outcome(channel, outcome, size)
         if isinstance(outcome, SynclineError):
             self.fail(outcome)
         elif channel.closed:
@@ -323,6 +376,12 @@ class EditorConnection(ABC):
             self._acknowledge(channel, whole=whole)
         else:
             self._refused(channel, outcome.refusals[0], whole=whole)
+
+    def _note_outcome(self, channel: Channel, outcome: Settled, size: int) -> None:
+        for refusal in outcome.refusals:
+            self.note("refused", channel, code=refusal.code)
+        if not outcome.refusals:
+            self.note("stored", channel, seq=outcome.seq, size=size)
 
     def _refused(self, channel: Channel, refusal: Refusal, *, whole: bool) -> None:
         if refusal.code == EPOCH_CHANGED:
@@ -338,11 +397,6 @@ class EditorConnection(ABC):
                 self.say(channel, SyncStep1(refusal.state_vector or encode_state_vector({})))
         else:
             self.deny(channel, PeerError(refusal.code, refusal.message, hint=refusal.hint))
-
-    def _hear(self, channel: Channel, clients: tuple[Client, ...], *, introduction: bool) -> None:
-        now = asyncio.get_running_loop().time()
-        introduction = introduction and len(clients) == 1
-        channel.document.hear(channel, clients, now, introduction=introduction)
 
     async def _stateless(self, channel: Channel, payload: str) -> None:
         message = StatelessMessage(

@@ -22,6 +22,7 @@ from syncline.engine.yjs.messages import (
     SyncStep1,
     Update,
 )
+from syncline.relay.quotas import Visit
 from syncline.transports import Request, Transport
 
 from .channel import Channel
@@ -54,9 +55,14 @@ class HocuspocusConnection(EditorConnection):
     """Hocuspocus: every frame names its document, and each is opened and denied for itself."""
 
     def __init__(
-        self, service: EditorService, transport: Transport, request: Request, workspace: str
+        self,
+        service: EditorService,
+        transport: Transport,
+        request: Request,
+        workspace: str,
+        visit: Visit,
     ) -> None:
-        super().__init__(service, transport, request, workspace)
+        super().__init__(service, transport, request, workspace, visit)
         self._denied: set[str] = set()
         self._waiting: dict[str, _Waiting] = {}
         self._answers_pings = False
@@ -150,6 +156,7 @@ class HocuspocusConnection(EditorConnection):
             return
         if len(self._denied) >= MAX_CHANNELS:
             raise error
+        self.note("refused", None, code=error.code)
         self._denied.add(key)
         self.say_frame(hocuspocus.encode(key, Denied(reason(error))))
 
@@ -160,6 +167,7 @@ class HocuspocusConnection(EditorConnection):
         if channel.closed:
             return
         logger.warning("%s is denied %s: %s", self.transport.peer, channel, error)
+        self.note("refused", channel, code=error.code)
         self.shut(channel)
         self._denied.add(channel.key)
         # A close alone would leave the provider waiting, without a word to the person.

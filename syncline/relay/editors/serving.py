@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from syncline.engine.protocol.messages import SUBPROTOCOL
+from syncline.relay.quotas import Visit
 from syncline.transports import Request, Transport
 
-from .connection import IDLE_SECONDS, EditorService
+from .connection import EditorService
 from .hocuspocus import HocuspocusConnection
 from .y_websocket import YWebsocketConnection
+
+FIRST_FRAME_SECONDS = 10.0
+"""How long an editor's connection may take for its first frame."""
 
 
 async def serve_editor(
@@ -18,6 +22,7 @@ async def serve_editor(
     request: Request,
     workspace: str,
     name: str | None,
+    visit: Visit,
 ) -> None:
     """Serve a connection that is no replica's, to ``/workspace`` or ``/workspace/name``.
 
@@ -25,10 +30,10 @@ async def serve_editor(
     TransportClosed.
     """
     try:
-        async with asyncio.timeout(IDLE_SECONDS):
+        async with asyncio.timeout(FIRST_FRAME_SECONDS):
             first = await transport.receive()
     except TimeoutError:
-        await transport.close(1008, f"there was no frame within {IDLE_SECONDS:g} seconds")
+        await transport.close(1008, f"there was no frame within {FIRST_FRAME_SECONDS:g} seconds")
         return
     if isinstance(first, str):
         # RFC 6455, 7.4.1: 1002 is a protocol error. Refusing the handshake instead would hide the
@@ -37,9 +42,9 @@ async def serve_editor(
         return
     speaks_y_websocket = first.startswith(b"\0")
     if speaks_y_websocket and name is not None:
-        await YWebsocketConnection(service, transport, request, workspace, name).serve(first)
+        await YWebsocketConnection(service, transport, request, workspace, visit, name).serve(first)
     elif not speaks_y_websocket and name is None:
-        await HocuspocusConnection(service, transport, request, workspace).serve(first)
+        await HocuspocusConnection(service, transport, request, workspace, visit).serve(first)
     elif speaks_y_websocket:
         await transport.close(4400, "the URL names no document")
     else:

@@ -12,6 +12,7 @@ from syncline.engine.yjs.messages import (
     Message,
     SyncStep1,
 )
+from syncline.relay.quotas import Visit
 from syncline.transports import Request, Transport
 
 from .channel import Channel
@@ -37,9 +38,10 @@ class YWebsocketConnection(EditorConnection):
         transport: Transport,
         request: Request,
         workspace: str,
+        visit: Visit,
         name: str,
     ) -> None:
-        super().__init__(service, transport, request, workspace)
+        super().__init__(service, transport, request, workspace, visit)
         self._name = name
         self._coming: Coming | None = None
 

@@ -3,21 +3,26 @@
 What arrives while a transaction runs makes up the next one, so a quiet relay answers at once and a
 busy one shares each fsync among many batches. Nothing is acknowledged and nobody is told before the
 commit.
+
+Who comes with little waits for the transaction that runs, and not for what others have queued: the
+queue is a fair one, and a transaction is small.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable
 
 from syncline.engine.errors import PeerError, StoreError, SynclineError
 from syncline.engine.names import Address
 from syncline.stores import StoreCalls
 
 from .committed import Committed
+from .fair_queue import FairQueue
 from .ledger import Ledger
-from .submission import Submission
+from .submission import PushedBatch, Submission
 
 logger = logging.getLogger("syncline.relay")
 
@@ -28,14 +33,19 @@ MAX_QUEUED_BYTES = 64 << 20
 """Their size, likewise; one batch more may wait."""
 MAX_TRANSACTION = 500
 """Batches in one transaction."""
-MAX_TRANSACTION_ENTRIES = 2000
-"""Updates in one transaction, so that with one more batch they fit a frame."""
-MAX_TRANSACTION_BYTES = 4 << 20
-"""A transaction closes beyond this, so that with one more batch its frame is within the limit."""
+MAX_TRANSACTION_ENTRIES = 100
+"""Updates in one transaction; a batch with more is committed in parts."""
+MAX_TRANSACTION_BYTES = 1 << 20
+"""Their size, likewise."""
+MAX_SENDER_BYTES = 8 << 20
+"""Size of the batches of one sender that wait; one batch more may."""
+# What a batch takes of its sender's share, in updates: as much of the store's time as these.
+_BATCH_COST = 64
+_BYTES_PER_UPDATE = 1024
 
 
 class Committer:
-    """Commits batches in the order they come.
+    """Commits the batches of each sender in the order they come.
 
     ``logged`` hears of each update in a committed batch: workspace, address, size.
     """
@@ -51,46 +61,75 @@ class Committer:
         self._writer = writer
         self._publish = publish
         self._logged = logged
-        self._queue: asyncio.Queue[Submission] = asyncio.Queue(MAX_QUEUED)
+        self._queue = FairQueue[Submission]()
         self._queued_bytes = 0
+        self._bytes_of = Counter[Hashable]()  # by sender
         self._entering = asyncio.Lock()  # first come, first served
         self._room_again = asyncio.Event()
+        self._filled = asyncio.Event()
 
     async def submit(self, submission: Submission) -> None:
         """Queue a submission; waits while the queue is full, which slows its sender down."""
+        while self._bytes_of[submission.sender] >= MAX_SENDER_BYTES:
+            await self._some_room()
         async with self._entering:
-            while self._queued_bytes >= MAX_QUEUED_BYTES:
-                self._room_again.clear()
-                await self._room_again.wait()
-            await self._queue.put(submission)
-            self._queued_bytes += _memory(submission)
+            while self._queued_bytes >= MAX_QUEUED_BYTES or len(self._queue) >= MAX_QUEUED:
+                await self._some_room()
+            if isinstance(submission, PushedBatch):
+                for part in submission.split(MAX_TRANSACTION_ENTRIES):
+                    self._put(part)
+            else:
+                self._put(submission)
+
+    async def _some_room(self) -> None:
+        self._room_again.clear()
+        await self._room_again.wait()
+
+    def _put(self, submission: Submission) -> None:
+        memory = _memory(submission)
+        self._queued_bytes += memory
+        self._bytes_of[submission.sender] += memory
+        cost = _BATCH_COST + len(submission.entries) + submission.size // _BYTES_PER_UPDATE
+        account = submission.sender if submission.account is None else submission.account
+        self._queue.put(submission, cost, account=account, sender=submission.sender)
+        self._filled.set()
 
     async def run(self) -> None:
         """Commit until cancelled."""
         while True:
-            await self._commit(await self._next())
+            self._filled.clear()
+            if self._queue:
+                await self._commit(self._next())
+            else:
+                await self._filled.wait()
 
-    async def _next(self) -> list[Submission]:
-        """What makes up the next transaction: whatever is there, at least one."""
-        batch = [self._taken(await self._queue.get())]
+    def _next(self) -> list[Submission]:
+        """What makes up the next transaction: whatever fits, and at least one."""
+        batch = [self._taken()]
         size, entries = batch[0].size, len(batch[0].entries)
-        while (
-            not self._queue.empty()
-            and len(batch) < MAX_TRANSACTION
-            and size < MAX_TRANSACTION_BYTES
-            and entries < MAX_TRANSACTION_ENTRIES
-        ):
-            batch.append(self._taken(self._queue.get_nowait()))
-            size += batch[-1].size
-            entries += len(batch[-1].entries)
+        while self._queue and len(batch) < MAX_TRANSACTION:
+            first = self._queue.first()
+            size += first.size
+            entries += len(first.entries)
+            if size > MAX_TRANSACTION_BYTES or entries > MAX_TRANSACTION_ENTRIES:
+                break
+            batch.append(self._taken())
         return batch
 
-    def _taken(self, submission: Submission) -> Submission:
-        self._queued_bytes -= _memory(submission)
+    def _taken(self) -> Submission:
+        submission = self._queue.take()
+        memory = _memory(submission)
+        self._queued_bytes -= memory
+        self._bytes_of[submission.sender] -= memory
+        if not self._bytes_of[submission.sender]:
+            del self._bytes_of[submission.sender]
         self._room_again.set()
-        return submission
+        return submission.with_refusals() if isinstance(submission, PushedBatch) else submission
 
-    async def _commit(self, batch: list[Submission]) -> None:
+    async def _commit(self, taken: list[Submission]) -> None:
+        batch = [submission for submission in taken if not _failed(submission)]
+        if not batch:
+            return
         try:
             outcomes, committed = await self._writer(self._ledger.commit, batch)
             self._announce(committed, batch)
@@ -134,6 +173,15 @@ class Committer:
         for submission in batch:
             for entry in submission.entries:
                 self._logged(submission.workspace, entry.address, len(entry.update))
+
+
+def _failed(submission: Submission) -> bool:
+    """Whether it goes on with a batch of which a part was not committed; then it is settled."""
+    parts = submission.parts if isinstance(submission, PushedBatch) else None
+    if parts is None or parts.failure is None:
+        return False
+    submission.settle(parts.failure)
+    return True
 
 
 def _memory(submission: Submission) -> int:

@@ -214,7 +214,7 @@ class Ledger:
                 retry_after=1.0,
             )
         placed = self._draft(pushed, transaction)
-        if isinstance(placed, Draft):
+        if pushed.complete and isinstance(placed, Draft):
             transaction.last[replica] = pushed.batch
             transaction.numbered[*replica, pushed.batch] = placed
         return placed

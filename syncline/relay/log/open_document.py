@@ -22,6 +22,15 @@ class Change(NamedTuple):
 class Follower(Protocol):
     """Who has the document open. Called while others are being told, so it must not wait."""
 
+    @property
+    def principal(self) -> str:
+        """For whom."""
+        ...
+
+    def check_rights(self) -> None:
+        """See to it that whoever may no longer read is told so."""
+        ...
+
     def changed(self) -> None:
         """There is a change to be read."""
         ...
@@ -51,18 +60,18 @@ class OpenDocument:
         self.head = 0
         """How many changes there were: the position of a follower that has them all."""
         self._changes: deque[Change] = deque()
-        self._followers: set[Follower] = set()
+        self._followers: dict[Follower, None] = {}  # in the order in which they came
 
     @property
     def empty(self) -> bool:
         return not self._followers
 
     def enter(self, follower: Follower) -> None:
-        self._followers.add(follower)
+        self._followers[follower] = None
 
     def leave(self, follower: Follower) -> None:
         """Let ``follower`` go, and the clients that were there through it."""
-        self._followers.discard(follower)
+        self._followers.pop(follower, None)
         self._tell(self.presence.leave(follower))
 
     # Changes
@@ -91,10 +100,14 @@ class OpenDocument:
         self, follower: Follower, clients: Iterable[Client], now: float, *, introduction: bool
     ) -> None:
         """Take in the awareness that came through ``follower``. Raises LimitExceeded."""
+        principal = follower.principal
         if introduction:
             for client in clients:
-                self._introduce(follower, client)
-        changed = self.presence.update(follower, clients, now, introduction=introduction)
+                if self.presence.may_introduce(client.id, principal):
+                    self._introduce(follower, client)
+        changed = self.presence.update(
+            follower, clients, now, principal=principal, introduction=introduction
+        )
         self._tell(changed, besides=follower)
 
     def _introduce(self, newcomer: Follower, client: Client) -> None:
@@ -119,6 +132,11 @@ class OpenDocument:
         for follower in self._followers:
             if follower is not besides:
                 follower.presence_changed(ids)
+
+    def check_rights(self) -> None:
+        """Let everybody see whether they may still read."""
+        for follower in self._followers:
+            follower.check_rights()
 
     def broadcast(self, payload: str) -> None:
         """Send a stateless message to everybody."""

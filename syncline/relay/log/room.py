@@ -24,14 +24,25 @@ class Room:
         self._recent: deque[Committed] = deque()
         self._by_since: dict[int, Committed] = {}
         self._bytes = 0
-        self._readers: set[Callable[[], None]] = set()
+        # What wakes each reader, and what says whether it may still read.
+        self._readers: dict[Callable[[], None], Callable[[], bool]] = {}
         self._documents: dict[Address, OpenDocument] = {}
 
-    def enter(self, wake: Callable[[], None]) -> None:
-        self._readers.add(wake)
+    def enter(self, wake: Callable[[], None], may_stay: Callable[[], bool] = lambda: True) -> None:
+        """``wake`` is called at each commit, and when ``may_stay`` says no."""
+        self._readers[wake] = may_stay
 
     def leave(self, wake: Callable[[], None]) -> None:
-        self._readers.discard(wake)
+        self._readers.pop(wake, None)
+
+    def check_rights(self) -> None:
+        """Let everybody see whether they may still read, who would not notice otherwise until
+        something happens."""
+        for wake, may_stay in self._readers.items():
+            if not may_stay():
+                wake()
+        for document in self._documents.values():
+            document.check_rights()
 
     @property
     def empty(self) -> bool:

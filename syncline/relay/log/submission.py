@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from syncline.engine.errors import SynclineError
@@ -38,6 +38,7 @@ class Submission:
     What the author may not do is in ``refused``, not in ``entries``. ``settle`` is called with the
     outcome, once, in the event loop, and must not wait. ``size`` is that of the updates, in bytes.
     ``taste`` is None for an author that is trusted.
+    ``account`` is whoever the author shares its turns at the store with; None for nobody.
     """
 
     workspace: str
@@ -50,20 +51,67 @@ class Submission:
     settle: Callable[[Outcome], None] = field(
         default=nobody, kw_only=True, repr=False, compare=False
     )
+    account: Hashable = field(default=None, kw_only=True, repr=False, compare=False)
     size: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         size = sum([len(entry.update) for entry in self.entries])
         object.__setattr__(self, "size", size)  # the class is frozen
 
+    @property
+    def sender(self) -> Hashable:
+        """Whose changes keep their order."""
+        return self.workspace, self.author, self.account
+
+
+@dataclass(slots=True)
+class Parts:
+    """What has come of the parts of a batch so far."""
+
+    refusals: tuple[Refusal, ...] = ()
+    failure: SynclineError | None = None
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take in the outcome of a part."""
+        if isinstance(outcome, SynclineError):
+            self.failure = self.failure or outcome
+        else:
+            self.refusals += outcome.refusals
+
 
 @dataclass(frozen=True, slots=True)
 class PushedBatch(Submission):
     """A batch as it came from a replica; ``digest`` is the SHA-256 of its frame.
 
-    ``follows`` is the last batch that the replica knew to be acknowledged when it connected.
+    ``follows`` is the last batch that the replica knew to be acknowledged when it connected. A
+    large batch is committed in parts, of which only the last one is ``complete`` and makes a
+    receipt. So if the relay ends in between, the whole batch comes again.
     """
 
     batch: int
     digest: bytes
     follows: int = 0
+    complete: bool = field(default=True, kw_only=True)
+    parts: Parts | None = field(default=None, kw_only=True, repr=False, compare=False)
+
+    def split(self, most: int) -> Sequence[PushedBatch]:
+        """The batch in parts of at most ``most`` updates."""
+        if len(self.entries) <= most:
+            return (self,)
+        parts = Parts()
+        starts = range(0, len(self.entries), most)
+        cut = [self._part(start, start + most, parts) for start in starts]
+        begun = [
+            replace(part, refused=(), settle=parts.settle, complete=False) for part in cut[:-1]
+        ]
+        return [*begun, cut[-1]]
+
+    def _part(self, start: int, end: int, parts: Parts) -> PushedBatch:
+        taste = None if self.taste is None else self.taste.part(start, end)
+        return replace(self, entries=self.entries[start:end], taste=taste, parts=parts)
+
+    def with_refusals(self) -> PushedBatch:
+        """The last part, once the others have their outcomes."""
+        if self.parts is None or not self.complete:
+            return self
+        return replace(self, refused=self.refused + self.parts.refusals)

@@ -62,7 +62,7 @@ class Draft:
 
     def _receipt(self) -> Receipt | None:
         pushed = self.submission
-        if not isinstance(pushed, PushedBatch):
+        if not isinstance(pushed, PushedBatch) or not pushed.complete:
             return None
         refused = pack_refusals(self.refusals)
         return Receipt(pushed.author, pushed.batch, pushed.digest, refused=refused)

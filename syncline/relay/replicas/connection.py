@@ -21,7 +21,6 @@ from syncline.access.access import (
     Credentials,
     Permit,
     Principal,
-    authenticate,
     identity_of,
     seen_by,
 )
@@ -35,6 +34,7 @@ from syncline.engine.errors import (
     TransportClosed,
     UnexpectedMessage,
 )
+from syncline.engine.names import Address
 from syncline.engine.protocol.messages import LIMITS, Entry, Hello, Refusal
 from syncline.engine.protocol.relay_session import (
     CompareReceived,
@@ -49,12 +49,14 @@ from syncline.engine.protocol.relay_session import (
     ResumeReceived,
 )
 from syncline.engine.updates.by_document import UpdatesByDocument
+from syncline.relay.audit import AuditLog, Decision
 from syncline.relay.log.committed import Committed, updates_frame
 from syncline.relay.log.document_reader import DocumentReader
 from syncline.relay.log.ledger import Ledger
 from syncline.relay.log.owners import Writer
 from syncline.relay.log.room import Room
 from syncline.relay.log.submission import Outcome, PushedBatch, Settled, Submission
+from syncline.relay.quotas import Visit
 from syncline.stores import Store, StoreCalls
 from syncline.stores.catalogue import Catalogue
 from syncline.transports import Request, Transport
@@ -91,8 +93,11 @@ class ReplicaService(Protocol):
     documents: DocumentReader
     authenticator: Authenticator
     authorizer: Authorizer
+    audit: AuditLog | None
 
-    async def enter(self, workspace: str, wake: Callable[[], None]) -> Room: ...
+    async def enter(
+        self, workspace: str, wake: Callable[[], None], may_stay: Callable[[], bool]
+    ) -> Room: ...
 
     def leave(self, workspace: str, wake: Callable[[], None]) -> None: ...
 
@@ -103,16 +108,23 @@ class ReplicaConnection:
     """Serves one connection until it ends."""
 
     def __init__(
-        self, service: ReplicaService, transport: Transport, request: Request, workspace: str
+        self,
+        service: ReplicaService,
+        transport: Transport,
+        request: Request,
+        workspace: str,
+        visit: Visit,
     ) -> None:
         self._service = service
         self._transport = transport
         self._request = request
         self._workspace = workspace
+        self._visit = visit
         self._session = RelaySession(workspace)
         self._wake = asyncio.Event()
         self._permit = Permit(service.authorizer, ANONYMOUS, workspace)
         self._catalogue = ReadableCatalogue(service.catalogue, service.comparing, self._permit)
+        self._identified = False
         self._replica = ""
         self._writer = Writer()
         self._follows = 0
@@ -129,7 +141,9 @@ class ReplicaConnection:
         try:
             hello = await self._greet()
             await self._admit(hello)
-            room = await self._service.enter(self._workspace, self._wake.set)
+            room = await self._service.enter(
+                self._workspace, self._wake.set, self._permit.may_enter
+            )
             try:
                 await self._welcome(hello, room)
                 await until_first_failure(self._receive(room), self._send(room))
@@ -143,6 +157,7 @@ class ReplicaConnection:
             logger.info("%s left: %s", self._transport.peer, error.message)
             return
         logger.warning("%s is turned away: %s", self._transport.peer, error)
+        self._note("refused", code=error.code)
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 await self._transport.send(self._session.fail(error))
@@ -170,11 +185,40 @@ class ReplicaConnection:
 
     async def _admit(self, hello: Hello) -> None:
         service = self._service
+        self._replica = hello.replica
         credentials = Credentials.of(hello.token, self._request.headers)
-        principal = await authenticate(service.authenticator, credentials)
+        principal = await self._visit.identify(service.authenticator, credentials)
         self._permit = Permit(service.authorizer, principal, self._workspace)
+        self._identified = True
         self._permit.check_entry()
+        self._visit.admit(principal)
+        self._note("connected")
         self._catalogue = ReadableCatalogue(service.catalogue, service.comparing, self._permit)
+
+    def _note(
+        self,
+        decision: str,
+        address: Address | None = None,
+        *,
+        seq: int | None = None,
+        size: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        """Write a decision to the audit log."""
+        if self._service.audit is not None:
+            self._service.audit.note(
+                Decision(
+                    decision,
+                    self._permit.principal.name if self._identified else None,
+                    self._visit.address,
+                    self._replica,
+                    self._workspace,
+                    None if address is None else str(address),
+                    seq,
+                    size,
+                    code,
+                )
+            )
 
     async def _welcome(self, hello: Hello, room: Room) -> None:
         service = self._service
@@ -188,7 +232,6 @@ class ReplicaConnection:
         )
         await service.writer(service.ledger.admit, self._workspace, self._writer)
         batch = await service.writer(service.ledger.last_batch, self._workspace, hello.replica)
-        self._replica = hello.replica
         self._follows = hello.acknowledged
         self._position = self._session.welcome(
             relay=relay, head=room.head, batch=batch, time=service.now()
@@ -203,6 +246,7 @@ class ReplicaConnection:
                 self._room_again.clear()
                 await self._room_again.wait()
             frame = await self._transport.receive()
+            await self._visit.pay(len(frame))
             self._permit.check_entry()
             for event in self._session.receive(frame):
                 await self._handle(event, room)
@@ -223,7 +267,8 @@ class ReplicaConnection:
                     self._follows,
                     writer=self._writer,
                     refused=refused,
-                    settle=lambda outcome: self._settle(batch, outcome),
+                    settle=lambda outcome: self._settle(batch, allowed, outcome),
+                    account=self._visit.account,
                 )
                 self._committing += 1
                 await self._service.submit(pushed, self._permit.principal)
@@ -258,15 +303,25 @@ class ReplicaConnection:
         )
         return tuple(entry for entry in entries if entry.address in allowed), tuple(refused)
 
-    def _settle(self, batch: int, outcome: Outcome) -> None:
+    def _settle(self, batch: int, entries: tuple[Entry, ...], outcome: Outcome) -> None:
         """Called by the committer, which must not wait: the sender does the sending."""
         self._committing -= 1
         if isinstance(outcome, Settled):
             self._answers += 1
             self._session.acknowledge(batch, outcome.seq, outcome.refusals)
+            if self._service.audit is not None:
+                self._note_outcome(entries, outcome)
         else:
             self._failure = outcome
         self._wake.set()
+
+    def _note_outcome(self, entries: tuple[Entry, ...], outcome: Settled) -> None:
+        refused = {refusal.address for refusal in outcome.refusals}
+        for entry in entries:
+            if entry.address not in refused:
+                self._note("stored", entry.address, seq=outcome.seq, size=len(entry.update))
+        for refusal in outcome.refusals:
+            self._note("refused", refusal.address, code=refusal.code)
 
     # Sending
 

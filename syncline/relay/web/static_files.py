@@ -99,7 +99,12 @@ def _files(root: Path) -> Iterator[tuple[PurePosixPath, Path]]:
         folders[:] = sorted(name for name in folders if _is_shown(name))
         for name in sorted(filter(_is_shown, names)):
             file = Path(folder, name)
-            if file.is_file() and file.resolve().is_relative_to(root):
+            target = file.resolve()
+            if (
+                file.is_file()
+                and target.is_relative_to(root)
+                and all(map(_is_shown, target.relative_to(root).parts))
+            ):
                 yield PurePosixPath(file.relative_to(root).as_posix()), file
 
 
