@@ -26,6 +26,8 @@ KEYS_AT_ONCE = 500
 """Keys in one statement: SQLite and PostgreSQL have limits on parameters."""
 MAX_KEY_LENGTH = 255
 """Characters of an encoded key, which is itself part of a key."""
+UNUSABLE = "$key"
+"""Begins what stands for a key that no row can be remembered by (pages.py)."""
 _ONE_PARAMETER = 5_000
 """The same where all of them are one parameter."""
 _MANY = 100
@@ -54,6 +56,8 @@ def decode_key(text: str) -> Key:
 
 def show_key(key: Key) -> str:
     """A key for people: ``881``, ``3/17``."""
+    if key[0] == UNUSABLE:
+        return str(key[-1])
     return "/".join(str(part) for part in key)
 
 
@@ -145,6 +149,23 @@ class Rows:
         return sa.select(*(self._sql.c[name] for name in columns)).where(self._among(keys))
 
     def _among(self, keys: Sequence[Key]) -> sa.ColumnElement[bool]:
+        whole = [key for key in keys if None not in key]
+        if len(whole) == len(keys):
+            return self._among_whole(keys)
+        # SQLite has keys that are empty, and they are equal to none.
+        empty = [
+            sa.and_(
+                *(
+                    column.is_not_distinct_from(part)
+                    for column, part in zip(self._key_columns, key, strict=True)
+                )
+            )
+            for key in keys
+            if None in key
+        ]
+        return sa.or_(*empty, self._among_whole(whole)) if whole else sa.or_(*empty)
+
+    def _among_whole(self, keys: Sequence[Key]) -> sa.ColumnElement[bool]:
         if len(self._key_columns) == 1:
             name = self.table.key[0]
             values = [self.raw(name, key[0]) for key in keys]

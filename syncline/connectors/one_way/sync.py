@@ -19,13 +19,14 @@ from syncline.connectors.bookkeeping.notes import Note, Notes
 from syncline.connectors.bookkeeping.quarantine import Quarantine
 from syncline.connectors.bookkeeping.schema import has_state
 from syncline.connectors.bookkeeping.state import State
+from syncline.connectors.database.pages import is_key, last_key
 from syncline.connectors.database.rows import KEYS_AT_ONCE, Key, batches
 from syncline.connectors.file.spec import Compare, Cursor
 from syncline.connectors.report import Flow, Pass, PassReport
 from syncline.engine.errors import SystemUnavailable
 
 from .copying import HIGH, TableCopy, cursor_start, greatest_value
-from .plan import TablePlan, last_key
+from .plan import TablePlan
 from .reading import FIRST_PAGE, check_deletes, page_size, read_rows
 from .systems import RECEIVED, SENT, OneWaySystems
 from .tables import COPIED, compare_again
@@ -242,7 +243,10 @@ class OneWaySync:
             with self._systems.source() as source:
                 rows = plan.rows.by_keys(source, batch)
             tables[plan.name].write(read_rows(plan, rows.values(), report))
-            gone += [key for key in batch if key not in rows]
+            gone += [key for key in batch if key not in rows and is_key(key)]
+            tables[plan.name].release_unusable(
+                key for key in batch if key not in rows and not is_key(key)
+            )
             size = page_size([*rows.values()])
         return gone
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from syncline.connectors.bookkeeping.quarantine import Quarantine
+from syncline.connectors.database.pages import is_key, pages, stand_in
 from syncline.connectors.database.rows import Key, Row, batches, show_key
 from syncline.connectors.database.system import refusal_of
 from syncline.connectors.database.values import NotOfKind, canonical
@@ -19,7 +20,7 @@ from syncline.engine.errors import PipelineStopped
 from syncline.stores.databases.error_codes import is_of_database, is_transient
 
 from .history import TableHistory
-from .plan import DELETED_AT, PlannedRow, TablePlan, is_key, pages
+from .plan import DELETED_AT, PlannedRow, TablePlan
 
 SOURCE = "source"
 DESTINATION = "destination"
@@ -116,6 +117,14 @@ class TargetTable:
             return False
         self._report.flow(self._plan.name, self._plan.target.name).inserted += len(raws)
         return True
+
+    def release_unusable(self, keys: Iterable[Key] | None = None) -> None:
+        """Let rows go from quarantine whose key was unusable; with ``keys`` those that had these.
+        If they are there still, they come again."""
+        if keys is None:
+            self._quarantine.release_unusable(SOURCE, self._plan.name)
+        else:
+            self._quarantine.release(SOURCE, self._plan.name, map(stand_in, keys))
 
     def remove(self, keys: Iterable[Key]) -> None:
         """What ``on_delete`` says, for rows that the source, where they have these keys, does not
