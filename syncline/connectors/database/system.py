@@ -247,9 +247,14 @@ def _loader_of_all(adapters: Any, oid: int) -> Any:
 
 
 def _prepare_postgresql(connection: Any, _: object) -> None:
+    from psycopg.types.string import TextLoader
+
     for name in ("date", "timestamp", "timestamptz"):
         oid = connection.adapters.types[name].oid
         connection.adapters.register_loader(oid, _loader_of_all(connection.adapters, oid))
+    for name in ("json", "jsonb"):  # exactly as they are: parsing would round numbers
+        oid = connection.adapters.types[name].oid
+        connection.adapters.register_loader(oid, TextLoader)
     with connection.cursor() as cursor:
         cursor.execute(f"SET TIME ZONE 'UTC'; SET lock_timeout = '{LOCK_SECONDS}s'")
     connection.commit()

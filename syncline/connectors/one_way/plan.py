@@ -300,6 +300,8 @@ def _limit(column: Column, dialects: tuple[str, str]) -> _Fits | None:
     match column.kind:
         case "decimal" if dialects[1] == "sqlite":
             return None if dialects[0] == "sqlite" else _fits_sqlite
+        case "json" if dialects[1] == "sqlite" and dialects[0] != "sqlite":
+            return _json_fits_sqlite
         case "decimal" if (scale := column.scale) is not None:
             return lambda value: (
                 f"has more than {scale} digits after the point"
@@ -318,6 +320,13 @@ def _fits_sqlite(value: Decimal) -> str | None:
     if whole or Decimal(repr(float(value))) == value:
         return None
     return "has more digits than SQLite keeps"
+
+
+def _json_fits_sqlite(value: Any) -> str | None:
+    """SQLite takes JSON that is a number alone for a number of its own."""
+    if not isinstance(value, str) or value == "null" or value.startswith(('"', "[", "{")):
+        return None
+    return _fits_sqlite(Decimal(value))
 
 
 def _described(value: Any) -> str:
