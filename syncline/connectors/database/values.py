@@ -188,23 +188,26 @@ def _json(value: Any) -> Any:
     if isinstance(value, str | bytes):
         return _parsed(value if isinstance(value, str) else value.decode())
     # What a program has: through text once, so that nothing but JSON's types is left.
-    return orjson.loads(orjson.dumps(value))
+    return _parsed(orjson.dumps(value).decode())
 
 
 def _parsed(text: str) -> Any:
     if _ODD_NUMBER.search(text):
         exact = _Exact()
         parsed = json.loads(
-            text, parse_int=exact.whole, parse_float=exact.number, parse_constant=exact.none
+            text, parse_int=exact.number, parse_float=exact.number, parse_constant=exact.none
         )
+        text = _written(parsed)
         if exact.odd:
-            return _written(parsed)
+            return text
     parsed = orjson.loads(text)
     return orjson.dumps(parsed).decode() if parsed is None or isinstance(parsed, str) else parsed
 
 
 _ODD_NUMBER = re.compile(r"\d[.eE]|-0|\d{16}")
 """What JSON has that may have numbers which are not kept as they are written."""
+_LONG_EXPONENT = 1_000
+"""Digits from which on an exponent is not written out."""
 
 
 class _Digits(str):
@@ -214,19 +217,20 @@ class _Digits(str):
 
 
 class _Exact:
-    """Reads numbers, and remembers whether one would be written otherwise than it was."""
+    """Reads numbers, in the form that PostgreSQL gives them: without an exponent, and with the
+    zeros at their ends. Remembers whether Python would write one otherwise."""
 
     def __init__(self) -> None:
         self.odd = False
 
-    def whole(self, digits: str) -> str:
-        short = len(digits) < 20 and -(1 << 63) <= int(digits) < 1 << 63
-        self.odd = self.odd or not short or str(int(digits)) != digits
-        return _Digits(digits)
-
     def number(self, digits: str) -> str:
-        number = float(digits)
-        exact = math.isfinite(number) and orjson.dumps(number).decode() == digits
+        value = Decimal(digits)
+        if abs(value.adjusted()) < _LONG_EXPONENT or "e" not in digits.lower():
+            digits = f"{value if value else abs(value):f}"
+        if digits.lstrip("-").isdecimal():
+            exact = len(digits) < 20 and -(1 << 63) <= int(digits) < 1 << 63
+        else:
+            exact = orjson.dumps(float(digits)).decode() == digits
         self.odd = self.odd or not exact
         return _Digits(digits)
 
