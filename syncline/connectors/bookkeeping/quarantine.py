@@ -181,6 +181,11 @@ class Quarantine:
             found.setdefault(decode_key(pk), {})[field] = rule
         return found
 
+    def waiting(self, system: str, table: str) -> list[Key]:
+        """The keys of all rows of a table that wait for a parent."""
+        statement = sa.select(_Q.pk).where(*self._of(system, table), _Q.rule == "parent").distinct()
+        return [decode_key(pk) for pk in self._connection.execute(statement).scalars()]
+
     def release_unusable(self, system: str, table: str) -> None:
         """Let go all rows of a table whose key is unusable: they are looked at anew."""
         condition = (*self._of(system, table), _Q.pk.like(_UNUSABLE_KEYS))

@@ -226,7 +226,7 @@ class _Exact:
     def number(self, digits: str) -> str:
         value = Decimal(digits)
         if abs(value.adjusted()) < _LONG_EXPONENT or "e" not in digits.lower():
-            digits = f"{value if value else abs(value):f}"
+            digits = f"{value or abs(value):f}"
         if digits.lstrip("-").isdecimal():
             exact = len(digits) < 20 and -(1 << 63) <= int(digits) < 1 << 63
         else:

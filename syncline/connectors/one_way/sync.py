@@ -20,7 +20,7 @@ from syncline.connectors.bookkeeping.quarantine import Quarantine
 from syncline.connectors.bookkeeping.schema import has_state
 from syncline.connectors.bookkeeping.state import State
 from syncline.connectors.database.pages import is_key, last_key
-from syncline.connectors.database.rows import KEYS_AT_ONCE, Key, batches
+from syncline.connectors.database.rows import KEYS_AT_ONCE, Key, batches, show_key
 from syncline.connectors.file.spec import Compare, Cursor
 from syncline.connectors.report import Flow, Pass, PassReport
 from syncline.engine.errors import SystemUnavailable
@@ -31,14 +31,13 @@ from .reading import FIRST_PAGE, check_deletes, page_size, read_rows
 from .systems import RECEIVED, SENT, OneWaySystems
 from .tables import COPIED, compare_again
 from .target import DESTINATION, SOURCE, TargetTable
+from .waiting import WaitingRows
 from .writing import writing_tables
 
 NOTES_AT_ONCE = 5_000
 """Notes about changed rows that one transaction takes in."""
 _COMPARED = "compared:"
 """Remembered by table: when all of its rows were compared last, in milliseconds."""
-_ROUNDS = 3
-"""How often a pass tries rows again that were refused for a reason that may have passed."""
 
 
 class OneWaySync:
@@ -300,16 +299,10 @@ class OneWaySync:
 
     def _try_again(self, current: Pass) -> None:
         """Try rows again that wait for others, or that the destination refused."""
-        for _ in range(_ROUNDS):
-            with writing_tables(self._systems, current, again=True) as (state, tables):
-                quarantine = Quarantine(state.connection, self._pipeline.name)
-                before = quarantine.count()
-                for plan in self._systems.plans if before else ():
-                    keys = quarantine.keys(SOURCE, plan.name, transient=True)
-                    with self._systems.source() as source:
-                        rows = plan.rows.by_keys(source, keys)
-                    tables[plan.name].write([plan.read(row) for row in rows.values()])
-                    tables[plan.name].remove([key for key in keys if key not in rows])
-                after = quarantine.count()
-            if after in (0, before):
-                return
+        everything = any(flow.rows for flow in current.report.flows.values())
+        WaitingRows(self._systems, current, everything=everything).try_again()
+        with self._systems.destination() as state:
+            quarantine = Quarantine(state.connection, self._pipeline.name)
+            for plan in self._systems.plans:
+                held = dict.fromkeys(quarantine.waiting(SOURCE, plan.name))
+                current.report.refuse_waiting(SOURCE, plan.name, map(show_key, held))
