@@ -3,16 +3,22 @@ in one pass."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from syncline.connectors import PipelineRun
 from syncline.connectors.bookkeeping import quarantine
 from syncline.connectors.database import rows as database_rows
+from syncline.connectors.database.order import in_circles, parents_first
 from syncline.connectors.one_way import reading
-from syncline.connectors.one_way.references import in_circles, parents_first
+from syncline.connectors.two_way import replica
 
 from .one_way_cases import KINDS, pair
+from .two_sides import Side, empty
+from .two_way_cases import assert_settled, field, pipeline_of, record_of, running
 
 STAFF = (
     "CREATE TABLE staff (id INTEGER PRIMARY KEY, boss INTEGER{null},"
@@ -113,6 +119,123 @@ def test_tables_that_refer_to_each_other(kind: str, tmp_path: Path) -> None:
         assert shop.rows("dept") == shop.rows("person") == [(n, n) for n in range(1, 6)]
         assert shop.held() == {}
         shop.settled()
+
+
+# Two ways
+
+
+@contextmanager
+def teams(
+    kinds: tuple[str, str], folder: Path, *, null: str = ""
+) -> Generator[tuple[Side, Side, PipelineRun]]:
+    """A staff in two systems, in each under keys of its own."""
+    names = ("crm", "accounting")
+    boss = field("boss", ref="staff")
+    record = record_of("staff", "staff", [field("name"), boss], *names)
+    with ExitStack() as stack:
+        sides: dict[str, Side] = {}
+        for name, kind in zip(names, kinds, strict=True):
+            side = sides[name] = Side(name, kind, stack.enter_context(empty(kind, folder, name)))
+            stack.callback(side.close)
+            forced = null if name == "accounting" else ""
+            side.create(
+                f"CREATE TABLE staff (id {{autokey}}, name VARCHAR(9), boss INTEGER{forced})"
+            )
+        run = stack.enter_context(running(pipeline_of(sides, record)))
+        yield sides["crm"], sides["accounting"], run
+
+
+def hire(side: Side, bosses: dict[int, int | None]) -> None:
+    for who, boss in bosses.items():
+        side.execute(
+            "INSERT INTO staff (id, name, boss) VALUES (:id, :name, :boss)",
+            id=who,
+            name=f"N{who}",
+            boss=boss,
+        )
+
+
+def bosses_of(side: Side) -> dict[str, str | None]:
+    rows = side.execute(
+        "SELECT w.name, b.name FROM staff w LEFT JOIN staff b ON b.id = w.boss ORDER BY w.id"
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def named(bosses: dict[int, int | None]) -> dict[str, str | None]:
+    return {f"N{who}": f"N{boss}" if boss else None for who, boss in bosses.items()}
+
+
+@pytest.fixture
+def transactions_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica, "NOTES_AT_ONCE", 2)
+    monkeypatch.setattr(replica, "RECORDS_AT_ONCE", 2)
+
+
+CHAIN: dict[int, int | None] = {**{number: number + 1 for number in range(1, 10)}, 10: None}
+CIRCLES: dict[int, int | None] = {1: 9, 2: 1, 3: None, 4: 8, 5: 3, 8: 4, 9: 2, 20: 1, 21: 21}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("transactions_of_two")
+@pytest.mark.parametrize("bosses", [CHAIN, CIRCLES])
+def test_two_systems_have_the_same_bosses_after_one_pass(
+    bosses: dict[int, int | None], tmp_path: Path
+) -> None:
+    with teams(("sqlite", "sqlite"), tmp_path) as (crm, accounting, run):
+        accounting.execute("INSERT INTO staff (id, name) VALUES (7, 'Other')")
+        hire(crm, bosses)
+        report = run.sync()
+        for side in (crm, accounting):
+            assert bosses_of(side) == named(bosses) | {"Other": None}
+        assert (report.refused_count, run.quarantine()) == (0, [])
+        assert_settled(run)
+
+
+@pytest.mark.services
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("bosses", [CHAIN, CIRCLES])
+def test_on_servers_too(kind: str, bosses: dict[int, int | None], tmp_path: Path) -> None:
+    with teams((kind, kind), tmp_path) as (crm, accounting, run):
+        hire(crm, bosses)
+        run.sync()
+        assert bosses_of(crm) == bosses_of(accounting) == named(bosses)
+        assert run.quarantine() == []
+        assert_settled(run)
+
+
+@pytest.mark.usefixtures("transactions_of_two")
+def test_a_circle_that_cannot_be_empty_in_one_of_two_systems_waits(tmp_path: Path) -> None:
+    bosses: dict[int, int | None] = {1: 2, 2: 1, 3: 1, 4: 4}
+    with teams(("sqlite", "sqlite"), tmp_path, null=" NOT NULL") as (crm, accounting, run):
+        hire(crm, bosses)
+        run.sync()
+        assert bosses_of(accounting) == {}
+        assert {entry.rule for entry in run.quarantine()} == {"parent"}
+        assert len(run.quarantine()) == 4
+        accounting.execute("INSERT INTO staff (id, name, boss) VALUES (7, 'Chief', 7)")
+        run.sync()
+        (chief,) = crm.execute("SELECT id FROM staff WHERE name = 'Chief'")
+        crm.execute("UPDATE staff SET boss = :chief WHERE id IN (1, 4)", chief=chief[0])
+        run.sync()
+        assert run.quarantine() == []
+        wanted = {"N1": "Chief", "N2": "N1", "N3": "N1", "N4": "Chief", "Chief": "Chief"}
+        assert bosses_of(accounting) == wanted
+        assert_settled(run)
+
+
+@pytest.mark.usefixtures("transactions_of_two")
+def test_a_boss_who_is_nowhere_is_waited_for(tmp_path: Path) -> None:
+    with teams(("sqlite", "sqlite"), tmp_path) as (crm, accounting, run):
+        hire(crm, {1: 2, 2: 7, 3: None})
+        report = run.sync()
+        assert bosses_of(accounting) == {"N3": None}
+        assert report.refused_count == 2
+        hire(crm, {7: None})
+        run.sync()
+        assert bosses_of(accounting) == {"N1": "N2", "N2": "N7", "N3": None, "N7": None}
+        assert_settled(run)
 
 
 def test_an_order_for_a_chain_of_any_length() -> None:

@@ -186,6 +186,16 @@ class Quarantine:
         statement = sa.select(_Q.pk).where(*self._of(system, table), _Q.rule == "parent").distinct()
         return [decode_key(pk) for pk in self._connection.execute(statement).scalars()]
 
+    def awaited(self, system: str) -> list[tuple[str, Key, str, str]]:
+        """All rows that wait for a parent: table, key, field, and what it refers to."""
+        statement = sa.select(_Q.tbl, _Q.pk, _Q.field, _Q.original).where(
+            _Q.pipeline == self._pipeline, _Q.system == system, _Q.rule == "parent"
+        )
+        return [
+            (table, decode_key(pk), field, original or "")
+            for table, pk, field, original in self._connection.execute(statement)
+        ]
+
     def release_unusable(self, system: str, table: str) -> None:
         """Let go all rows of a table whose key is unusable: they are looked at anew."""
         condition = (*self._of(system, table), _Q.pk.like(_UNUSABLE_KEYS))

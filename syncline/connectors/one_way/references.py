@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 
-from syncline.connectors.database.rows import Key, batches
+from syncline.connectors.database.order import numbers_in_order, with_descendants
+from syncline.connectors.database.rows import batches
 from syncline.connectors.database.tables import ForeignKey
 from syncline.connectors.database.values import NotOfKind, Unreadable, reader
 from syncline.connectors.report import RowRefusal
@@ -72,10 +72,10 @@ class References:
                         waits[number] = waits.get(number, 0) + 1
                 else:
                     missing[number] = Missing(rows[number], key, values)
-        for number in _with_descendants(missing, children):
+        for number in with_descendants(missing, children):
             if number not in missing:
                 missing[number] = self._missing_parent(rows, number)
-        order = _parents_first(range(len(rows)), children, waits)
+        order = numbers_in_order(range(len(rows)), children, waits)
         return [rows[n] for n in order if n not in missing], list(missing.values())
 
     def missing(self, rows: Sequence[PlannedRow]) -> list[Missing]:
@@ -135,74 +135,3 @@ def refusal_of_missing(missing: Missing) -> RowRefusal:
     message = f"It refers to a row that is not there: {missing.key.table} {shown}."
     hint = "It goes on as soon as that row is there."
     return RowRefusal("", "parent", message, hint, shown)
-
-
-def parents_first(keys: Iterable[Key], parents: Mapping[Key, Iterable[Key]]) -> list[Key]:
-    """The keys, each after those of its ``parents`` that are among them. Those that go round in a
-    circle come last."""
-    known = list(keys)
-    places = {key: place for place, key in enumerate(known)}
-    children: dict[int, list[int]] = {}
-    waits: dict[int, int] = {}
-    for place, key in enumerate(known):
-        for parent in parents.get(key, ()):
-            if parent in places and parent != key:
-                children.setdefault(places[parent], []).append(place)
-                waits[place] = waits.get(place, 0) + 1
-    return [known[place] for place in _parents_first(range(len(known)), children, waits)]
-
-
-def in_circles(parents: Mapping[Node, Iterable[Node]]) -> set[Node]:
-    """The rows that wait for each other in a circle, or between two: all of what they wait for
-    waits, too, and somebody of them waits for each."""
-    children: dict[Node, set[Node]] = {}
-    for child, named in parents.items():
-        for parent in named:
-            children.setdefault(parent, set()).add(child)
-    left = set(parents)
-    # Whoever waits for a row that nobody brings, and then whom nobody waits for.
-    outer = deque(parent for parent in children if parent not in parents)
-    while outer:
-        for child in children.get(outer.popleft(), ()):
-            if child in left:
-                left.remove(child)
-                outer.append(child)
-    needed = {row: len(children.get(row, set()) & left) for row in left}
-    outer = deque(row for row, number in needed.items() if not number)
-    while outer:
-        row = outer.popleft()
-        left.discard(row)
-        for parent in parents[row]:
-            if parent in left:
-                needed[parent] -= 1
-                if not needed[parent]:
-                    outer.append(parent)
-    return left
-
-
-def _parents_first(
-    numbers: Iterable[int], children: Mapping[int, Sequence[int]], waits: Mapping[int, int]
-) -> list[int]:
-    left = dict(waits)
-    every = list(numbers)
-    ready = deque(number for number in every if not left.get(number))
-    ordered: dict[int, None] = {}
-    while ready:
-        number = ready.popleft()
-        ordered[number] = None
-        for child in children.get(number, ()):
-            left[child] -= 1
-            if not left[child]:
-                ready.append(child)
-    return [*ordered, *(number for number in every if number not in ordered)]
-
-
-def _with_descendants(roots: Iterable[int], children: Mapping[int, Sequence[int]]) -> list[int]:
-    found = dict.fromkeys(roots)
-    queue = deque(found)
-    while queue:
-        for child in children.get(queue.popleft(), ()):
-            if child not in found:
-                found[child] = None
-                queue.append(child)
-    return list(found)

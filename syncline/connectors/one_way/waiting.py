@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from syncline.connectors.bookkeeping.quarantine import Quarantine
+from syncline.connectors.database.order import in_circles, parents_first
 from syncline.connectors.database.rows import KEYS_AT_ONCE, Key, batches
 from syncline.connectors.report import Pass
 
 from .plan import PlannedRow, TablePlan
-from .references import Node, in_circles, parents_first
+from .references import Node
 from .systems import OneWaySystems
 from .target import SOURCE
 from .writing import writing_tables

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from syncline.connectors.database.order import parents_first
 from syncline.connectors.database.rows import Key, encode_key
 from syncline.connectors.database.system import refusal_of
 from syncline.connectors.database.values import NotOfKind
@@ -20,10 +21,7 @@ from .capture import PARTED, UNNOTED, Capture
 from .mapping import MISSING, Agreed, TableMapping
 from .record_document import RecordDocument, stamp_at
 from .shadows import Shadow
-from .transaction import OpenRow, SystemTransaction
-
-_NEW = "$new"
-"""Begins the key under which a record is in quarantine that has no row yet."""
+from .transaction import NEW, OpenRow, SystemTransaction
 
 
 class Apply:
@@ -38,6 +36,8 @@ class Apply:
         self._record = mapping.record
         self._capture = capture
         self._written: dict[Key, OpenRow] = {}
+        self._coming: set[Any] = set()
+        """Records that are to be inserted: the present one, and those after it."""
 
     def run(self, documents: Sequence[RecordDocument], *, inserts: bool) -> set[Key]:
         """Write these records to their rows; return the keys of the rows that were written.
@@ -47,6 +47,7 @@ class Apply:
         """
         transaction = self._transaction
         later: list[str] = []
+        new: list[RecordDocument] = []
         links = transaction.shadows.by_records(self._table, [each.rid for each in documents])
         for document in documents:  # first of all: the row of such a record is another's
             if (merged_into := document.merged_into) is not None:
@@ -63,11 +64,12 @@ class Apply:
                 if twin is not None:
                     self._unite(document, twin)
                 elif inserts:
-                    self._insert(document)
+                    new.append(document)
                 else:
                     later.append(document.rid)
+        self._insert_all(new)
         transaction.notes.add(
-            ((self._table, encode_key((_NEW, rid))) for rid in later), of_records=True
+            ((self._table, encode_key((NEW, rid))) for rid in later), of_records=True
         )
         self._read_back()
         return set(self._written)
@@ -108,7 +110,7 @@ class Apply:
             local = self._local(spec.ref, value)
             if local is MISSING:
                 self._transaction.refuse(
-                    self._table, opened.key, [_no_parent(name, spec.ref or "")]
+                    self._table, opened.key, [_no_parent(name, spec.ref or "", value)]
                 )
                 return
             fields[name] = value
@@ -147,16 +149,44 @@ class Apply:
 
     # Records that have none
 
-    def _insert(self, document: RecordDocument) -> None:
+    def _insert_all(self, documents: Sequence[RecordDocument]) -> None:
+        """Each after those of its own kind that it refers to. Of those that refer to each other in
+        a circle, one is inserted without that first, where it can be empty, and filled in."""
+        own = [name for name, spec in self._mapping.fields.items() if spec.ref == self._record.name]
+        by_rid = {document.rid: document for document in documents}
+        values = {rid: by_rid[rid].values(self._transaction.authors) for rid in by_rid if own}
+        parents = {rid: [of[name] for name in own if of.get(name)] for rid, of in values.items()}
+        self._coming = set(by_rid)
+        incomplete: list[RecordDocument] = []
+        for rid in parents_first(by_rid, parents):
+            document = by_rid[rid]
+            twin = self._twin(document)  # one of the records before it may be
+            if twin is not None:
+                self._unite(document, twin)
+            elif self._insert(document):
+                incomplete.append(document)
+            self._coming.discard(rid)
+        for document in incomplete:
+            self._write(document, self._transaction.rows[(self._table, document.rid)])
+
+    def _insert(self, document: RecordDocument) -> bool:
+        """Returns whether fields are left to be filled in."""
         values = document.values(self._transaction.authors)
-        nowhere: Key = (_NEW, document.rid)
+        nowhere: Key = (NEW, document.rid)
         row: dict[str, Any] = self._mapping.new_key(document.rid)
+        left: set[str] = set()
         for name, spec in self._mapping.fields.items():
-            local = self._local(spec.ref, values.get(name))
-            if local is MISSING:
-                self._transaction.refuse(self._table, nowhere, [_no_parent(name, spec.ref or "")])
-                return
-            row.update(self._mapping.split(name, local))
+            value = values.get(name)
+            local = self._local(spec.ref, value)
+            if local is MISSING and value in self._coming and self._can_be_empty(name):
+                left.add(name)
+            elif local is MISSING:
+                self._transaction.refuse(
+                    self._table, nowhere, [_no_parent(name, spec.ref or "", value)]
+                )
+                return False
+            else:
+                row.update(self._mapping.split(name, local))
         columns = self._mapping.table.columns
         row = {
             name: value
@@ -166,16 +196,22 @@ class Apply:
         made: list[Key] = []
         insert = self._mapping.rows.insert
         if not self._try(nowhere, lambda: made.append(insert(self._transaction.connection, row))):
-            return
+            return False
         self._transaction.release(self._table, [nowhere])
-        fields = {name: values.get(name) for name in self._mapping.fields}
+        fields = {name: values.get(name) for name in self._mapping.fields if name not in left}
         agreed = Agreed({}, fields, self._transaction.now)
         opened = OpenRow(made[0], {}, document.rid, agreed, moved=True)
         self._transaction.rows[(self._table, document.rid)] = self._written[made[0]] = opened
+        self._transaction.joined[(self._table, made[0])] = document.rid
         match = document.match_key(self._transaction.authors) if document.joinable else None
         if match is not None:  # the next record may be a twin of it
             self._transaction.matches.setdefault(match, []).append(document.rid)
         self._flow(document, *fields).inserted += 1
+        return bool(left)
+
+    def _can_be_empty(self, name: str) -> bool:
+        columns = self._mapping.table.columns
+        return all(columns[column].nullable for column in self._mapping.columns[name])
 
     def _twin(self, document: RecordDocument) -> RecordDocument | None:
         """The one record that is the same by the match rule and has a row here, opened."""
@@ -226,6 +262,7 @@ class Apply:
     def _move(self, opened: OpenRow, survivor: RecordDocument) -> None:
         opened.rid, opened.moved = survivor.rid, True
         self._transaction.rows[(self._table, survivor.rid)] = opened
+        self._transaction.joined[(self._table, opened.key)] = survivor.rid
         self._write(survivor, opened)
 
     # What all need
@@ -264,14 +301,14 @@ class Apply:
 
 def records_without_row(keys: Sequence[Key]) -> list[str]:
     """The records among the keys of rows in quarantine that have no row yet."""
-    return [key[1] for key in keys if len(key) == 2 and key[0] == _NEW]
+    return [key[1] for key in keys if len(key) == 2 and key[0] == NEW]
 
 
 def is_of_no_row(key: Key) -> bool:
     """Whether something is remembered under this key that is no row's."""
-    return len(key) == 2 and key[0] in (_NEW, PARTED)
+    return len(key) == 2 and key[0] in (NEW, PARTED)
 
 
-def _no_parent(field: str, kind: str) -> RowRefusal:
+def _no_parent(field: str, kind: str, rid: Any) -> RowRefusal:
     message = f"It refers to a record of {kind} that has no row here."
-    return RowRefusal(field, "parent", message, "It goes on as soon as that one is there.")
+    return RowRefusal(field, "parent", message, "It goes on as soon as that one is there.", rid)

@@ -304,6 +304,7 @@ class SystemReplica:
             for note in transaction.notes.own(before)
             if key_of(note, self.mappings) in written.get(note.table, ())
         )
+        outcome.busy |= transaction.note_waiting()
         if not transaction.report.dry_run:
             queue = WebhookQueue(transaction.connection, self._pipeline.name)
             queue.put(transaction.changes, self._pipeline.notify)
