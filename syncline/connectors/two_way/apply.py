@@ -46,33 +46,53 @@ class Apply:
         gets one when all rows of the table have been captured, of which one may be it.
         """
         transaction = self._transaction
-        later: list[str] = []
-        new: list[RecordDocument] = []
-        links = transaction.shadows.by_records(self._table, [each.rid for each in documents])
         for document in documents:  # first of all: the row of such a record is another's
             if (merged_into := document.merged_into) is not None:
                 opened = transaction.rows.get((self._table, document.rid))
                 self._follow(document, merged_into, opened)
-        for document in documents:
+        links = transaction.shadows.by_records(self._table, [each.rid for each in documents])
+        without_row = {
+            each.rid
+            for each in documents
+            if each.live
+            and each.rid not in links
+            and (self._table, each.rid) not in transaction.rows
+        }
+        self._coming = set(without_row) if inserts else set()
+        incomplete: list[RecordDocument] = []
+        later: list[str] = []
+        for document in self._parents_first(documents):
             opened = transaction.rows.get((self._table, document.rid))
             if document.merged_into is not None:
                 continue
             if opened is not None:
                 self._write(document, opened)
-            elif document.live and document.rid not in links:
-                twin = self._twin(document)
-                if twin is not None:
-                    self._unite(document, twin)
-                elif inserts:
-                    new.append(document)
-                else:
+            elif document.live and document.rid in without_row and not self._is_united(document):
+                if not inserts:
                     later.append(document.rid)
-        self._insert_all(new)
+                elif self._insert(document):
+                    incomplete.append(document)
+            self._coming.discard(document.rid)
+        self._fill_in(incomplete)
         transaction.notes.add(
             ((self._table, encode_key((NEW, rid))) for rid in later), of_records=True
         )
         self._read_back()
         return set(self._written)
+
+    def _is_united(self, document: RecordDocument) -> bool:
+        """Whether a row is there that is this record, and has become so."""
+        twin = self._twin(document)
+        if twin is not None:
+            self._unite(document, twin)
+        return twin is not None
+
+    def _fill_in(self, documents: Sequence[RecordDocument]) -> None:
+        """Write what could not be written when these were inserted."""
+        for document in documents:
+            opened = self._transaction.rows.get((self._table, document.rid))
+            if opened is not None:
+                self._write(document, opened)
 
     def delete(self, documents: Sequence[RecordDocument]) -> set[Key]:
         """Delete the rows of these records, if they have ended; return the keys."""
@@ -149,25 +169,15 @@ class Apply:
 
     # Records that have none
 
-    def _insert_all(self, documents: Sequence[RecordDocument]) -> None:
-        """Each after those of its own kind that it refers to. Of those that refer to each other in
-        a circle, one is inserted without that first, where it can be empty, and filled in."""
+    def _parents_first(self, documents: Sequence[RecordDocument]) -> Sequence[RecordDocument]:
+        """Each after those of its own kind that it refers to, as far as that is no circle."""
         own = [name for name, spec in self._mapping.fields.items() if spec.ref == self._record.name]
+        if not own:
+            return documents
         by_rid = {document.rid: document for document in documents}
-        values = {rid: by_rid[rid].values(self._transaction.authors) for rid in by_rid if own}
+        values = {rid: each.values(self._transaction.authors) for rid, each in by_rid.items()}
         parents = {rid: [of[name] for name in own if of.get(name)] for rid, of in values.items()}
-        self._coming = set(by_rid)
-        incomplete: list[RecordDocument] = []
-        for rid in parents_first(by_rid, parents):
-            document = by_rid[rid]
-            twin = self._twin(document)  # one of the records before it may be
-            if twin is not None:
-                self._unite(document, twin)
-            elif self._insert(document):
-                incomplete.append(document)
-            self._coming.discard(rid)
-        for document in incomplete:
-            self._write(document, self._transaction.rows[(self._table, document.rid)])
+        return [by_rid[rid] for rid in parents_first(by_rid, parents)]
 
     def _insert(self, document: RecordDocument) -> bool:
         """Returns whether fields are left to be filled in."""
@@ -223,7 +233,12 @@ class Apply:
         rids = {*stored, *transaction.matches.get(match, [])} - {document.rid}
         linked = transaction.shadows.by_records(self._table, rids)
         present = {rid for rid in rids if (self._table, rid) in transaction.rows}
-        present |= {rid for rid, shadow in linked.items() if shadow.agreed is not None}
+        present |= {
+            # It may have become another record's in this transaction.
+            transaction.joined.get((self._table, shadow.key), rid)
+            for rid, shadow in linked.items()
+            if shadow.agreed is not None
+        }
         if len(present) != 1:
             return None
         (rid,) = present

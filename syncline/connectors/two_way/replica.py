@@ -30,7 +30,7 @@ from .mapping import TableMapping
 from .record_document import RecordDocument
 from .record_table import RecordTable, StoredRecord
 from .shadows import Shadow, Shadows
-from .transaction import SystemTransaction
+from .transaction import NEW, SystemTransaction
 from .work_list import WorkList, key_of
 
 NOTES_AT_ONCE = 1_000
@@ -278,6 +278,7 @@ class SystemReplica:
         outcome = Outcome(busy=bool(notes or arrived or transaction.captured))
         transaction.open(stored.rid for stored in arrived)
         transaction.open(waiting)
+        self._release_waiting(transaction, waiting)
         conflicts = {rid: set(each.conflicts) for rid, each in transaction.documents.items()}
         received = {
             document.rid
@@ -315,6 +316,13 @@ class SystemReplica:
             if (document := transaction.documents.get(rid)) is not None
         }
         return outcome
+
+    def _release_waiting(self, transaction: SystemTransaction, waiting: Sequence[str]) -> None:
+        """Records that had no row are looked at: whoever has to wait again is refused again."""
+        for rid in waiting:
+            if (document := transaction.documents.get(rid)) is not None:
+                table = self.mappings[document.record.name].table.name
+                transaction.release(table, [(NEW, rid)])
 
     def _apply(
         self,
