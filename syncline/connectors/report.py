@@ -105,8 +105,8 @@ class MergedRecord(NamedTuple):
 @dataclass(slots=True)
 class PassReport:
     """``flows`` by (from, to); ``cleaned`` counts values that rules changed, by rule; ``waiting``
-    says by system why it was left out; ``more`` that changes are left for the next pass; ``tables``
-    are the rows by (system, table) that were looked at."""
+    says by system why it was left out, and ``left_out`` by table; ``more`` that changes are left
+    for the next pass; ``tables`` are the rows by (system, table) that were looked at."""
 
     pipeline: str
     dry_run: bool = False
@@ -120,6 +120,7 @@ class PassReport:
     refused_count: int = 0
     notices: list[str] = field(default_factory=list[str])
     waiting: dict[str, str] = field(default_factory=dict[str, str])
+    left_out: dict[str, str] = field(default_factory=dict[str, str])
     more: bool = False
     looked_at: int = 0
     awaiting: dict[tuple[str, str, str], RefusedRow] = field(

@@ -76,12 +76,15 @@ class Verification:
     differences: list[RowDifference] = field(default_factory=list[RowDifference])
     count: int = 0
     sides: list[SideCount] = field(default_factory=list[SideCount])
+    left_out: dict[str, str] = field(default_factory=dict[str, str])
+    """Tables that cannot be compared, and why."""
 
     @property
     def equal(self) -> bool:
         """Whether nothing differs, nothing is on its way, and all that could be looked at was. Rows
         that are held are no difference, unless there are no others: then nothing is shown."""
-        return self.count == 0 and not any(self.waiting.values()) and not self.unproven
+        done = not any(self.waiting.values()) and not self.left_out
+        return done and self.count == 0 and not self.unproven
 
     @property
     def unproven(self) -> list[SideCount]:

@@ -37,6 +37,7 @@ def verification_as_json(found: Verification) -> dict[str, Any]:
         "rows": found.rows,
         "quarantined": found.quarantined,
         "pending": found.waiting,
+        "left_out": found.left_out,
         "sides": [side_as_json(each) for each in found.sides],
         "difference_count": found.count,
         "differences": [
@@ -81,6 +82,8 @@ def _print(file: Path, found: Verification) -> None:
     if found.quarantined:
         rows = counted(found.quarantined, "row")
         console.print(f"{rows} in quarantine left out: syncline quarantine {file}")
+    for name, reason in found.left_out.items():
+        console.print(f"{name} is left out: {plain(reason)}", style="red")
     for name, number in found.waiting.items():
         if number:
             waits = "waits" if number == 1 else "wait"
@@ -90,6 +93,8 @@ def _print(file: Path, found: Verification) -> None:
         if not any(found.waiting.values()):
             name = found.differences[0].name
             console.print(f"To compare and write anew: syncline resync {file} {name}")
+    elif found.left_out:
+        console.print("Not equal: there are tables that are left out.", style="bold red")
     elif found.unproven:
         console.print(
             "Not known to be equal: there are rows of which nothing can be said.", style="bold red"

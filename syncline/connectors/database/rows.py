@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from syncline.engine.document.values import decode_value, encode_value
 
 from .tables import PREFIX, Table
-from .values import NotOfKind, Unreadable, canonical, reader, writer
+from .values import NotOfKind, Unreadable, canonical, fits_sqlite, reader, writer
 
 Key: TypeAlias = tuple[Any, ...]
 """A primary key: the canonical values of its columns."""
@@ -100,6 +100,10 @@ class Rows:
             name: writer(each.kind, dialect, zoned=each.zoned)
             for name, each in table.columns.items()
         }
+        if dialect == "sqlite":
+            for name, each in table.columns.items():
+                if each.kind == "int":
+                    self._writers[name] = fits_sqlite(self._writers[name])
         self._key_columns = [self._sql.c[name] for name in table.key]
         self._select = sa.select(*self._sql.c)
         self._insert = sa.insert(self._sql)
@@ -135,7 +139,8 @@ class Rows:
         them until the transaction ends."""
         found: dict[Key, Row] = {}
         one = self._dialect == "postgresql" and len(self._key_columns) == 1
-        for batch in batches(sorted(keys, key=repr), _ONE_PARAMETER if one else KEYS_AT_ONCE):
+        possible = (key for key in sorted(keys, key=repr) if self._can_be_there(key))
+        for batch in batches(possible, _ONE_PARAMETER if one else KEYS_AT_ONCE):
             statement = self._select.where(self._among(batch))
             if lock and self._dialect != "sqlite":
                 statement = statement.order_by(*self._key_columns).with_for_update()
@@ -143,6 +148,14 @@ class Rows:
                 row = self.row(values)
                 found[self.key_of(row)] = row
         return found
+
+    def _can_be_there(self, key: Key) -> bool:
+        try:
+            for name, part in zip(self.table.key, key, strict=True):
+                self.raw(name, part)
+        except NotOfKind:
+            return False
+        return True
 
     def select_of(self, keys: Sequence[Key], columns: Iterable[str]) -> sa.Select[Any]:
         """A query for these columns of the rows with these keys."""

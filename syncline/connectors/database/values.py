@@ -322,6 +322,19 @@ def writer(kind: ValueKind, dialect: str, *, zoned: bool = False) -> Convert:
     return write
 
 
+def fits_sqlite(write: Convert) -> Convert:
+    """``write`` for a column of whole numbers in SQLite, whose driver ends with an error that is no
+    database's for larger ones."""
+
+    def checked(value: Any) -> Any:
+        number = write(value)
+        if number is not None and not -(1 << 63) <= number < 1 << 63:
+            raise NotOfKind("does not fit into 64 bits")
+        return number
+
+    return checked
+
+
 def _sqlite_instant(value: datetime) -> str:
     return value.replace(tzinfo=None).isoformat(sep=" ")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from syncline.connectors.bookkeeping.quarantine import (
 from syncline.connectors.bookkeeping.schema import has_state
 from syncline.connectors.database.pages import is_key, pages
 from syncline.connectors.database.rows import Key, encode_key
-from syncline.connectors.database.tables import names_of, reflect
+from syncline.connectors.database.tables import Table, cannot_be_made, names_of, reflect
 from syncline.connectors.database.values import Unreadable
 from syncline.connectors.file.spec import Cursor
 from syncline.connectors.report import Finding, MergedField
@@ -64,6 +64,8 @@ class OneWayReview:
                     spec = spec_of(self._pipeline, name)
                     wanted = shaped(spec, table)
                     if spec.target not in names:
+                        targets = {*names, *self._targets(tables)}
+                        findings += self._findings_of_new(name, wanted, targets)
                         continue
                     there = reflect(state.connection, spec.target)
                     plan = TablePlan(spec, table, there, self._systems.dialects)
@@ -82,6 +84,23 @@ class OneWayReview:
         except (SystemUnavailable, SystemRefused) as error:
             findings.append(Finding(True, DESTINATION, error.message, error.hint))
         return findings
+
+    def _targets(self, tables: Iterable[str]) -> set[str]:
+        return {spec_of(self._pipeline, name).target for name in tables}
+
+    def _findings_of_new(self, name: str, wanted: Table, names: Iterable[str]) -> list[Finding]:
+        """Why a table cannot be made at the destination."""
+        dialect = self._systems.dialects[1]
+        reason = cannot_be_made(wanted, dialect)
+        folded = wanted.name.casefold()
+        alike = [each for each in names if each != wanted.name and each.casefold() == folded]
+        if dialect == "sqlite" and alike:
+            reason = f"SQLite takes {wanted.name} and {alike[0]} for one name"
+        if reason is None:
+            return []
+        message = f"The destination cannot have {wanted.name}: {reason}."
+        hint = "Leave it out, or give it another name or key there."
+        return [Finding(True, f"table {name}", message, hint)]
 
     def conflicts(self) -> list[MergedField]:
         """None: the destination never writes back."""
@@ -142,6 +161,7 @@ class OneWayReview:
         result = Verification(self._pipeline.name, waiting=self.pending())
         with self._systems.dry_run():
             self._systems.prepare(dry_run=True)
+            result.left_out.update(self._systems.left_out)
             for plan in self._systems.plans:
                 self._verify(plan, result)
         return result
@@ -215,6 +235,8 @@ class OneWayReview:
             return plan.rows.count(source)
 
     def _count_theirs(self, plan: TablePlan) -> int:
+        if not self._systems.exists[plan.name]:
+            return 0
         with self._systems.destination() as state:
             return plan.target_rows.count(state.connection)
 

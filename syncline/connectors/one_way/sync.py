@@ -74,6 +74,7 @@ class OneWaySync:
     def _sync(self, current: Pass) -> None:
         dry_run = current.dry_run
         current.report.notices += self._systems.prepare(dry_run=dry_run)
+        current.report.left_out.update(self._systems.left_out)
         copied = self._to_copy()
         for plan in copied:
             self._copy(plan, current)

@@ -18,6 +18,7 @@ from syncline.connectors.report import RowRefusal
 from syncline.engine.document.values import same_value
 
 from .capture import PARTED, UNNOTED, Capture
+from .exchange import Clash, exchange, exchanging
 from .mapping import MISSING, Agreed, TableMapping
 from .record_document import RecordDocument, stamp_at
 from .shadows import Shadow
@@ -36,6 +37,9 @@ class Apply:
         self._record = mapping.record
         self._capture = capture
         self._written: dict[Key, OpenRow] = {}
+        columns = mapping.table.columns
+        self._clashes: list[Clash] = []
+        self._generated = {name for name in mapping.mapped if columns[name].computed}
         self._coming: set[Any] = set()
         """Records that are to be inserted: the present one, and those after it."""
 
@@ -74,6 +78,7 @@ class Apply:
                     incomplete.append(document)
             self._coming.discard(document.rid)
         self._fill_in(incomplete)
+        self._settle_clashes()
         transaction.notes.add(
             ((self._table, encode_key((NEW, rid))) for rid in later), of_records=True
         )
@@ -140,17 +145,56 @@ class Apply:
         if not fields:
             return
         if changes:
-            if not self._try(opened.key, lambda: self._update(opened.key, changes)):
+            refusal = self._refusal(lambda: self._update(opened.key, changes))
+            if refusal is not None:
+                self._clashes.append(Clash(document, opened, fields, changes, refusal))
                 return
-            self._written[opened.key] = opened
-            flow = self._flow(document, *fields)
-            flow.updated += 1
-            flow.fields += len(fields)
-        opened.agreed = Agreed(opened.agreed.columns, opened.agreed.fields | fields)
-        opened.moved = True
+            self._count_update(document, opened, fields)
+        self._agree(opened, fields)
 
     def _update(self, key: Key, changes: dict[str, Any]) -> None:
         self._mapping.rows.update(self._transaction.connection, key, changes)
+
+    def _count_update(
+        self, document: RecordDocument, opened: OpenRow, fields: dict[str, Any]
+    ) -> None:
+        self._written[opened.key] = opened
+        flow = self._flow(document, *fields)
+        flow.updated += 1
+        flow.fields += len(fields)
+
+    def _agree(self, opened: OpenRow, fields: dict[str, Any]) -> None:
+        opened.agreed = Agreed(opened.agreed.columns, opened.agreed.fields | fields)
+        opened.moved = True
+
+    def _settle_clashes(self) -> None:
+        """Try changes again that the database refused: another row may have had the value then; and
+        those of rows that exchange values, all at once."""
+        waiting, self._clashes = self._clashes, []
+        while waiting:
+            left = [each for each in waiting if not self._goes_on([each])]
+            if len(left) == len(waiting):
+                circle = exchanging(waiting)
+                if not circle or not self._goes_on(circle):
+                    break
+                left = [each for each in waiting if each not in circle]
+            waiting = left
+        for clash in waiting:
+            self._transaction.refuse(self._table, clash.opened.key, [clash.refusal])
+
+    def _goes_on(self, clashes: Sequence[Clash]) -> bool:
+        """Write these changes together, if the database takes them by now."""
+        connection = self._transaction.connection
+        one = clashes[0]
+        change = partial(exchange, connection, self._mapping, clashes)
+        if len(clashes) == 1:
+            change = partial(self._update, one.opened.key, one.changes)
+        if self._refusal(change) is not None:
+            return False
+        for document, opened, fields, *_ in clashes:
+            self._count_update(document, opened, fields)
+            self._agree(opened, fields)
+        return True
 
     def _shows(self, opened: OpenRow, name: str, value: Any) -> bool:
         """Whether the row has the value already."""
@@ -201,7 +245,7 @@ class Apply:
         row = {
             name: value
             for name, value in row.items()
-            if value is not None or columns[name].nullable
+            if (value is not None or columns[name].nullable) and not columns[name].computed
         }
         made: list[Key] = []
         insert = self._mapping.rows.insert
@@ -285,16 +329,21 @@ class Apply:
     def _try(self, key: Key, change: Callable[[], Any]) -> bool:
         """Make a change by itself: what the database does not take goes to quarantine, the
         others go on."""
+        refusal = self._refusal(change)
+        if refusal is not None:
+            self._transaction.refuse(self._table, key, [refusal])
+        return refusal is None
+
+    def _refusal(self, change: Callable[[], Any]) -> RowRefusal | None:
+        """Make a change by itself; why the database does not take it: then nothing of it is
+        there."""
         try:
             refused = self._transaction.attempt(change)
         except NotOfKind as error:
             message = f"{error}".capitalize() + "."
             hint = "Let the rules of the field give what its columns take."
-            self._transaction.refuse(self._table, key, [RowRefusal("", "type", message, hint)])
-            return False
-        if refused is not None:
-            self._transaction.refuse(self._table, key, [refusal_of(refused)])
-        return refused is None
+            return RowRefusal("", "type", message, hint)
+        return None if refused is None else refusal_of(refused)
 
     def _flow(self, document: RecordDocument, *fields: str) -> Any:
         """The count of what goes here from the system that wrote the newest of ``fields``."""
@@ -311,7 +360,10 @@ class Apply:
             if key in rows:
                 opened.row = rows[key]
                 columns = opened.agreed_columns(self._mapping)
-                opened.agreed = opened.agreed._replace(columns=columns)
+                kept = {name: columns[name] for name in columns if name not in self._generated}
+                opened.agreed = opened.agreed._replace(columns=kept)
+        if self._generated:  # what the database made of the others is a change
+            self._transaction.look_again += [(self._table, key) for key in rows]
 
 
 def records_without_row(keys: Sequence[Key]) -> list[str]:

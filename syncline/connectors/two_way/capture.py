@@ -18,6 +18,7 @@ from syncline.engine.errors import PipelineStopped
 from .awaited import RowBeside, orphans_of
 from .mapping import MISSING, Agreed, Reading, TableMapping
 from .mass_deletes import check_deletes
+from .moved_keys import follow_keys
 from .record_document import RecordDocument, match_key, stamp_at
 from .record_table import StoredRecord
 from .shadows import Shadow
@@ -26,8 +27,6 @@ from .transaction import OpenRow, SystemTransaction
 _INITIAL_MAX = 1_000
 """Stamps below are of values of which nobody knows when they were written: those that were there
 when the pipeline began. The systems of the file are preferred in its order."""
-
-
 SAME_MOMENT_MS = 5_000
 """A user who enters a row before, or so long after, a pass inserts one with the same match fields
 has not seen it: both are the same."""
@@ -85,6 +84,7 @@ class Capture:
             elif document := transaction.documents.get(shadows[key].rid):
                 # It was made again, whoever deleted it elsewhere before that.
                 document.set_live(True, self._stamp(times[key]))
+        follow_keys(rows, shadows, self._mapping, transaction.shadows)
         gone = [shadow for key, shadow in shadows.items() if key not in rows and shadow.agreed]
         if not allow_deletes:
             self._check_deletes(len(gone))

@@ -93,6 +93,8 @@ class SystemTransaction:
         """Records that rows of this transaction are, by match key."""
         self.joined: dict[tuple[str, Key], str] = {}
         """The records of rows that became one in this transaction, by table and key."""
+        self.look_again: list[tuple[str, Key]] = []
+        """Rows that the next transaction is to look at."""
         self.changes: list[Change] = []
         self.captured: dict[str, set[str]] = {}
         """The fields that were taken from this system's rows, by record."""
@@ -162,8 +164,9 @@ class SystemTransaction:
         """Let the next transaction look at the rows that waited for those that were joined in this
         one, and at what waits for these in turn; and at rows that wait for each other, together.
         Returns whether there are such."""
+        self.notes.add((table, encode_key(key)) for table, key in self.look_again)
         if not self.joined and not self.waiting_newly:
-            return False
+            return bool(self.look_again)
         waits: dict[tuple[str, Key], set[tuple[str, str]]] = {}
         kinds = {mapping.table.name: kind for kind, mapping in self.mappings.items()}
         for table, key, field_name, named in self.quarantine.awaited(self.system):
@@ -180,7 +183,7 @@ class SystemTransaction:
         for table, key in ready:
             pk = encode_key(key)
             self.notes.add([(table, pk)], of_records=key[0] == NEW)
-        return bool(ready)
+        return bool(ready or self.look_again)
 
     def attempt(self, change: Callable[[], Any]) -> DBAPIError | None:
         """Make a change by itself; returns the error with which the database refuses it, and then
