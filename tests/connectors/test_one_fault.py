@@ -104,3 +104,21 @@ def test_a_generated_column_is_only_read(tmp_path: Path, owner: str | None) -> N
                 assert_settled(run)
         crm.close()
         accounting.close()
+
+
+@pytest.mark.services
+@pytest.mark.slow
+def test_a_row_that_is_larger_than_a_packet_holds_up_no_other(tmp_path: Path) -> None:
+    with pair(("sqlite", "mariadb"), tmp_path, "") as shop:
+        shop.source.create("CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT)")
+        (most,) = shop.destination.execute("SELECT @@max_allowed_packet")[0]
+        for number, size in enumerate([1, most, 1, most // 2, most * 2]):
+            shop.source.execute("INSERT INTO notes VALUES (:id, :body)", id=number, body="x" * size)
+        report = shop.sync()
+        assert report.waiting == {}
+        assert shop.held() == {"1": "database", "4": "database"}
+        assert [row[0] for row in shop.rows("notes")] == [0, 2, 3]
+        shop.source.execute("UPDATE notes SET body = 'short'")
+        shop.sync()
+        assert shop.held() == {}
+        shop.settled()
