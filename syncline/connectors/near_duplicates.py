@@ -18,8 +18,8 @@ from .file.spec import OneWay, TwoWay
 from .one_way.plan import DELETED_AT
 from .one_way.target import DESTINATION
 from .running.run import PipelineRun
-from .two_way.comparison import ROWS_AT_ONCE
 from .two_way.mapping import TableMapping, kinds_of
+from .verification import PAGE
 
 ROWS_COMPARED = 50_000
 """Rows of a table that are compared; of more, the first by key."""
@@ -125,11 +125,11 @@ def _table(run: PipelineRun, name: str) -> _Compared:
 
 def _rows(connection: sa.Connection, rows: Rows) -> Iterator[tuple[Key, Row]]:
     after: Key | None = None
-    for _ in range(ROWS_COMPARED // ROWS_AT_ONCE):
-        page = rows.page(connection, after, ROWS_AT_ONCE)
+    for _ in range(ROWS_COMPARED // PAGE):
+        page = rows.page(connection, after, PAGE)
         for row in page:
             yield rows.key_of(row), row
-        if len(page) < ROWS_AT_ONCE:
+        if len(page) < PAGE:
             return
         after = rows.key_of(page[-1])
 

@@ -105,8 +105,8 @@ class MergedRecord(NamedTuple):
 @dataclass(slots=True)
 class PassReport:
     """``flows`` by (from, to); ``cleaned`` counts values that rules changed, by rule; ``waiting``
-    says by system why it was left out; ``more`` that changes are left for the next pass; ``tables``
-    are the rows by (system, table) that were looked at."""
+    says by system why it was left out, and ``left_out`` by table; ``more`` that changes are left
+    for the next pass; ``tables`` are the rows by (system, table) that were looked at."""
 
     pipeline: str
     dry_run: bool = False
@@ -120,8 +120,13 @@ class PassReport:
     refused_count: int = 0
     notices: list[str] = field(default_factory=list[str])
     waiting: dict[str, str] = field(default_factory=dict[str, str])
+    left_out: dict[str, str] = field(default_factory=dict[str, str])
     more: bool = False
     looked_at: int = 0
+    awaiting: dict[tuple[str, str, str], RefusedRow] = field(
+        default_factory=dict[tuple[str, str, str], RefusedRow]
+    )
+    """Rows that wait for a parent, by system, table and key: it may come in the same pass."""
 
     def flow(self, source: str, target: str) -> Flow:
         return self.flows.setdefault((source, target), Flow())
@@ -135,6 +140,13 @@ class PassReport:
         self.refused_count += 1
         if len(self.refused) < EXAMPLES:
             self.refused.append(row)
+
+    def refuse_waiting(self, system: str, table: str, keys: Iterable[str]) -> None:
+        """At the end of a pass: the parents of these rows did not come."""
+        for key in keys:
+            row = self.awaiting.pop((system, table, key), None)
+            if row is not None:
+                self.refuse(row)
 
     def conflict(self, conflict: MergedField) -> None:
         self.conflict_count += 1

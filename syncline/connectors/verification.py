@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from syncline.engine.document.values import same_value
 
 from .database.rows import Key, show_key
 
+PAGE = 1_000
+"""Rows that are read at once."""
 MAX_DIFFERENCES = 1_000
 """Differences that are named; the number is of all."""
 RANGES = 1_024
@@ -32,10 +35,39 @@ class RowDifference(NamedTuple):
 
 
 @dataclass(slots=True)
+class SideCount:
+    """The rows of a record or table in ``system``, as they are compared with those of ``other``,
+    each counted once. ``held`` is by reason: they are in quarantine here or there, or have no
+    usable key. ``ignored`` ones are to be left alone by a rule; ``unread`` ones could not be looked
+    at. Of rows that are equal or different, ``partly`` have a field in quarantine."""
+
+    name: str
+    system: str
+    other: str
+    equal: int = 0
+    different: int = 0
+    missing: int = 0
+    held: Counter[str] = field(default_factory=Counter[str])
+    ignored: int = 0
+    unread: int = 0
+    partly: int = 0
+
+    @property
+    def compared(self) -> int:
+        return self.equal + self.different + self.missing
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.compared + self.held.total() + self.ignored + self.unread
+
+
+@dataclass(slots=True)
 class Verification:
-    """``rows`` that were compared by record or table; ``quarantined`` ones are in quarantine, and
-    left out; ``waiting`` changes by system have not gone on yet, so differences may come from
-    them."""
+    """``rows`` that were compared by record or table; ``quarantined`` ones have an entry in
+    quarantine, or no usable key; ``waiting`` changes by system have not gone on yet, so differences
+    may come from them. ``sides`` account for every row, two for each two systems that are to be the
+    same."""
 
     pipeline: str
     rows: dict[str, int] = field(default_factory=dict[str, int])
@@ -43,11 +75,21 @@ class Verification:
     waiting: dict[str, int] = field(default_factory=dict[str, int])
     differences: list[RowDifference] = field(default_factory=list[RowDifference])
     count: int = 0
+    sides: list[SideCount] = field(default_factory=list[SideCount])
+    left_out: dict[str, str] = field(default_factory=dict[str, str])
+    """Tables that cannot be compared, and why."""
 
     @property
     def equal(self) -> bool:
-        """Whether nothing differs, and nothing is on its way."""
-        return self.count == 0 and not any(self.waiting.values())
+        """Whether nothing differs, nothing is on its way, and all that could be looked at was. Rows
+        that are held are no difference, unless there are no others: then nothing is shown."""
+        done = not any(self.waiting.values()) and not self.left_out
+        return done and self.count == 0 and not self.unproven
+
+    @property
+    def unproven(self) -> list[SideCount]:
+        """The sides with rows of which nothing can be said."""
+        return [side for side in self.sides if side.unread or (side.held and not side.equal)]
 
     def add(self, difference: RowDifference) -> None:
         self.count += 1
@@ -56,20 +98,26 @@ class Verification:
 
 
 class ComparedRow(NamedTuple):
-    """A row under a name that it has in both systems, or that no row of the other has."""
+    """A row under a name that it has in both systems, or that no row of the other has. It is
+    compared unless it is ``held`` for a reason or ``ignored`` by a rule."""
 
     name: str
     key: Key
     values: list[Any]
+    held: str = ""
+    ignored: bool = False
+    partly: bool = False
 
 
 class Side(NamedTuple):
     """The rows of one system that are to be the same in another. ``rows`` gives all of them, each
-    time it is called; ``values`` those of one row by its key, None if it is gone."""
+    time it is called; ``values`` those of one row by its key, None if it is gone. ``number`` is how
+    many rows the table has."""
 
     system: str
     rows: Callable[[], Iterator[ComparedRow]]
     values: Callable[[Key], list[Any] | None]
+    number: Callable[[], int]
 
 
 class RangeSums:
@@ -111,20 +159,53 @@ def compare_sides(
     result: Verification,
     *,
     more_allowed: bool = False,
-) -> tuple[int, int]:
-    """Compare all rows of a record or table, first by sums of ranges; return how many rows each
-    side has. ``fields`` are what ``values`` are of; with ``more_allowed`` the second may have rows
-    that the first does not have."""
-    sums, counts = (RangeSums(), RangeSums()), [0, 0]
-    for place, side in enumerate((first, second)):
-        for row in side.rows():
-            sums[place].add(row.name, digest_of(row.name, row.values))
-            counts[place] += 1
+) -> None:
+    """Compare all rows of a record or table, first by sums of ranges. ``fields`` are what
+    ``values`` are of; with ``more_allowed`` the second may have rows that the first does not
+    have."""
+    sides = (first, second)
+    ours = SideCount(name, first.system, second.system)
+    theirs = SideCount(name, second.system, first.system)
+    sums = [_summed(side, count) for side, count in zip(sides, (ours, theirs), strict=True)]
     if ranges := sums[0].differing(sums[1]):
         for difference in _differences(name, first, second, ranges, fields):
-            if not (more_allowed and difference.missing_in == first.system):
-                result.add(difference)
-    return counts[0], counts[1]
+            if difference.missing_in == first.system:
+                theirs.equal -= 1
+                if more_allowed:
+                    theirs.ignored += 1
+                    continue
+                theirs.missing += 1
+            else:
+                ours.equal -= 1
+                if difference.missing_in:
+                    ours.missing += 1
+                else:
+                    ours.different += 1
+                    theirs.equal -= 1
+                    theirs.different += 1
+            result.add(difference)
+    result.rows[name] = max(ours.compared, theirs.compared, result.rows.get(name, 0))
+    result.sides += [ours, theirs]
+
+
+def _summed(side: Side, count: SideCount) -> RangeSums:
+    """The sums of a side's rows; all that are compared count as equal at first."""
+    sums = RangeSums()
+    looked_at = 0
+    for row in side.rows():
+        looked_at += 1
+        if row.held:
+            count.held[row.held] += 1
+        elif row.ignored:
+            count.ignored += 1
+        else:
+            sums.add(row.name, digest_of(row.name, row.values))
+            count.equal += 1
+            count.partly += row.partly
+    # Beyond a page without a single readable key, no row can be asked for.
+    if looked_at % PAGE == 0:
+        count.unread = max(0, side.number() - looked_at)
+    return sums
 
 
 def _differences(
@@ -135,7 +216,7 @@ def _differences(
         {
             row.name: (row.key, digest_of(row.name, row.values))
             for row in side.rows()
-            if range_of(row.name) in ranges
+            if not row.held and not row.ignored and range_of(row.name) in ranges
         }
         for side in (first, second)
     )

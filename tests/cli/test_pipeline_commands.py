@@ -227,6 +227,21 @@ def test_status_before_and_after_the_first_pass(syncline: Commands) -> None:
     }
 
 
+def test_status_shows_what_waits_for_webhooks(syncline: Commands) -> None:
+    path = Path(FILE)
+    path.write_text(f'{path.read_text()}\n[[notify]]\nurl = "http://127.0.0.1:9/s3cret"\n')
+    syncline.done("sync", FILE)
+    assert "webhook      0 changes wait for http://127.0.0.1\n" in syncline.done("status", FILE)
+    execute("crm.db", "UPDATE contacts SET first_name = 'June' WHERE id = 1")
+    assert "The webhook http://127.0.0.1 was not told" in syncline.done("sync", FILE)
+    out = syncline.done("status", FILE)
+    assert "webhook      1 change waits for http://127.0.0.1: [Errno " in out
+    assert "(1 try, last at " in out
+    assert "s3cret" not in out
+    (webhook,) = syncline("status", FILE, "--json").json["webhooks"]
+    assert (webhook["url"], webhook["waiting"], webhook["tries"]) == ("http://127.0.0.1", 1, 1)
+
+
 # conflicts
 
 

@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from syncline.connectors import verification
 from syncline.connectors.file.spec import SystemSpec
 from syncline.connectors.one_way import reading
-from syncline.connectors.one_way import review as one_way_review
 from syncline.engine.errors import PipelineStopped, SystemRefused
 
 from .one_way_cases import ITEMS, KINDS, Pair, items, pair, pipeline_of, rows, two_databases
@@ -157,13 +157,19 @@ def test_rows_that_sqlite_lets_be_of_other_types_wait(tmp_path: Path) -> None:
             "INSERT INTO t VALUES ('key', 4, NULL), (NULL, 5, NULL), (1.5, 6, NULL)"
         )
         report = shop.sync()
-        assert shop.held() == {"2": "type", "3": "type"}
+        unusable = {"key": "key", "NULL": "key", "1.5": "key"}
+        assert shop.held() == {"2": "type", "3": "type"} | unusable
         assert "3 rows of t have a primary key that is empty, too long" in report.notices[0]
         assert shop.rows("t") == [(1, 1, None)]
         shop.source.execute("UPDATE t SET age = 2, at = '2024-01-01' WHERE id IN (2, 3)")
         assert shop.sync().changed == 2
-        assert shop.held() == {}
+        assert shop.held() == unusable
         shop.settled()
+        assert shop.run.verify().sides[0].held == {"key": 3}
+        shop.source.execute("DELETE FROM t WHERE id = 'key'")
+        shop.source.execute("UPDATE t SET id = 7 WHERE id IS NULL")
+        shop.sync()
+        assert shop.held() == {"1.5": "key"}
 
 
 @pytest.mark.slow
@@ -172,7 +178,7 @@ def test_many_rows_without_a_readable_key_end_no_loop(
 ) -> None:
     monkeypatch.setattr(reading, "PAGE", 10)
     monkeypatch.setattr(reading, "FIRST_PAGE", 4)
-    monkeypatch.setattr(one_way_review, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(verification, "PAGE", 4)
     table = "CREATE TABLE t (id INT PRIMARY KEY)"
     with pair(("sqlite", "sqlite"), tmp_path, "", table, source_keys=COMPARE) as shop:
         for number in range(9):
@@ -180,12 +186,15 @@ def test_many_rows_without_a_readable_key_end_no_loop(
             shop.source.execute("INSERT INTO t VALUES (:id)", id=f"text {number}")
         shop.sync()
         assert len(shop.rows("t")) == 9
-        shop.settled()
+        assert shop.sync().changed == 0
         for number in range(9):
             shop.source.execute("INSERT INTO t VALUES (:id)", id=f"more {number}")
         with pytest.raises(SystemRefused, match="have no readable primary key"):
             shop.sync()
-        assert shop.run.verify().equal
+        verified = shop.run.verify()
+        assert verified.unproven
+        assert not verified.equal
+        assert [side.rows for side in verified.sides] == [27, 9]
 
 
 @pytest.mark.parametrize("size", [1, 3])

@@ -105,6 +105,8 @@ name = "Invoice"
 url = "https://example.com/hook/${PASSWORD}"
 on = ["Customer", "Invoice"]
 fields = "Phone"
+secret = "s3cret ${PASSWORD}"
+headers = { Authorization = "Bearer ${PASSWORD}" }
 [[notify]]
 url = "http://localhost:8000"
 """
@@ -129,6 +131,8 @@ def test_every_key_of_a_one_way_file(load: Load) -> None:
                 "https://example.com/hook/hunter2",
                 frozenset({"Customer", "Invoice"}),
                 frozenset({"Phone"}),
+                {"Authorization": "Bearer hunter2"},
+                "s3cret hunter2",
             ),
             Notify("http://localhost:8000"),
         ),

@@ -239,3 +239,39 @@ def test_lines_are_those_of_the_file() -> None:
         (19, "destination.source"),
         (20, "table"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("secret = 1", "It has to be a text."),
+        ('secret = ""', "It is empty."),
+        ('headers = "x"', "It has to be a table."),
+        ("headers = { Host = 'x' }", "'Host' is none that can be given here."),
+        (
+            "headers = { Content-Length = '0' }",
+            "'Content-Length' is none that can be given here.",
+        ),
+        (
+            "headers = { SYNCLINE-Delivery = '0' }",
+            "'SYNCLINE-Delivery' is none that can be given here.",
+        ),
+        ("headers = { 'a b' = 'x' }", "'a b' is none that can be given here."),
+        ("headers = { A = 1 }", "The header 'A' is no line of Latin letters."),
+        (
+            'headers = { A = "x\\r\\nB: y" }',
+            "The header 'A' is no line of Latin letters.",
+        ),
+        ("headers = { A = '\u20ac' }", "The header 'A' is no line of Latin letters."),
+    ],
+)
+def test_what_requests_cannot_have(key: str, message: str) -> None:
+    text = f"{HEAD}{PLACES}[[notify]]\nurl = 'https://example.com'\n{key}\n"
+    assert [each[2] for each in said(text)] == [message]
+
+
+def test_one_url_has_one_secret() -> None:
+    webhook = "[[notify]]\nurl = 'https://example.com/s3cret'\n"
+    (problem,) = problems(f"{HEAD}{PLACES}{webhook}secret = 'a'\n{webhook}secret = 'b'\n")
+    assert problem.key == "notify[1]"
+    assert problem.message == "Another webhook with this URL has other headers or another secret."

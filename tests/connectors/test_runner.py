@@ -203,7 +203,7 @@ def test_a_webhook_is_told_of_what_a_user_changed(sides: tuple[Side, Side]) -> N
 def test_what_a_webhook_did_not_take_is_told_again(
     sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncline.connectors.running.runner.FIRST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("syncline.connectors.running.notifier.FIRST_RETRY_SECONDS", 0.05)
     crm, accounting = sides
     jane(crm)
     with webhook() as hook:

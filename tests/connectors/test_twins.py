@@ -106,6 +106,18 @@ def test_in_pages_of_two(number: int, unique: bool, data: st.DataObject) -> None
             assert_each_once(sides, run, people)
 
 
+@pytest.mark.slow
+def test_three_have_the_same_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row becomes the record of the second, and in the same transaction is found by the third."""
+    monkeypatch.setattr(replica, "NOTES_AT_ONCE", 2)
+    monkeypatch.setattr(replica, "RECORDS_AT_ONCE", 2)
+    with systems(3, tmp_path, unique=True) as (sides, run):
+        for side, number in zip(sides, (8, 8, 7), strict=True):
+            enter(side, range(number))
+        run.sync()
+        assert_each_once(sides, run, set(range(8)))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("unique", [False, True])
 def test_in_more_rows_than_a_real_page(tmp_path: Path, unique: bool) -> None:

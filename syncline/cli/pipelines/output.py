@@ -145,6 +145,8 @@ def _findings(report: PassReport) -> Iterator[Line]:
     yield from _examples("quarantined", report.refused_count, refused, "yellow")
     for reason in report.waiting.values():
         yield Line("waiting", None, plain(reason), "red")
+    for table, reason in report.left_out.items():
+        yield Line("left out", None, plain(f"{table}: {reason}"), "red")
 
 
 def _examples(label: str, count: int, examples: list[str], style: str = "bold") -> Iterator[Line]:

@@ -56,6 +56,7 @@ class ShownPasses:
         self._pipeline = pipeline
         self._json = json
         self._waiting: dict[str, str] = {}
+        self._left_out: dict[str, str] = {}
         self._notices: list[str] = []
         self._failure = ""
         self._begun = False
@@ -68,6 +69,8 @@ class ShownPasses:
         if not report.waiting:
             self._failure = ""
         did = report.changed or report.conflict_count or report.refused_count
+        known = known and self._left_out == report.left_out
+        self._left_out = dict(report.left_out)
         if self._begun and known and not did:
             return
         if self._json:

@@ -8,9 +8,10 @@ from typing import TypeVar
 import typer
 
 from syncline.cli.exit_codes import ExitCode
-from syncline.cli.plain import counted, plain
+from syncline.cli.plain import clock, counted, plain
 from syncline.connectors.bookkeeping.schema import has_state
 from syncline.connectors.bookkeeping.state import State
+from syncline.connectors.bookkeeping.webhook_queue import WebhookStatus
 from syncline.connectors.database.system import System
 from syncline.connectors.file.spec import TwoWay
 from syncline.connectors.running.run import PipelineRun
@@ -47,6 +48,7 @@ class Status:
     systems: list[SystemStatus]
     quarantined: int | None
     conflicts: int | None
+    webhooks: list[WebhookStatus]
 
 
 def status(file: PipelineFile, json: AsJson = False) -> None:
@@ -81,6 +83,7 @@ def _look(run: PipelineRun) -> Status:
         systems,
         len(held) if all_up else None,
         (len(run.conflicts()) if all_begun else 0) if all_up else None,
+        run.webhooks(),
     )
 
 
@@ -119,10 +122,20 @@ def _print(file: str, status: Status) -> None:
         if status.mode == "two-way":
             hint = f"   (syncline conflicts {file})" if status.conflicts else ""
             lines.append(_count("conflicts", status.conflicts, "field", hint))
+    lines += [_webhook(each) for each in status.webhooks]
     for line in layout(lines):
         console.print(line)
     if not status.begun:
         console.print(f"It has not run yet. Begin with: syncline sync {file} --dry-run")
+
+
+def _webhook(webhook: WebhookStatus) -> Line:
+    what = "change waits" if webhook.waiting == 1 else "changes wait"
+    about = f"{what} for {plain(webhook.url)}"
+    if webhook.waiting and webhook.failure and webhook.failed_at:
+        tried = f"{counted(webhook.tries, 'try')}, last at {clock(webhook.failed_at)}"
+        about += f": {plain(webhook.failure)} ({tried})"
+    return Line("webhook", webhook.waiting, about, near=True)
 
 
 def _count(label: str, number: int | None, noun: str, hint: str) -> Line:

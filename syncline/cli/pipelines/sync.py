@@ -42,6 +42,8 @@ def sync(
         print_report(output(), report, run.pipeline)
     if report.waiting:
         raise typer.Exit(ExitCode.UNAVAILABLE)
+    if report.left_out:
+        raise typer.Exit(ExitCode.ERROR)
 
 
 def report_as_json(report: PassReport) -> dict[str, Any]:
@@ -84,6 +86,7 @@ def report_as_json(report: PassReport) -> dict[str, Any]:
         ],
         "notices": report.notices,
         "waiting": report.waiting,
+        "left_out": report.left_out,
         "more": report.more,
     }
 

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from syncline.connectors.database.rows import Key, batches, decode_key, encode_key, show_key
-from syncline.connectors.database.values import canonical
+from syncline.cleaning import OnInvalid
+from syncline.connectors.database.rows import (
+    MAX_KEY_LENGTH,
+    UNUSABLE,
+    Key,
+    batches,
+    decode_key,
+    encode_key,
+    show_key,
+)
+from syncline.connectors.database.values import NotOfKind, Unreadable, canonical
 from syncline.connectors.report import RowRefusal
 
 from .schema import QUARANTINE
 
+KEY_RULE = "key"
+"""The rule of rows whose key is unusable; they are here under what stands for it."""
 TRANSIENT_RULES = ("parent", "database")
 """Refusals that may end without the row being changed: these are tried again in every pass."""
 MAX_RETRIED = 1_000
 """Rows that one pass tries again."""
 _Q = QUARANTINE.c
+_UNUSABLE_KEYS = f'["{UNUSABLE}",%'
 _KEYS = (
     sa.select(_Q.pk)
     .where(
         _Q.pipeline == sa.bindparam("of"),
         _Q.system == sa.bindparam("in"),
         _Q.tbl == sa.bindparam("from"),
+        _Q.pk.not_like(_UNUSABLE_KEYS),
     )
     .group_by(_Q.pk)
     .order_by(sa.func.min(_Q.last_seen))
@@ -155,13 +168,41 @@ class Quarantine:
         return [decode_key(pk) for pk in found.scalars()]
 
     def all_keys(self, system: str, table: str) -> list[Key]:
-        """The keys of all rows of a table that are here."""
-        statement = (
-            sa.select(_Q.pk)
-            .where(_Q.pipeline == self._pipeline, _Q.system == system, _Q.tbl == table)
-            .distinct()
+        """The keys of all rows of a table that are here, but for unusable ones."""
+        return list(self.reasons(system, table))
+
+    def reasons(self, system: str, table: str) -> dict[Key, dict[str, str]]:
+        """Why these rows are here: rules by field."""
+        statement = sa.select(_Q.pk, _Q.field, _Q.rule).where(
+            *self._of(system, table), _Q.pk.not_like(_UNUSABLE_KEYS)
         )
+        found: dict[Key, dict[str, str]] = {}
+        for pk, field, rule in self._connection.execute(statement):
+            found.setdefault(decode_key(pk), {})[field] = rule
+        return found
+
+    def waiting(self, system: str, table: str) -> list[Key]:
+        """The keys of all rows of a table that wait for a parent."""
+        statement = sa.select(_Q.pk).where(*self._of(system, table), _Q.rule == "parent").distinct()
         return [decode_key(pk) for pk in self._connection.execute(statement).scalars()]
+
+    def awaited(self, system: str) -> list[tuple[str, Key, str, str]]:
+        """All rows that wait for a parent: table, key, field, and what it refers to."""
+        statement = sa.select(_Q.tbl, _Q.pk, _Q.field, _Q.original).where(
+            _Q.pipeline == self._pipeline, _Q.system == system, _Q.rule == "parent"
+        )
+        return [
+            (table, decode_key(pk), field, original or "")
+            for table, pk, field, original in self._connection.execute(statement)
+        ]
+
+    def release_unusable(self, system: str, table: str) -> None:
+        """Let go all rows of a table whose key is unusable: they are looked at anew."""
+        condition = (*self._of(system, table), _Q.pk.like(_UNUSABLE_KEYS))
+        self._connection.execute(sa.delete(QUARANTINE).where(*condition))
+
+    def _of(self, system: str, table: str) -> tuple[sa.ColumnElement[bool], ...]:
+        return (_Q.pipeline == self._pipeline, _Q.system == system, _Q.tbl == table)
 
     def count(self) -> int:
         """How many rows are here."""
@@ -170,12 +211,49 @@ class Quarantine:
         return int(self._connection.execute(counted).scalar_one())
 
 
+def split_reasons(
+    reasons: Mapping[Key, Mapping[str, str]], policy: Callable[[str], OnInvalid]
+) -> tuple[dict[Key, str], dict[Key, set[str]]]:
+    """Of rows in quarantine those that are held as a whole, with the rule, and of others, which go
+    on, the fields that stay as they were. ``policy`` is what becomes of a field that is refused."""
+    held: dict[Key, str] = {}
+    partly: dict[Key, set[str]] = {}
+    for key, rules in reasons.items():
+        whole = [
+            rule
+            for field, rule in rules.items()
+            if rule in TRANSIENT_RULES or policy(field) in ("quarantine", "stop")
+        ]
+        if whole:
+            held[key] = whole[0]
+        else:
+            partly[key] = {field for field in rules if policy(field) == "keep-old"}
+    return held, partly
+
+
+def unusable_key(key: Key) -> RowRefusal:
+    """Why a row with such a key does not go on."""
+    why = (
+        "is empty, or not of its column's type"
+        if any(part is None or isinstance(part, Unreadable) for part in key)
+        else f"has more than {MAX_KEY_LENGTH} characters"
+    )
+    return RowRefusal("", KEY_RULE, f"Its primary key {why}.", "Give the row another key.")
+
+
 def _as_text(value: Any) -> str | None:
+    """Whatever it is: what cannot be written down must not stop the others."""
+    if value is None:
+        return None
     if isinstance(value, bytes):
         return value.hex()
-    text: str | None = canonical(value, "text")
-    # PostgreSQL has no text with NUL.
-    return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    try:
+        text = str(canonical(value, "text"))
+    except NotOfKind:
+        text = str(value)
+    # PostgreSQL has no text with NUL, and no database has lone surrogates.
+    text = text.encode(errors="replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _instant(milliseconds: int) -> datetime:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from syncline.engine.document.values import decode_value, encode_value
 
 from .tables import PREFIX, Table
-from .values import NotOfKind, Unreadable, canonical, reader, writer
+from .values import NotOfKind, Unreadable, canonical, fits_sqlite, reader, writer
 
 Key: TypeAlias = tuple[Any, ...]
 """A primary key: the canonical values of its columns."""
@@ -26,6 +26,8 @@ KEYS_AT_ONCE = 500
 """Keys in one statement: SQLite and PostgreSQL have limits on parameters."""
 MAX_KEY_LENGTH = 255
 """Characters of an encoded key, which is itself part of a key."""
+UNUSABLE = "$key"
+"""Begins what stands for a key that no row can be remembered by (pages.py)."""
 _ONE_PARAMETER = 5_000
 """The same where all of them are one parameter."""
 _MANY = 100
@@ -54,6 +56,8 @@ def decode_key(text: str) -> Key:
 
 def show_key(key: Key) -> str:
     """A key for people: ``881``, ``3/17``."""
+    if key[0] == UNUSABLE:
+        return str(key[-1])
     return "/".join(str(part) for part in key)
 
 
@@ -96,6 +100,10 @@ class Rows:
             name: writer(each.kind, dialect, zoned=each.zoned)
             for name, each in table.columns.items()
         }
+        if dialect == "sqlite":
+            for name, each in table.columns.items():
+                if each.kind == "int":
+                    self._writers[name] = fits_sqlite(self._writers[name])
         self._key_columns = [self._sql.c[name] for name in table.key]
         self._select = sa.select(*self._sql.c)
         self._insert = sa.insert(self._sql)
@@ -131,7 +139,8 @@ class Rows:
         them until the transaction ends."""
         found: dict[Key, Row] = {}
         one = self._dialect == "postgresql" and len(self._key_columns) == 1
-        for batch in batches(sorted(keys, key=repr), _ONE_PARAMETER if one else KEYS_AT_ONCE):
+        possible = (key for key in sorted(keys, key=repr) if self._can_be_there(key))
+        for batch in batches(possible, _ONE_PARAMETER if one else KEYS_AT_ONCE):
             statement = self._select.where(self._among(batch))
             if lock and self._dialect != "sqlite":
                 statement = statement.order_by(*self._key_columns).with_for_update()
@@ -140,11 +149,36 @@ class Rows:
                 found[self.key_of(row)] = row
         return found
 
+    def _can_be_there(self, key: Key) -> bool:
+        try:
+            for name, part in zip(self.table.key, key, strict=True):
+                self.raw(name, part)
+        except NotOfKind:
+            return False
+        return True
+
     def select_of(self, keys: Sequence[Key], columns: Iterable[str]) -> sa.Select[Any]:
         """A query for these columns of the rows with these keys."""
         return sa.select(*(self._sql.c[name] for name in columns)).where(self._among(keys))
 
     def _among(self, keys: Sequence[Key]) -> sa.ColumnElement[bool]:
+        whole = [key for key in keys if None not in key]
+        if len(whole) == len(keys):
+            return self._among_whole(keys)
+        # SQLite has keys that are empty, and they are equal to none.
+        empty = [
+            sa.and_(
+                *(
+                    column.is_not_distinct_from(part)
+                    for column, part in zip(self._key_columns, key, strict=True)
+                )
+            )
+            for key in keys
+            if None in key
+        ]
+        return sa.or_(*empty, self._among_whole(whole)) if whole else sa.or_(*empty)
+
+    def _among_whole(self, keys: Sequence[Key]) -> sa.ColumnElement[bool]:
         if len(self._key_columns) == 1:
             name = self.table.key[0]
             values = [self.raw(name, key[0]) for key in keys]

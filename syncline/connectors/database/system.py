@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
+from syncline.connectors.database.packets import refuse_large_packets
 from syncline.connectors.file.spec import SystemSpec
 from syncline.connectors.report import RowRefusal
 from syncline.engine.errors import ConnectorError, SystemRefused, SystemUnavailable
@@ -24,6 +26,15 @@ RETRY_SECONDS = 5.0
 LOCK_SECONDS = 30
 """How long a statement waits for a row that somebody else changes."""
 CONNECT_SECONDS = 10
+SILENT_SECONDS = 30
+"""How long the other end of a connection may be silent until it is asked whether it is there."""
+_KEEPALIVES = {
+    "keepalives_idle": SILENT_SECONDS,
+    "keepalives_interval": SILENT_SECONDS // 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 2 * SILENT_SECONDS * 1000,
+}
+"""For libpq: a connection of which nobody is at the other end any more is noticed in a minute."""
 
 
 class System:
@@ -67,7 +78,7 @@ class System:
                     url,
                     isolation_level="READ COMMITTED",
                     pool_size=2,
-                    connect_args={"connect_timeout": CONNECT_SECONDS},
+                    connect_args={"connect_timeout": CONNECT_SECONDS, **_KEEPALIVES},
                 )
                 event.listen(engine, "connect", _prepare_postgresql)
                 return engine
@@ -79,6 +90,7 @@ class System:
                     connect_args={"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4"},
                 )
                 event.listen(engine, "connect", _prepare_mariadb)
+                refuse_large_packets(engine)
                 return engine
 
     @contextmanager
@@ -246,16 +258,38 @@ def _loader_of_all(adapters: Any, oid: int) -> Any:
     return LoaderOfAll
 
 
+def keep_alive(connection: socket.socket | None) -> None:
+    """As _KEEPALIVES, for a driver that has no such settings, where the system has them."""
+    settings = {
+        "TCP_KEEPIDLE": SILENT_SECONDS,
+        "TCP_KEEPINTVL": SILENT_SECONDS // 3,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": 2 * SILENT_SECONDS * 1000,
+    }
+    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in settings.items():
+        if (option := getattr(socket, name, None)) is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 def _prepare_postgresql(connection: Any, _: object) -> None:
+    from psycopg.types.string import TextLoader
+
     for name in ("date", "timestamp", "timestamptz"):
         oid = connection.adapters.types[name].oid
         connection.adapters.register_loader(oid, _loader_of_all(connection.adapters, oid))
+    for name in ("json", "jsonb"):  # exactly as they are: parsing would round numbers
+        oid = connection.adapters.types[name].oid
+        connection.adapters.register_loader(oid, TextLoader)
     with connection.cursor() as cursor:
         cursor.execute(f"SET TIME ZONE 'UTC'; SET lock_timeout = '{LOCK_SECONDS}s'")
     connection.commit()
 
 
 def _prepare_mariadb(connection: Any, _: object) -> None:
+    keep_alive(getattr(connection, "_sock", None))
     with connection.cursor() as cursor:
         cursor.execute(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',"

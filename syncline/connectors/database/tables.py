@@ -307,6 +307,27 @@ def sql_type(column: Column, dialect: str, *, keyed: bool = False) -> TypeEngine
             return sa.Uuid()
 
 
+MAX_MARIADB_KEY_BYTES = 3_072
+"""What a key of InnoDB has room for (innodb-limitations)."""
+
+
+def cannot_be_made(table: Table, dialect: str) -> str | None:
+    """Why the database cannot have such a table, if that is known before; the rest of a
+    sentence."""
+    if dialect != "mysql":
+        return None
+    size = 0
+    for name in table.key:
+        column = table.columns[name]
+        if column.kind == "text":
+            size += 4 * (column.length or 255)
+        elif column.kind == "bytes":
+            size += 255
+    if size <= MAX_MARIADB_KEY_BYTES:
+        return None
+    return f"its key would have {size:,} bytes, and MariaDB takes {MAX_MARIADB_KEY_BYTES:,}"
+
+
 def in_order(tables: Mapping[str, Table]) -> list[str]:
     """The names of ``tables``, each after those that its foreign keys name."""
     return referred_first(

@@ -8,7 +8,9 @@ record's register as they are.
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -32,6 +34,17 @@ class Unreadable:
     message: str
 
 
+_NOT_OF_KIND = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+    orjson.JSONEncodeError,
+)
+"""What conversions raise for values that are not of their kind."""
+
+
 class NotOfKind(ValueError):
     """A value that a kind has no form for; its message is the rest of a sentence."""
 
@@ -44,7 +57,7 @@ def canonical(value: Any, kind: ValueKind) -> Any:
         return _CONVERT[kind](value)
     except NotOfKind:
         raise
-    except (ValueError, TypeError, ArithmeticError, AttributeError, orjson.JSONEncodeError):
+    except _NOT_OF_KIND:
         raise NotOfKind(f"is not a value of the type {kind}") from None
 
 
@@ -52,8 +65,7 @@ def reader(kind: ValueKind, dialect: str = "") -> Convert:
     """What turns the value that the driver of ``dialect`` has of a column of ``kind`` into its
     canonical form, or into Unreadable."""
     exact = EXACT.get(kind)
-    # psycopg has parsed JSON already.
-    convert = _parsed_json if kind == "json" and dialect == "postgresql" else _CONVERT[kind]
+    convert = _CONVERT[kind]
 
     def read(value: Any) -> Any:
         if value is None or type(value) is exact:
@@ -62,7 +74,7 @@ def reader(kind: ValueKind, dialect: str = "") -> Convert:
             return convert(value)
         except NotOfKind as error:
             return Unreadable(value, str(error))
-        except (ValueError, TypeError, ArithmeticError, AttributeError, orjson.JSONEncodeError):
+        except _NOT_OF_KIND:
             return Unreadable(value, f"is not a value of the type {kind}")
 
     return read
@@ -169,17 +181,75 @@ def _bytes(value: Any) -> bytes:
 
 
 def _json(value: Any) -> Any:
-    """What JSON has; a text is JSON that is to be parsed. A string alone stays JSON, in its quotes:
-    otherwise the string "5" would be taken for a number when it is looked at again."""
+    """What JSON has; a text is JSON that is to be parsed, and stays a text where Python has nothing
+    that is written like it: a string alone, in its quotes (otherwise "5" would be taken for a
+    number when it is looked at again), ``null`` (None is no JSON, but no value), and JSON with
+    numbers that floats or 64 bits do not hold to the last digit."""
     if isinstance(value, str | bytes):
-        parsed = orjson.loads(value)
-        return orjson.dumps(parsed).decode() if isinstance(parsed, str) else parsed
-    # What a driver has parsed: through text once, so that nothing but JSON's types is left.
-    return orjson.loads(orjson.dumps(value))
+        return _parsed(value if isinstance(value, str) else value.decode())
+    # What a program has: through text once, so that nothing but JSON's types is left.
+    return _parsed(orjson.dumps(value).decode())
 
 
-def _parsed_json(value: Any) -> Any:
-    return _json(orjson.dumps(value))
+def _parsed(text: str) -> Any:
+    if _ODD_NUMBER.search(text):
+        exact = _Exact()
+        parsed = json.loads(
+            text, parse_int=exact.number, parse_float=exact.number, parse_constant=exact.none
+        )
+        text = _written(parsed)
+        if exact.odd:
+            return text
+    parsed = orjson.loads(text)
+    return orjson.dumps(parsed).decode() if parsed is None or isinstance(parsed, str) else parsed
+
+
+_ODD_NUMBER = re.compile(r"\d[.eE]|-0|\d{16}")
+"""What JSON has that may have numbers which are not kept as they are written."""
+_LONG_EXPONENT = 1_000
+"""Digits from which on an exponent is not written out."""
+
+
+class _Digits(str):
+    """A number as it is written."""
+
+    __slots__ = ()
+
+
+class _Exact:
+    """Reads numbers, in the form that PostgreSQL gives them: without an exponent, and with the
+    zeros at their ends. Remembers whether Python would write one otherwise."""
+
+    def __init__(self) -> None:
+        self.odd = False
+
+    def number(self, digits: str) -> str:
+        value = Decimal(digits)
+        if abs(value.adjusted()) < _LONG_EXPONENT or "e" not in digits.lower():
+            digits = f"{value or abs(value):f}"
+        if digits.lstrip("-").isdecimal():
+            exact = len(digits) < 20 and -(1 << 63) <= int(digits) < 1 << 63
+        else:
+            exact = orjson.dumps(float(digits)).decode() == digits
+        self.odd = self.odd or not exact
+        return _Digits(digits)
+
+    def none(self, name: str) -> None:
+        raise NotOfKind(f"has {name}, which is no JSON")
+
+
+def _written(value: Any) -> str:
+    """JSON in one form, with the numbers as they were written."""
+    match value:
+        case _Digits():
+            return str(value)
+        case list():
+            return f"[{','.join(map(_written, cast('list[Any]', value)))}]"
+        case dict():
+            entries = sorted(cast("dict[str, Any]", value).items())
+            return f"{{{','.join(f'{_written(key)}:{_written(each)}' for key, each in entries)}}}"
+        case _:
+            return orjson.dumps(value).decode()
 
 
 def _uuid(value: Any) -> UUID:
@@ -250,6 +320,19 @@ def writer(kind: ValueKind, dialect: str, *, zoned: bool = False) -> Convert:
         return own if own is None or store is None else store(own)
 
     return write
+
+
+def fits_sqlite(write: Convert) -> Convert:
+    """``write`` for a column of whole numbers in SQLite, whose driver ends with an error that is no
+    database's for larger ones."""
+
+    def checked(value: Any) -> Any:
+        number = write(value)
+        if number is not None and not -(1 << 63) <= number < 1 << 63:
+            raise NotOfKind("does not fit into 64 bits")
+        return number
+
+    return checked
 
 
 def _sqlite_instant(value: datetime) -> str:

@@ -129,11 +129,13 @@ class MappedRecord:
 @dataclass(frozen=True, slots=True)
 class Notify:
     """Changes of ``on`` (records or tables; all when empty) are posted to ``url``, when one of
-    ``fields`` changed (any, when empty)."""
+    ``fields`` changed (any, when empty); with these ``headers``, and signed with the ``secret``."""
 
     url: str = field(repr=False)
     on: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

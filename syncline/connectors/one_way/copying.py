@@ -12,6 +12,7 @@ import orjson
 import sqlalchemy as sa
 
 from syncline.connectors.bookkeeping.state import State
+from syncline.connectors.database.pages import is_key
 from syncline.connectors.database.rows import Key, batches, decode_key, encode_key, show_key
 from syncline.connectors.file.spec import Cursor
 from syncline.connectors.report import PassReport
@@ -19,7 +20,7 @@ from syncline.engine.errors import PipelineStopped, SystemRefused
 
 from . import reading
 from .columns import DirectRows
-from .plan import TablePlan, is_key
+from .plan import TablePlan
 from .tables import COPIED, COPYING
 from .target import TargetTable
 
@@ -93,7 +94,7 @@ class TableCopy:
                 return self._direct.last_key(raws)
         planned = reading.read_rows(self._plan, map(self._plan.rows.row, raws), self._report)
         table.write(planned, fresh=fresh)
-        return planned[-1].source_key if planned else None
+        return reading.last_usable_key(planned)
 
     def _resume(self, state: State, table: TargetTable, *, allow_deletes: bool) -> Copying:
         name = self._plan.name
@@ -111,6 +112,7 @@ class TableCopy:
             number, example = self._count_unknown(table)
             if number:
                 refuse_unknown(self._plan, number, example)
+        table.release_unusable()
         self._save(state, copying)
         return copying
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeAlias, cast
 
 import sqlalchemy as sa
 
-from syncline.cleaning import FieldCleaner
-from syncline.connectors.database.rows import MAX_KEY_LENGTH, Key, Row, Rows, encode_key
+from syncline.cleaning import FieldCleaner, OnInvalid
+from syncline.connectors.database.rows import Key, Row, Rows
 from syncline.connectors.database.tables import PREFIX, Column, Table
 from syncline.connectors.database.values import GIVES, NotOfKind, Unreadable, ValueKind, canonical
 from syncline.connectors.file.spec import TableSpec
@@ -126,6 +126,12 @@ class TablePlan:
         except NotOfKind:
             return None
 
+    def policy(self, target: str) -> OnInvalid:
+        """What becomes of a value for this column at the destination that is refused."""
+        names = [name for name, to in self.columns.items() if to == target]
+        cleaner = self.spec.cleaners.get(names[0]) if names else None
+        return cleaner.on_invalid if cleaner and target not in self.target.key else "quarantine"
+
     def live(self, connection: sa.Connection, keys: Iterable[Key]) -> dict[Key, tuple[Key, Row]]:
         """Those rows at the destination that have these keys at the source, and did not go: by the
         key there, the key at the destination and the row."""
@@ -150,7 +156,7 @@ class TablePlan:
             if type(value) is Unreadable:
                 message = f"{value.original!r:.60} {value.message}."
                 refusal = RowRefusal(to, "type", message, "Correct it there.", value.original)
-                self._refuse(planned, name, refusal)
+                self._refuse(planned, refusal)
         for name, cleaner in self._cleaners.items():
             value = values[self.columns[name]]
             if type(value) is not Unreadable:
@@ -163,14 +169,14 @@ class TablePlan:
                 message = f"{value!r:.60} {error}."
                 hint = f"The destination's column is of the type {self._kinds[name]}."
                 refusal = RowRefusal(self.columns[name], "type", message, hint, value)
-                self._refuse(planned, name, refusal)
+                self._refuse(planned, refusal)
         for name, limit in self._limits:
             value = values[self.columns[name]]
             reason = None if value is None else limit(value)
             if reason:
                 hint = "Correct it there, or let the destination's column have another type."
                 refusal = RowRefusal(self.columns[name], "type", f"{value} {reason}.", hint, value)
-                self._refuse(planned, name, refusal)
+                self._refuse(planned, refusal)
         planned.key = tuple(values[name] for name in self.target.key)
         if (self._key_may_change or self._without_nul) and not planned.quarantined:
             self._check_key(planned)
@@ -188,7 +194,7 @@ class TablePlan:
         hint = "Correct it there, and let no rule be about a column of the primary key."
         original = planned.source_key[0]
         refusal = RowRefusal(self.columns[self.source.key[0]], "type", message, hint, original)
-        self._refuse(planned, self.source.key[0], refusal)
+        self._refuse(planned, refusal)
 
     def _clean(
         self, planned: PlannedRow, name: str, cleaner: FieldCleaner, value: Any, row: Row
@@ -198,24 +204,26 @@ class TablePlan:
             clean = cleaner.clean(value, row)
         except InvalidValue as error:
             refusal = RowRefusal(to, error.rule, error.message, error.hint, value, error.suggestion)
-            self._refuse(planned, name, refusal)
+            self._refuse(planned, refusal)
             return
         if not same_value(clean, value):
             planned.values[to] = clean
             typed = [rule.name for rule in cleaner.rules if rule.stage == "type"]
             planned.cleaned.append((typed or ["text"])[0])
 
-    def _refuse(self, planned: PlannedRow, name: str, refusal: RowRefusal) -> None:
+    def _refuse(self, planned: PlannedRow, refusal: RowRefusal) -> None:
         planned.refusals.append(refusal)
-        cleaner = self.spec.cleaners.get(name)
-        policy = cleaner.on_invalid if cleaner else "quarantine"
+        policy = self.policy(refusal.field)
         planned.values[refusal.field] = None
-        if refusal.field in self.target.key or policy == "quarantine":
-            planned.quarantined = True
-        elif policy == "keep-old":
-            planned.kept.add(refusal.field)
-        elif policy == "stop":
-            planned.stop = True
+        match policy:
+            case "quarantine":
+                planned.quarantined = True
+            case "keep-old":
+                planned.kept.add(refusal.field)
+            case "stop":
+                planned.stop = True
+            case _:
+                pass  # blank
 
 
 def columns_of(spec: TableSpec, source: Table, target: Table) -> dict[str, str]:
@@ -283,32 +291,6 @@ class WithColumns(Rows):
         return super().count(connection, null=None if null in self._added else null)
 
 
-def pages(rows: Rows, connection: sa.Connection, size: int) -> Iterator[list[Row]]:
-    """All rows of a table, ``size`` at a time. A page goes on after the last row that has a
-    readable key."""
-    after: Key | None = None
-    while page := rows.page(connection, after, size):
-        yield page
-        if (last := last_key(rows, page)) is None or len(page) < size:
-            return
-        after = last
-
-
-def last_key(rows: Rows, page: Sequence[Row]) -> Key | None:
-    """The key of the last of these rows that has a readable one."""
-    return next((key for key in map(rows.key_of, reversed(page)) if is_key(key)), None)
-
-
-def is_key(key: Key) -> bool:
-    """Whether a row with this key can be told from others, and remembered by it."""
-    if all(type(part) is int for part in key):
-        return True
-    if any(part is None or type(part) is Unreadable for part in key):
-        return False
-    short = all(len(part) <= MAX_KEY_LENGTH for part in key if isinstance(part, str | bytes))
-    return short and len(encode_key(key)) <= MAX_KEY_LENGTH
-
-
 _Fits: TypeAlias = Callable[[Any], str | None]
 
 
@@ -318,6 +300,8 @@ def _limit(column: Column, dialects: tuple[str, str]) -> _Fits | None:
     match column.kind:
         case "decimal" if dialects[1] == "sqlite":
             return None if dialects[0] == "sqlite" else _fits_sqlite
+        case "json" if dialects[1] == "sqlite" and dialects[0] != "sqlite":
+            return _json_fits_sqlite
         case "decimal" if (scale := column.scale) is not None:
             return lambda value: (
                 f"has more than {scale} digits after the point"
@@ -334,6 +318,13 @@ def _fits_sqlite(value: Decimal) -> str | None:
     """SQLite has whole numbers of 64 bits, and floats; other numbers are rounded."""
     whole = value == value.to_integral_value() and abs(value) < 1 << 63
     if whole or Decimal(repr(float(value))) == value:
+        return None
+    return "has more digits than SQLite keeps"
+
+
+def _json_fits_sqlite(value: Any) -> str | None:
+    """SQLite takes JSON that is a number alone for a number of its own."""
+    if not isinstance(value, str) or value == "null" or value.startswith(('"', "[", "{")):
         return None
     return "has more digits than SQLite keeps"
 

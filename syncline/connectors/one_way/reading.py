@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from syncline.connectors.database.rows import Row
+from syncline.connectors.bookkeeping.quarantine import unusable_key
+from syncline.connectors.database.pages import is_key, is_stand_in, stand_in
+from syncline.connectors.database.rows import Key, Row
 from syncline.connectors.file.spec import Limit
 from syncline.connectors.report import PassReport
 from syncline.engine.errors import PipelineStopped
 
-from .plan import PlannedRow, TablePlan, is_key
+from .plan import PlannedRow, TablePlan
 
 PAGE = 5_000
 """Rows that one transaction copies at most."""
@@ -37,9 +39,12 @@ def read_rows(plan: TablePlan, rows: Iterable[Row], report: PassReport) -> list[
     nameless = 0
     for row in rows:
         report.looked_at += 1
-        if is_key(plan.rows.key_of(row)):
+        key = plan.rows.key_of(row)
+        if is_key(key):
             planned.append(plan.read(row))
         else:
+            refusals = [unusable_key(key)]
+            planned.append(PlannedRow(stand_in(key), (), {}, refusals, quarantined=True))
             nameless += 1
     if nameless:
         report.notices.append(
@@ -47,6 +52,13 @@ def read_rows(plan: TablePlan, rows: Iterable[Row], report: PassReport) -> list[
             "its column's type; they do not go on."
         )
     return planned
+
+
+def last_usable_key(planned: Sequence[PlannedRow]) -> Key | None:
+    """The key of the last of these rows that has a usable one."""
+    return next(
+        (row.source_key for row in reversed(planned) if not is_stand_in(row.source_key)), None
+    )
 
 
 def check_deletes(plan: TablePlan, number: int, total: int) -> None:

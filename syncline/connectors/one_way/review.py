@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from syncline.connectors import verification
 from syncline.connectors.bookkeeping.notes import Notes
-from syncline.connectors.bookkeeping.quarantine import Quarantine, Quarantined
+from syncline.connectors.bookkeeping.quarantine import (
+    KEY_RULE,
+    Quarantine,
+    Quarantined,
+    split_reasons,
+)
 from syncline.connectors.bookkeeping.schema import has_state
+from syncline.connectors.database.pages import is_key, pages
 from syncline.connectors.database.rows import Key, encode_key
-from syncline.connectors.database.tables import names_of, reflect
+from syncline.connectors.database.tables import Table, cannot_be_made, names_of, reflect
 from syncline.connectors.database.values import Unreadable
 from syncline.connectors.file.spec import Cursor
 from syncline.connectors.report import Finding, MergedField
 from syncline.connectors.verification import ComparedRow, Side, Verification, compare_sides
 from syncline.engine.errors import SystemRefused, SystemUnavailable, UsageError
 
-from .plan import DELETED_AT, TablePlan, is_key, pages, shaped
+from .plan import DELETED_AT, TablePlan, shaped
 from .systems import OneWaySystems
 from .tables import COPIED, compare_again, source_tables, spec_of
 from .target import DESTINATION, SOURCE, expected
-
-ROWS_AT_ONCE = 2_000
 
 
 class OneWayReview:
@@ -59,6 +64,8 @@ class OneWayReview:
                     spec = spec_of(self._pipeline, name)
                     wanted = shaped(spec, table)
                     if spec.target not in names:
+                        targets = {*names, *self._targets(tables)}
+                        findings += self._findings_of_new(name, wanted, targets)
                         continue
                     there = reflect(state.connection, spec.target)
                     plan = TablePlan(spec, table, there, self._systems.dialects)
@@ -77,6 +84,23 @@ class OneWayReview:
         except (SystemUnavailable, SystemRefused) as error:
             findings.append(Finding(True, DESTINATION, error.message, error.hint))
         return findings
+
+    def _targets(self, tables: Iterable[str]) -> set[str]:
+        return {spec_of(self._pipeline, name).target for name in tables}
+
+    def _findings_of_new(self, name: str, wanted: Table, names: Iterable[str]) -> list[Finding]:
+        """Why a table cannot be made at the destination."""
+        dialect = self._systems.dialects[1]
+        reason = cannot_be_made(wanted, dialect)
+        folded = wanted.name.casefold()
+        alike = [each for each in names if each != wanted.name and each.casefold() == folded]
+        if dialect == "sqlite" and alike:
+            reason = f"SQLite takes {wanted.name} and {alike[0]} for one name"
+        if reason is None:
+            return []
+        message = f"The destination cannot have {wanted.name}: {reason}."
+        hint = "Leave it out, or give it another name or key there."
+        return [Finding(True, f"table {name}", message, hint)]
 
     def conflicts(self) -> list[MergedField]:
         """None: the destination never writes back."""
@@ -137,53 +161,84 @@ class OneWayReview:
         result = Verification(self._pipeline.name, waiting=self.pending())
         with self._systems.dry_run():
             self._systems.prepare(dry_run=True)
+            result.left_out.update(self._systems.left_out)
             for plan in self._systems.plans:
                 self._verify(plan, result)
         return result
 
     def _verify(self, plan: TablePlan, result: Verification) -> None:
         with self._systems.destination() as state:
-            quarantine = Quarantine(state.connection, self._pipeline.name)
-            left_out = set(quarantine.all_keys(SOURCE, plan.name))
-        result.quarantined += len(left_out)
-        first = Side(SOURCE, partial(self._ours, plan, left_out), partial(self._our_values, plan))
+            reasons = Quarantine(state.connection, self._pipeline.name).reasons(SOURCE, plan.name)
+        held, partly = split_reasons(reasons, plan.policy)
+        first = Side(
+            SOURCE,
+            partial(self._ours, plan, held, partly),
+            partial(self._our_values, plan),
+            partial(self._count, plan),
+        )
         second = Side(
-            DESTINATION, partial(self._theirs, plan, left_out), partial(self._their_values, plan)
+            DESTINATION,
+            partial(self._theirs, plan, held, partly),
+            partial(self._their_values, plan),
+            partial(self._count_theirs, plan),
         )
-        result.rows[plan.name], _ = compare_sides(
-            plan.name,
-            first,
-            second,
-            list(plan.columns.values()),
-            result,
-            more_allowed=plan.spec.on_delete == "ignore",
-        )
+        columns = list(plan.columns.values())
+        allowed = plan.spec.on_delete == "ignore"
+        compare_sides(plan.name, first, second, columns, result, more_allowed=allowed)
+        ours = result.sides[-2]
+        result.quarantined += ours.held.total() + ours.partly
 
-    def _ours(self, plan: TablePlan, left_out: set[Key]) -> Iterator[ComparedRow]:
-        """The rows of the source as they are to be at the destination, but for those in
-        ``left_out``."""
+    def _ours(
+        self, plan: TablePlan, held: Mapping[Key, str], partly: Mapping[Key, set[str]]
+    ) -> Iterator[ComparedRow]:
+        """The rows of the source as they are to be at the destination."""
         with self._systems.source() as source:
-            for page in pages(plan.rows, source, ROWS_AT_ONCE):
+            for page in pages(plan.rows, source, verification.PAGE):
                 for row in page:
                     key = plan.rows.key_of(row)
-                    if not is_key(key) or key in left_out:
+                    if not is_key(key):
+                        yield ComparedRow("", key, [], held=KEY_RULE)
                         continue
                     planned = plan.read(row)
-                    if not planned.quarantined:
-                        yield ComparedRow(encode_key(planned.key), key, expected(plan, planned))
+                    reason = held.get(key, "")
+                    if planned.quarantined:
+                        reason = reason or planned.refusals[0].rule
+                    values = [] if reason else _masked(plan, expected(plan, planned), partly, key)
+                    name = "" if reason else encode_key(planned.key)
+                    yield ComparedRow(name, key, values, held=reason, partly=key in partly)
 
-    def _theirs(self, plan: TablePlan, left_out: set[Key]) -> Iterator[ComparedRow]:
+    def _theirs(
+        self, plan: TablePlan, held: Mapping[Key, str], partly: Mapping[Key, set[str]]
+    ) -> Iterator[ComparedRow]:
         if not self._systems.exists[plan.name]:
             return
         rows = plan.target_rows
-        targets = {key: target for key in left_out if (target := plan.target_key(key)) is not None}
-        hidden = {target for key, target in targets.items() if plan.source_key(target) == key}
+        sources = {
+            target: key
+            for key in (*held, *partly)
+            if (target := plan.target_key(key)) is not None and plan.source_key(target) == key
+        }
         with self._systems.destination() as state:
-            for page in pages(rows, state.connection, ROWS_AT_ONCE):
-                for row in page:
+            for page in pages(rows, state.connection, verification.PAGE):
+                for number, row in enumerate(page):
                     key = rows.key_of(row)
-                    if is_key(key) and key not in hidden and row.get(DELETED_AT) is None:
-                        yield ComparedRow(encode_key(key), key, _shown(plan, row))
+                    gone = row.get(DELETED_AT) is not None
+                    name = encode_key(key) if is_key(key) else f"{number} {key!r}"
+                    source = sources.get(key, ()) if is_key(key) else ()
+                    values = _masked(plan, _shown(plan, row), partly, source)
+                    reason = held.get(source, "")
+                    kept = source in partly
+                    yield ComparedRow(name, key, values, reason, ignored=gone, partly=kept)
+
+    def _count(self, plan: TablePlan) -> int:
+        with self._systems.source() as source:
+            return plan.rows.count(source)
+
+    def _count_theirs(self, plan: TablePlan) -> int:
+        if not self._systems.exists[plan.name]:
+            return 0
+        with self._systems.destination() as state:
+            return plan.target_rows.count(state.connection)
 
     def _our_values(self, plan: TablePlan, key: Key) -> list[Any] | None:
         with self._systems.source() as source:
@@ -194,6 +249,17 @@ class OneWayReview:
         with self._systems.destination() as state:
             row = plan.target_rows.by_keys(state.connection, [key]).get(key)
         return None if row is None else _shown(plan, row)
+
+
+def _masked(
+    plan: TablePlan, values: list[Any], partly: Mapping[Key, set[str]], key: Key
+) -> list[Any]:
+    """The values of a row, without those of fields that are held while the others go on."""
+    masked = partly.get(key)
+    if not masked:
+        return values
+    names = plan.columns.values()
+    return [None if name in masked else value for name, value in zip(names, values, strict=True)]
 
 
 def _shown(plan: TablePlan, row: dict[str, Any]) -> list[Any]:

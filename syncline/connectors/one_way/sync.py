@@ -19,25 +19,25 @@ from syncline.connectors.bookkeeping.notes import Note, Notes
 from syncline.connectors.bookkeeping.quarantine import Quarantine
 from syncline.connectors.bookkeeping.schema import has_state
 from syncline.connectors.bookkeeping.state import State
-from syncline.connectors.database.rows import KEYS_AT_ONCE, Key, batches
+from syncline.connectors.database.pages import is_key, last_key
+from syncline.connectors.database.rows import KEYS_AT_ONCE, Key, batches, show_key
 from syncline.connectors.file.spec import Compare, Cursor
 from syncline.connectors.report import Flow, Pass, PassReport
 from syncline.engine.errors import SystemUnavailable
 
 from .copying import HIGH, TableCopy, cursor_start, greatest_value
-from .plan import TablePlan, last_key
+from .plan import TablePlan
 from .reading import FIRST_PAGE, check_deletes, page_size, read_rows
 from .systems import RECEIVED, SENT, OneWaySystems
 from .tables import COPIED, compare_again
 from .target import DESTINATION, SOURCE, TargetTable
+from .waiting import WaitingRows
 from .writing import writing_tables
 
 NOTES_AT_ONCE = 5_000
 """Notes about changed rows that one transaction takes in."""
 _COMPARED = "compared:"
 """Remembered by table: when all of its rows were compared last, in milliseconds."""
-_ROUNDS = 3
-"""How often a pass tries rows again that were refused for a reason that may have passed."""
 
 
 class OneWaySync:
@@ -74,6 +74,7 @@ class OneWaySync:
     def _sync(self, current: Pass) -> None:
         dry_run = current.dry_run
         current.report.notices += self._systems.prepare(dry_run=dry_run)
+        current.report.left_out.update(self._systems.left_out)
         copied = self._to_copy()
         for plan in copied:
             self._copy(plan, current)
@@ -242,7 +243,10 @@ class OneWaySync:
             with self._systems.source() as source:
                 rows = plan.rows.by_keys(source, batch)
             tables[plan.name].write(read_rows(plan, rows.values(), report))
-            gone += [key for key in batch if key not in rows]
+            gone += [key for key in batch if key not in rows and is_key(key)]
+            tables[plan.name].release_unusable(
+                key for key in batch if key not in rows and not is_key(key)
+            )
             size = page_size([*rows.values()])
         return gone
 
@@ -296,16 +300,10 @@ class OneWaySync:
 
     def _try_again(self, current: Pass) -> None:
         """Try rows again that wait for others, or that the destination refused."""
-        for _ in range(_ROUNDS):
-            with writing_tables(self._systems, current, again=True) as (state, tables):
-                quarantine = Quarantine(state.connection, self._pipeline.name)
-                before = quarantine.count()
-                for plan in self._systems.plans if before else ():
-                    keys = quarantine.keys(SOURCE, plan.name, transient=True)
-                    with self._systems.source() as source:
-                        rows = plan.rows.by_keys(source, keys)
-                    tables[plan.name].write([plan.read(row) for row in rows.values()])
-                    tables[plan.name].remove([key for key in keys if key not in rows])
-                after = quarantine.count()
-            if after in (0, before):
-                return
+        everything = any(flow.rows for flow in current.report.flows.values())
+        WaitingRows(self._systems, current, everything=everything).try_again()
+        with self._systems.destination() as state:
+            quarantine = Quarantine(state.connection, self._pipeline.name)
+            for plan in self._systems.plans:
+                held = dict.fromkeys(quarantine.waiting(SOURCE, plan.name))
+                current.report.refuse_waiting(SOURCE, plan.name, map(show_key, held))

@@ -43,6 +43,8 @@ class OneWaySystems:
         self._dry_run_connection: sa.Connection | None = None
         self.plans: list[TablePlan] = []
         """How each table goes, in the order of their foreign keys; known once it is prepared."""
+        self.left_out: dict[str, str] = {}
+        """Tables that the destination cannot have, and why: the others go on."""
         self.exists: dict[str, bool] = {}
         """Whether a table is there at the destination, by its name at the source."""
 
@@ -110,12 +112,21 @@ class OneWaySystems:
         if not dry_run:
             self._make_state()
         self.plans.clear()
+        self.left_out.clear()
         for name, table in tables.items():
-            with self.destination(writing=True) as state:
-                schema = TargetSchema(state.connection, state, dry_run=dry_run)
-                plan, exists = schema.plan(spec_of(self.pipeline, name), table, self.dialects[0])
-            self.plans.append(plan)
-            self.exists[name] = exists
+            try:
+                with self.destination(writing=True) as state:
+                    schema = TargetSchema(state.connection, state, dry_run=dry_run)
+                    spec = spec_of(self.pipeline, name)
+                    plan, exists = schema.plan(spec, table, self.dialects[0])
+            except SystemRefused as error:
+                self.left_out[name] = error.message
+            else:
+                self.plans.append(plan)
+                self.exists[name] = exists
+        if self.left_out and not self.plans:
+            name, message = next(iter(self.left_out.items()))
+            raise SystemRefused(f"{name}: {message}", hint="No other table goes anywhere.")
         self._watch(dry_run=dry_run)
         self._compare_restored()
         return [finding.message for finding in findings]

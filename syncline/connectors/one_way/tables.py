@@ -14,6 +14,7 @@ from syncline.connectors.bookkeeping.state import State
 from syncline.connectors.database.tables import (
     Column,
     Table,
+    cannot_be_made,
     in_order,
     names_of,
     reflect,
@@ -149,6 +150,9 @@ class TargetSchema:
             missing = self._missing(spec, there, wanted)
             target = self._complete(there, missing)
         else:
+            if (reason := cannot_be_made(target, self._dialect)) is not None:
+                hint = "Leave it out, or let its rows go to a table that is there."
+                raise SystemRefused(f"It cannot be made: {reason}.", hint=hint)
             compare_again(self._state, [spec.name])
             if not self._dry_run:
                 self._make(target)

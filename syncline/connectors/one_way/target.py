@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from syncline.connectors.bookkeeping.quarantine import Quarantine
+from syncline.connectors.database.pages import is_key, pages, stand_in
 from syncline.connectors.database.rows import Key, Row, batches, show_key
 from syncline.connectors.database.system import refusal_of
 from syncline.connectors.database.values import NotOfKind, canonical
@@ -19,7 +21,8 @@ from syncline.engine.errors import PipelineStopped
 from syncline.stores.databases.error_codes import is_of_database, is_transient
 
 from .history import TableHistory
-from .plan import DELETED_AT, PlannedRow, TablePlan, is_key, pages
+from .plan import DELETED_AT, PlannedRow, TablePlan
+from .references import Missing, Node, References, refusal_of_missing
 
 SOURCE = "source"
 DESTINATION = "destination"
@@ -56,6 +59,7 @@ class TargetTable:
         self._told = told
         self._again = again
         self._has_quarantined = has_quarantined
+        self._references = References(connection, plan)
         self._ending: set[Key] = set()
         self.changes: list[Change] = []
 
@@ -91,7 +95,7 @@ class TargetTable:
             }
             if differing:
                 changed[row.key] = (row, differing)
-        inserted = self._store(new, self._insert, refused)
+        inserted = self._store(self._with_parents(new, refused), self._insert, refused)
         # The last version of a row that is back is in the history since it went.
         self._ending = {key for key, (_, fields) in changed.items() if DELETED_AT not in fields}
         updated = self._store([row for row, _ in changed.values()], self._update, refused)
@@ -107,6 +111,35 @@ class TargetTable:
                 self._change(row.source_key, "updated", changed[row.key][1])
         self._quarantine_refused(refused, [row.source_key for row in planned])
 
+    def _with_parents(
+        self, rows: Sequence[PlannedRow], refused: dict[Key, list[RowRefusal]]
+    ) -> Sequence[PlannedRow]:
+        """New rows whose parents are there, each after them; the others wait."""
+        if not rows or not self._exists or not (self._again or self._references.of_itself):
+            return rows
+        ready, missing = self._references.sort(rows)
+        for each in missing:
+            refused.setdefault(each.row.source_key, []).append(refusal_of_missing(each))
+        return ready
+
+    def missing(self, planned: Sequence[PlannedRow]) -> list[Missing]:
+        """What new rows refer to that is not there."""
+        going = [row for row in planned if not row.quarantined]
+        there = self._there(row.key for row in going)
+        return self._references.missing([row for row in going if row.key not in there])
+
+    def write_emptied(self, planned: Sequence[PlannedRow], circles: Container[Node]) -> int:
+        """Insert rows without what they refer to in ``circles``, where that can be empty; they stay
+        in quarantine until it is filled in. Returns how many."""
+        emptied: dict[Key, PlannedRow] = {}
+        for row, key, values in self.missing(planned):
+            columns = [self._plan.target.columns[name] for name in key.columns]
+            if (key.table, values) in circles and all(column.nullable for column in columns):
+                known = emptied.get(row.key, row)
+                without = dict.fromkeys(key.columns)
+                emptied[row.key] = replace(known, values=known.values | without)
+        return len(self._store(list(emptied.values()), self._insert, {}))
+
     def insert(self, columns: Sequence[str], raws: Sequence[tuple[Any, ...]]) -> bool:
         """Insert new rows as the driver takes them. Returns whether the database took them all;
         otherwise none of them is there."""
@@ -116,6 +149,14 @@ class TargetTable:
             return False
         self._report.flow(self._plan.name, self._plan.target.name).inserted += len(raws)
         return True
+
+    def release_unusable(self, keys: Iterable[Key] | None = None) -> None:
+        """Let rows go from quarantine whose key was unusable; with ``keys`` those that had these.
+        If they are there still, they come again."""
+        if keys is None:
+            self._quarantine.release_unusable(SOURCE, self._plan.name)
+        else:
+            self._quarantine.release(SOURCE, self._plan.name, map(stand_in, keys))
 
     def remove(self, keys: Iterable[Key]) -> None:
         """What ``on_delete`` says, for rows that the source, where they have these keys, does not
@@ -268,7 +309,11 @@ class TargetTable:
             self._quarantine.release(SOURCE, name, [key for key in looked_at if key not in refused])
         self._has_quarantined = self._has_quarantined or bool(refused)
         for key, reasons in () if self._again else refused.items():
-            self._report.refuse(RefusedRow(SOURCE, name, show_key(key), reasons[0]))
+            row = RefusedRow(SOURCE, name, show_key(key), reasons[0])
+            if row.refusal.rule == "parent" and not self._report.dry_run:
+                self._report.awaiting[row[:3]] = row
+            else:
+                self._report.refuse(row)
 
 
 def _is_about_rows(error: DBAPIError) -> bool:

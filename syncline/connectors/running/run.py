@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from syncline.connectors.bookkeeping.quarantine import Quarantined
 from syncline.connectors.bookkeeping.schema import has_state
-from syncline.connectors.bookkeeping.webhook_queue import WebhookQueue
+from syncline.connectors.bookkeeping.webhook_queue import WebhookQueue, WebhookStatus, shown_url
 from syncline.connectors.database.system import System
 from syncline.connectors.file.spec import OneWay, TwoWay
 from syncline.connectors.report import (
@@ -70,8 +72,9 @@ class PipelineRun:
         self._systems = systems
         self._sync = sync
         self._review = review
-        self._tidied: set[str] = set()
+        self._settled: set[str] = set()
         """The systems in which no change waits for a webhook that the file does not name."""
+        self._settling = threading.Lock()
 
     @property
     def pipeline(self) -> OneWay | TwoWay:
@@ -101,26 +104,42 @@ class PipelineRun:
         report = PassReport(self.pipeline.name, dry_run=dry_run)
         self._sync.run(Pass(report, allow_deletes, progress, changed))
         if not dry_run:
-            self._tidy(report)
+            self._settle_reachable(report)
         return report
 
-    def _tidy(self, report: PassReport) -> None:
-        """Forget what waits for webhooks that have left the file: nobody posts it any more. Once
-        for each system, since the file is read once."""
+    def _settle_reachable(self, report: PassReport) -> None:
+        for name, system in self.systems.items():
+            if name not in report.waiting:
+                with suppress(SystemUnavailable):  # the next pass tries again
+                    self.settle_webhooks(system)
+
+    def settle_webhooks(self, system: System) -> None:
+        """Let what waits in a system be for the webhooks of the file. Once for each system, since
+        the file is read once. Of any thread. Raises SystemUnavailable, SystemRefused."""
         name, notify = self.pipeline.name, self.pipeline.notify
-        for each, system in self.systems.items():
-            if each in self._tidied or each in report.waiting:
-                continue
-            try:
-                with system.reading() as connection:
-                    queue = WebhookQueue(connection, name)
-                    found = has_state(connection) and queue.has_others(notify)
-                if found:
-                    with system.writing() as connection:
-                        WebhookQueue(connection, name).drop_others(notify)
-            except SystemUnavailable:
-                continue  # the next pass tries again
-            self._tidied.add(each)
+        with self._settling:
+            if system.name in self._settled:
+                return
+            with system.reading() as connection:
+                if not has_state(connection):
+                    return
+                settled = WebhookQueue(connection, name).is_settled(notify)
+            if not settled:
+                with system.writing() as connection:
+                    WebhookQueue(connection, name).settle(notify)
+            self._settled.add(system.name)
+
+    def webhooks(self) -> list[WebhookStatus]:
+        """How each webhook stands, as far as systems can be reached."""
+        found = {each.url: WebhookStatus(shown_url(each)) for each in self.pipeline.notify}
+        for system in self.systems.values():
+            with suppress(SystemUnavailable), system.reading() as connection:
+                if not has_state(connection):
+                    continue
+                queue = WebhookQueue(connection, self.pipeline.name)
+                for each in {each.url: each for each in self.pipeline.notify}.values():
+                    found[each.url].add(queue.count(each), queue.standing(each))
+        return list(found.values())
 
     def check(self) -> list[Finding]:
         """What does not fit between the file and the databases. Writes nothing."""

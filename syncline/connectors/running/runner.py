@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-from syncline.connectors.report import Change, PassReport
+from syncline.connectors.report import Change, PassReport, Progress
 from syncline.engine.errors import ConnectorError
 
 from .notifier import Notifier
@@ -28,7 +28,8 @@ class PipelineRunner:
     that the file gives as ``every``. A pass that fails is tried again, less and less often.
 
     ``reported`` is told of every pass, ``failed`` of what went wrong, ``changed`` of every change
-    that was committed; all of them in the thread of ``keep_going``.
+    that was committed; all of them in the thread of ``keep_going``, but for what goes wrong with
+    webhooks, which have a thread of their own: data does not wait for them, nor they for data.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class PipelineRunner:
         self._reported = reported
         self._failed = failed
         self._changed = changed
-        self._notifier = Notifier(run)
+        self._notifier = Notifier(run, failed)
         self._every = run.pipeline.every
 
     def keep_going(self, stop: threading.Event) -> None:
@@ -54,10 +55,15 @@ class PipelineRunner:
             if stop.is_set():
                 raise _Stopping
 
+        with self._notifier.working():
+            self._make_passes(stop, progress)
+
+    def _make_passes(self, stop: threading.Event, progress: Progress) -> None:
         failures = 0
         while not stop.is_set():
+            self._notifier.check()
             try:
-                report = self._run.sync(progress=progress, changed=self._changed)
+                report = self._run.sync(progress=progress, changed=self._tell)
                 wrong = bool(report.waiting)
                 self._reported(report)
             except _Stopping:
@@ -65,22 +71,15 @@ class PipelineRunner:
             except ConnectorError as error:
                 wrong = True
                 self._failed(str(error))
-            told = self._deliver()
-            failures = failures + 1 if wrong or not told else 0
+            failures = failures + 1 if wrong else 0
             # What a pass could not take is no reason for another one.
             left = self._run.pending() if wrong else {}
             self._wait(stop, failures, left)
 
-    def _deliver(self) -> bool:
-        if not self._run.pipeline.notify:
-            return True
-        try:
-            failures = self._notifier.deliver()
-        except ConnectorError as error:
-            failures = [str(error)]
-        for failure in failures:
-            self._failed(failure)
-        return not failures
+    def _tell(self, change: Change) -> None:
+        self._notifier.tell_news()
+        if self._changed is not None:
+            self._changed(change)
 
     def _wait(self, stop: threading.Event, failures: int, left: Mapping[str, int]) -> None:
         """Until the next pass: until more changes wait than were ``left``, or the time has come."""

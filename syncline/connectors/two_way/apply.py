@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from syncline.connectors.database.order import parents_first
 from syncline.connectors.database.rows import Key, encode_key
 from syncline.connectors.database.system import refusal_of
 from syncline.connectors.database.values import NotOfKind
@@ -17,13 +18,11 @@ from syncline.connectors.report import RowRefusal
 from syncline.engine.document.values import same_value
 
 from .capture import PARTED, UNNOTED, Capture
+from .exchange import Clash, exchange, exchanging
 from .mapping import MISSING, Agreed, TableMapping
 from .record_document import RecordDocument, stamp_at
 from .shadows import Shadow
-from .transaction import OpenRow, SystemTransaction
-
-_NEW = "$new"
-"""Begins the key under which a record is in quarantine that has no row yet."""
+from .transaction import NEW, OpenRow, SystemTransaction
 
 
 class Apply:
@@ -38,6 +37,11 @@ class Apply:
         self._record = mapping.record
         self._capture = capture
         self._written: dict[Key, OpenRow] = {}
+        columns = mapping.table.columns
+        self._clashes: list[Clash] = []
+        self._generated = {name for name in mapping.mapped if columns[name].computed}
+        self._coming: set[Any] = set()
+        """Records that are to be inserted: the present one, and those after it."""
 
     def run(self, documents: Sequence[RecordDocument], *, inserts: bool) -> set[Key]:
         """Write these records to their rows; return the keys of the rows that were written.
@@ -46,32 +50,55 @@ class Apply:
         gets one when all rows of the table have been captured, of which one may be it.
         """
         transaction = self._transaction
-        later: list[str] = []
-        links = transaction.shadows.by_records(self._table, [each.rid for each in documents])
-        self._look_up_twins([each for each in documents if each.rid not in links])
         for document in documents:  # first of all: the row of such a record is another's
             if (merged_into := document.merged_into) is not None:
                 opened = transaction.rows.get((self._table, document.rid))
                 self._follow(document, merged_into, opened)
-        for document in documents:
+        links = transaction.shadows.by_records(self._table, [each.rid for each in documents])
+        without_row = {
+            each.rid
+            for each in documents
+            if each.live
+            and each.rid not in links
+            and (self._table, each.rid) not in transaction.rows
+        }
+        self._look_up_twins([each for each in documents if each.rid in without_row])
+        self._coming = set(without_row) if inserts else set()
+        incomplete: list[RecordDocument] = []
+        later: list[str] = []
+        for document in self._parents_first(documents):
             opened = transaction.rows.get((self._table, document.rid))
             if document.merged_into is not None:
                 continue
             if opened is not None:
                 self._write(document, opened)
-            elif document.live and document.rid not in links:
-                twin = self._twin(document)
-                if twin is not None:
-                    self._unite(document, twin)
-                elif inserts:
-                    self._insert(document)
-                else:
+            elif document.live and document.rid in without_row and not self._is_united(document):
+                if not inserts:
                     later.append(document.rid)
+                elif self._insert(document):
+                    incomplete.append(document)
+            self._coming.discard(document.rid)
+        self._fill_in(incomplete)
+        self._settle_clashes()
         transaction.notes.add(
-            ((self._table, encode_key((_NEW, rid))) for rid in later), of_records=True
+            ((self._table, encode_key((NEW, rid))) for rid in later), of_records=True
         )
         self._read_back()
         return set(self._written)
+
+    def _is_united(self, document: RecordDocument) -> bool:
+        """Whether a row is there that is this record, and has become so."""
+        twin = self._twin(document)
+        if twin is not None:
+            self._unite(document, twin)
+        return twin is not None
+
+    def _fill_in(self, documents: Sequence[RecordDocument]) -> None:
+        """Write what could not be written when these were inserted."""
+        for document in documents:
+            opened = self._transaction.rows.get((self._table, document.rid))
+            if opened is not None:
+                self._write(document, opened)
 
     def delete(self, documents: Sequence[RecordDocument]) -> set[Key]:
         """Delete the rows of these records, if they have ended; return the keys."""
@@ -109,7 +136,7 @@ class Apply:
             local = self._local(spec.ref, value)
             if local is MISSING:
                 self._transaction.refuse(
-                    self._table, opened.key, [_no_parent(name, spec.ref or "")]
+                    self._table, opened.key, [_no_parent(name, spec.ref or "", value)]
                 )
                 return
             fields[name] = value
@@ -119,17 +146,56 @@ class Apply:
         if not fields:
             return
         if changes:
-            if not self._try(opened.key, lambda: self._update(opened.key, changes)):
+            refusal = self._refusal(lambda: self._update(opened.key, changes))
+            if refusal is not None:
+                self._clashes.append(Clash(document, opened, fields, changes, refusal))
                 return
-            self._written[opened.key] = opened
-            flow = self._flow(document, *fields)
-            flow.updated += 1
-            flow.fields += len(fields)
-        opened.agreed = Agreed(opened.agreed.columns, opened.agreed.fields | fields)
-        opened.moved = True
+            self._count_update(document, opened, fields)
+        self._agree(opened, fields)
 
     def _update(self, key: Key, changes: dict[str, Any]) -> None:
         self._mapping.rows.update(self._transaction.connection, key, changes)
+
+    def _count_update(
+        self, document: RecordDocument, opened: OpenRow, fields: dict[str, Any]
+    ) -> None:
+        self._written[opened.key] = opened
+        flow = self._flow(document, *fields)
+        flow.updated += 1
+        flow.fields += len(fields)
+
+    def _agree(self, opened: OpenRow, fields: dict[str, Any]) -> None:
+        opened.agreed = Agreed(opened.agreed.columns, opened.agreed.fields | fields)
+        opened.moved = True
+
+    def _settle_clashes(self) -> None:
+        """Try changes again that the database refused: another row may have had the value then; and
+        those of rows that exchange values, all at once."""
+        waiting, self._clashes = self._clashes, []
+        while waiting:
+            left = [each for each in waiting if not self._goes_on([each])]
+            if len(left) == len(waiting):
+                circle = exchanging(waiting)
+                if not circle or not self._goes_on(circle):
+                    break
+                left = [each for each in waiting if each not in circle]
+            waiting = left
+        for clash in waiting:
+            self._transaction.refuse(self._table, clash.opened.key, [clash.refusal])
+
+    def _goes_on(self, clashes: Sequence[Clash]) -> bool:
+        """Write these changes together, if the database takes them by now."""
+        connection = self._transaction.connection
+        one = clashes[0]
+        change = partial(exchange, connection, self._mapping, clashes)
+        if len(clashes) == 1:
+            change = partial(self._update, one.opened.key, one.changes)
+        if self._refusal(change) is not None:
+            return False
+        for document, opened, fields, *_ in clashes:
+            self._count_update(document, opened, fields)
+            self._agree(opened, fields)
+        return True
 
     def _shows(self, opened: OpenRow, name: str, value: Any) -> bool:
         """Whether the row has the value already."""
@@ -148,43 +214,64 @@ class Apply:
 
     # Records that have none
 
-    def _insert(self, document: RecordDocument) -> None:
+    def _parents_first(self, documents: Sequence[RecordDocument]) -> Sequence[RecordDocument]:
+        """Each after those of its own kind that it refers to, as far as that is no circle."""
+        own = [name for name, spec in self._mapping.fields.items() if spec.ref == self._record.name]
+        if not own:
+            return documents
+        by_rid = {document.rid: document for document in documents}
+        values = {rid: each.values(self._transaction.authors) for rid, each in by_rid.items()}
+        parents = {rid: [of[name] for name in own if of.get(name)] for rid, of in values.items()}
+        return [by_rid[rid] for rid in parents_first(by_rid, parents)]
+
+    def _insert(self, document: RecordDocument) -> bool:
+        """Returns whether fields are left to be filled in."""
         values = document.values(self._transaction.authors)
-        nowhere: Key = (_NEW, document.rid)
+        nowhere: Key = (NEW, document.rid)
         row: dict[str, Any] = self._mapping.new_key(document.rid)
+        left: set[str] = set()
         for name, spec in self._mapping.fields.items():
-            local = self._local(spec.ref, values.get(name))
-            if local is MISSING:
-                self._transaction.refuse(self._table, nowhere, [_no_parent(name, spec.ref or "")])
-                return
-            row.update(self._mapping.split(name, local))
+            value = values.get(name)
+            local = self._local(spec.ref, value)
+            if local is MISSING and value in self._coming and self._can_be_empty(name):
+                left.add(name)
+            elif local is MISSING:
+                self._transaction.refuse(
+                    self._table, nowhere, [_no_parent(name, spec.ref or "", value)]
+                )
+                return False
+            else:
+                row.update(self._mapping.split(name, local))
         columns = self._mapping.table.columns
         row = {
             name: value
             for name, value in row.items()
-            if value is not None or columns[name].nullable
+            if (value is not None or columns[name].nullable) and not columns[name].computed
         }
         made: list[Key] = []
         insert = self._mapping.rows.insert
         if not self._try(nowhere, lambda: made.append(insert(self._transaction.connection, row))):
-            return
+            return False
         self._transaction.release(self._table, [nowhere])
-        fields = {name: values.get(name) for name in self._mapping.fields}
+        fields = {name: values.get(name) for name in self._mapping.fields if name not in left}
         agreed = Agreed({}, fields, self._transaction.now)
         opened = OpenRow(made[0], {}, document.rid, agreed, moved=True)
         self._transaction.rows[(self._table, document.rid)] = self._written[made[0]] = opened
-        self._offer(document)
-        self._flow(document, *fields).inserted += 1
-
-    def _offer(self, document: RecordDocument) -> None:
-        """The next record may be a twin of this one, which has a row from now on."""
-        if (match := self._match_key(document)) is not None:
+        self._transaction.joined[(self._table, made[0])] = document.rid
+        match = self._match_key(document)
+        if match is not None:  # the next record may be a twin of it
             self._transaction.matches.setdefault(match, []).append(document.rid)
+        self._flow(document, *fields).inserted += 1
+        return bool(left)
+
+    def _can_be_empty(self, name: str) -> bool:
+        columns = self._mapping.table.columns
+        return all(columns[column].nullable for column in self._mapping.columns[name])
 
     def _look_up_twins(self, documents: Sequence[RecordDocument]) -> None:
         """Have at hand what ``_twin`` asks of each, in a few statements for all."""
         transaction = self._transaction
-        matches = [self._match_key(each) for each in documents if each.live]
+        matches = [self._match_key(each) for each in documents]
         stored = transaction.records.by_match([match for match in matches if match is not None])
         rids = [rid for each in stored.values() for rid in each]
         linked = transaction.shadows.by_records(self._table, rids)
@@ -201,10 +288,14 @@ class Apply:
             return None
         stored = transaction.records.by_match([match]).get(match, [])
         rids = {*stored, *transaction.matches.get(match, [])} - {document.rid}
-        rids = {rid for rid in rids if not self._has_ended(rid)}
         linked = transaction.shadows.by_records(self._table, rids)
         present = {rid for rid in rids if (self._table, rid) in transaction.rows}
-        present |= {rid for rid, shadow in linked.items() if shadow.agreed is not None}
+        present |= {
+            # It may have become another record's in this transaction.
+            transaction.joined.get((self._table, shadow.key), rid)
+            for rid, shadow in linked.items()
+            if shadow.agreed is not None
+        }
         if len(present) != 1:
             return None
         (rid,) = present
@@ -215,11 +306,6 @@ class Apply:
         if twin is None or twin.deleted or not twin.joinable:
             return None
         return twin if (self._table, rid) in transaction.rows else None
-
-    def _has_ended(self, rid: str) -> bool:
-        """Whether this transaction knows that the row of ``rid``, if any, is another record's."""
-        document = self._transaction.documents.get(rid)
-        return document is not None and document.merged_into is not None
 
     def _unite(self, document: RecordDocument, twin: RecordDocument) -> None:
         """Two systems made the same record: the older id stays, whoever finds it first."""
@@ -246,9 +332,9 @@ class Apply:
             self._move(opened, survivor)
 
     def _move(self, opened: OpenRow, survivor: RecordDocument) -> None:
-        self._offer(survivor)
         opened.rid, opened.moved = survivor.rid, True
         self._transaction.rows[(self._table, survivor.rid)] = opened
+        self._transaction.joined[(self._table, opened.key)] = survivor.rid
         self._write(survivor, opened)
 
     # What all need
@@ -256,16 +342,21 @@ class Apply:
     def _try(self, key: Key, change: Callable[[], Any]) -> bool:
         """Make a change by itself: what the database does not take goes to quarantine, the
         others go on."""
+        refusal = self._refusal(change)
+        if refusal is not None:
+            self._transaction.refuse(self._table, key, [refusal])
+        return refusal is None
+
+    def _refusal(self, change: Callable[[], Any]) -> RowRefusal | None:
+        """Make a change by itself; why the database does not take it: then nothing of it is
+        there."""
         try:
             refused = self._transaction.attempt(change)
         except NotOfKind as error:
             message = f"{error}".capitalize() + "."
             hint = "Let the rules of the field give what its columns take."
-            self._transaction.refuse(self._table, key, [RowRefusal("", "type", message, hint)])
-            return False
-        if refused is not None:
-            self._transaction.refuse(self._table, key, [refusal_of(refused)])
-        return refused is None
+            return RowRefusal("", "type", message, hint)
+        return None if refused is None else refusal_of(refused)
 
     def _flow(self, document: RecordDocument, *fields: str) -> Any:
         """The count of what goes here from the system that wrote the newest of ``fields``."""
@@ -282,19 +373,22 @@ class Apply:
             if key in rows:
                 opened.row = rows[key]
                 columns = opened.agreed_columns(self._mapping)
-                opened.agreed = opened.agreed._replace(columns=columns)
+                kept = {name: columns[name] for name in columns if name not in self._generated}
+                opened.agreed = opened.agreed._replace(columns=kept)
+        if self._generated:  # what the database made of the others is a change
+            self._transaction.look_again += [(self._table, key) for key in rows]
 
 
 def records_without_row(keys: Sequence[Key]) -> list[str]:
     """The records among the keys of rows in quarantine that have no row yet."""
-    return [key[1] for key in keys if len(key) == 2 and key[0] == _NEW]
+    return [key[1] for key in keys if len(key) == 2 and key[0] == NEW]
 
 
 def is_of_no_row(key: Key) -> bool:
     """Whether something is remembered under this key that is no row's."""
-    return len(key) == 2 and key[0] in (_NEW, PARTED)
+    return len(key) == 2 and key[0] in (NEW, PARTED)
 
 
-def _no_parent(field: str, kind: str) -> RowRefusal:
+def _no_parent(field: str, kind: str, rid: Any) -> RowRefusal:
     message = f"It refers to a record of {kind} that has no row here."
-    return RowRefusal(field, "parent", message, "It goes on as soon as that one is there.")
+    return RowRefusal(field, "parent", message, "It goes on as soon as that one is there.", rid)

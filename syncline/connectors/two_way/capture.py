@@ -7,7 +7,7 @@ written, as of the time when the change was noted. So what a pass itself has wri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from syncline.connectors.database.rows import Key, Row, show_key
@@ -15,8 +15,10 @@ from syncline.connectors.report import RowRefusal
 from syncline.engine.document.values import same_value
 from syncline.engine.errors import PipelineStopped
 
+from .awaited import RowBeside, orphans_of
 from .mapping import MISSING, Agreed, Reading, TableMapping
 from .mass_deletes import check_deletes
+from .moved_keys import follow_keys
 from .record_document import RecordDocument, match_key, stamp_at
 from .record_table import StoredRecord
 from .shadows import Shadow
@@ -25,8 +27,6 @@ from .transaction import OpenRow, SystemTransaction
 _INITIAL_MAX = 1_000
 """Stamps below are of values of which nobody knows when they were written: those that were there
 when the pipeline began. The systems of the file are preferred in its order."""
-
-
 SAME_MOMENT_MS = 5_000
 """A user who enters a row before, or so long after, a pass inserts one with the same match fields
 has not seen it: both are the same."""
@@ -84,6 +84,7 @@ class Capture:
             elif document := transaction.documents.get(shadows[key].rid):
                 # It was made again, whoever deleted it elsewhere before that.
                 document.set_live(True, self._stamp(times[key]))
+        follow_keys(rows, shadows, self._mapping, transaction.shadows)
         gone = [shadow for key, shadow in shadows.items() if key not in rows and shadow.agreed]
         if not allow_deletes:
             self._check_deletes(len(gone))
@@ -201,18 +202,24 @@ class Capture:
         transaction, record = self._transaction, self._record
         readings: dict[Key, Reading] = {}
         for key, row in rows.items():
-            reading = self._read(row)
+            reading = self._read(row, among=rows)
+            if not any(self._is_quarantined_for(each) for each in reading.refusals):
+                readings[key] = reading
             if reading.refusals:
                 self._refuse(key, reading, reading.refusals)
             else:
                 transaction.release(self._table, [key])
-            if not any(self._is_quarantined_for(each) for each in reading.refusals):
-                readings[key] = reading
+        for key, names in orphans_of(
+            {key: reading.clean for key, reading in readings.items()}
+        ).items():
+            orphan = readings.pop(key)
+            self._refuse(key, orphan, [self._no_parent(e, orphan.clean[e].key[0]) for e in names])
+        documents: dict[Key, RecordDocument] = {}
         keys = {key: match_key(record, each.clean) for key, each in readings.items()}
         wanted = {match for match in keys.values() if match}
         free, taken = self._candidates(wanted, incoming)
         transaction.open(min(rids) for rids in free.values())
-        for key, reading in readings.items():
+        for key in readings:
             match = keys[key]
             candidates = free.get(match, []) if match else []
             gone = shadows.get(key)
@@ -235,6 +242,13 @@ class Capture:
                 taken.add(match)
                 free.pop(match, None)
                 transaction.matches.setdefault(match, []).append(document.rid)
+            documents[key] = document
+            transaction.joined[(self._table, key)] = document.rid
+        for key, document in documents.items():  # they may refer to each other
+            reading = readings[key]
+            for name, value in reading.clean.items():
+                if isinstance(value, RowBeside):
+                    reading.clean[name] = documents[value.key].rid
             self._join(key, rows[key], reading, document, times[key])
 
     def _inserted_meanwhile(self, match: str, at: int | None) -> RecordDocument | None:
@@ -334,7 +348,8 @@ class Capture:
 
     # What both need
 
-    def _read(self, row: Row) -> Reading:
+    def _read(self, row: Row, among: Collection[Key] = ()) -> Reading:
+        """``among`` are rows that become records together with this one."""
         reading = self._mapping.read(row)
         if reading.stop:
             first = reading.refusals[0]
@@ -348,15 +363,25 @@ class Capture:
             local = reading.clean.get(name)
             if spec.ref is None or local is None:
                 continue
-            rid = self._transaction.link(spec.ref, (row[self._mapping.columns[name][0]],))
-            if rid is None:
-                message = f"It refers to {spec.ref} {local}, which is not there or in quarantine."
-                hint = "It goes on as soon as that row does."
-                reading.refusals.append(RowRefusal(name, "parent", message, hint, local))
-                del reading.clean[name]
-            else:
+            parent = (row[self._mapping.columns[name][0]],)
+            rid = self._transaction.link(spec.ref, parent)
+            if rid is not None:
                 reading.clean[name] = rid
+            elif self._is_beside(name, parent, among):
+                reading.clean[name] = RowBeside(parent)
+            else:
+                reading.refusals.append(self._no_parent(name, local))
+                del reading.clean[name]
         return reading
+
+    def _is_beside(self, name: str, parent: Key, among: Collection[Key]) -> bool:
+        own = self._mapping.fields[name].ref == self._record.name
+        return own and name not in self._record.match and parent in among
+
+    def _no_parent(self, name: str, local: Any) -> RowRefusal:
+        kind = self._mapping.fields[name].ref
+        message = f"It refers to {kind} {local}, which is not there or in quarantine."
+        return RowRefusal(name, "parent", message, "It goes on as soon as that row does.", local)
 
     def _is_quarantined_for(self, refusal: RowRefusal) -> bool:
         if refusal.rule == "parent":

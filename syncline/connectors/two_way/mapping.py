@@ -212,4 +212,8 @@ def check_columns(record: MappedRecord, system: str, table: Table) -> list[Findi
             elif column not in table.columns:
                 message = f"The table {table.name} has no column {column!r}."
                 findings.append(Finding(True, where, message, did_you_mean(column, table.columns)))
+            elif table.columns[column].computed and mapped.owner != system:
+                message = f"{table.name}.{column} is generated: nothing can be written to it."
+                hint = f'Leave the field out, or write owner = "{system}": it is only read there.'
+                findings.append(Finding(True, where, message, hint))
     return findings

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from syncline.connectors.bookkeeping.notes import Note, Notes
+from syncline.connectors.bookkeeping.notes import Notes
 from syncline.connectors.bookkeeping.quarantine import Quarantine
 from syncline.connectors.bookkeeping.schema import create_state, create_temporary_state, has_state
 from syncline.connectors.bookkeeping.state import State
 from syncline.connectors.bookkeeping.webhook_queue import WebhookQueue
-from syncline.connectors.database.rows import MAX_KEY_LENGTH, Key, encode_key
+from syncline.connectors.database.rows import Key
 from syncline.connectors.database.system import System
 from syncline.connectors.database.triggers import TriggerSet
 from syncline.connectors.file.spec import Compare, Cursor, TwoWay
@@ -23,14 +23,15 @@ from syncline.engine.clock import Milliseconds
 from syncline.engine.errors import PipelineStopped
 from syncline.engine.identity import Identity
 
-from .apply import Apply, is_of_no_row, records_without_row
-from .capture import UNNOTED, Capture, Noted
+from .apply import Apply
+from .capture import Capture
 from .conflicts import describe_conflict
 from .mapping import TableMapping
 from .record_document import RecordDocument
 from .record_table import RecordTable, StoredRecord
 from .shadows import Shadow, Shadows
-from .transaction import SystemTransaction
+from .transaction import NEW, SystemTransaction
+from .work_list import WorkList, key_of
 
 NOTES_AT_ONCE = 1_000
 RECORDS_AT_ONCE = 1_000
@@ -264,7 +265,7 @@ class SystemReplica:
         arrived = [
             stored for each in incoming for stored in each.records if stored.kind in self.mappings
         ]
-        noted, waiting = self._to_look_at(transaction, notes, retry=retry)
+        noted, waiting = WorkList(transaction, self.mappings).of(notes, retry=retry)
         looked_at = transaction.report.looked_at
         captures = {
             kind: Capture(transaction, mapping, self._rank)
@@ -277,6 +278,7 @@ class SystemReplica:
         outcome = Outcome(busy=bool(notes or arrived or transaction.captured))
         transaction.open(stored.rid for stored in arrived)
         transaction.open(waiting)
+        self._release_waiting(transaction, waiting)
         conflicts = {rid: set(each.conflicts) for rid, each in transaction.documents.items()}
         received = {
             document.rid
@@ -301,8 +303,9 @@ class SystemReplica:
         transaction.notes.delete(
             note.seq
             for note in transaction.notes.own(before)
-            if self._key_of(note) in written.get(note.table, ())
+            if key_of(note, self.mappings) in written.get(note.table, ())
         )
+        outcome.busy |= transaction.note_waiting()
         if not transaction.report.dry_run:
             queue = WebhookQueue(transaction.connection, self._pipeline.name)
             queue.put(transaction.changes, self._pipeline.notify)
@@ -314,35 +317,12 @@ class SystemReplica:
         }
         return outcome
 
-    def _key_of(self, note: Note) -> Key | None:
-        mapping = next(each for each in self.mappings.values() if each.table.name == note.table)
-        return note.key(mapping.rows)
-
-    def _to_look_at(
-        self, transaction: SystemTransaction, notes: Sequence[Note], *, retry: bool
-    ) -> tuple[dict[str, dict[Key, Noted]], list[str]]:
-        """The rows to look at by table, and the records without a row to try again."""
-        noted: dict[str, dict[Key, Noted]] = {table: {} for table in self._tables}
-        waiting: list[str] = []
-        for note in notes:
-            if note.pk is None:
-                mapping = next(e for e in self.mappings.values() if e.table.name == note.table)
-                transaction.notes.add_all(mapping.rows)
-            elif (key := self._key_of(note)) is not None and len(encode_key(key)) <= MAX_KEY_LENGTH:
-                if note.origin in ("agreed", "record") and is_of_no_row(key):
-                    waiting += records_without_row([key])
-                    continue
-                known = noted[note.table].get(key, UNNOTED)
-                at = note.at if note.at is not None else known.at
-                noted[note.table][key] = Noted(at, known.gone or note.gone == 1)
-        for table in self._tables if retry else ():
-            keys = transaction.quarantine.keys(self.name, table, transient=True)
-            without_row = records_without_row(keys)
-            waiting += without_row
-            for key in keys:
-                if key[-1] not in without_row:
-                    noted[table].setdefault(key, UNNOTED)
-        return noted, waiting
+    def _release_waiting(self, transaction: SystemTransaction, waiting: Sequence[str]) -> None:
+        """Records that had no row are looked at: whoever has to wait again is refused again."""
+        for rid in waiting:
+            if (document := transaction.documents.get(rid)) is not None:
+                table = self.mappings[document.record.name].table.name
+                transaction.release(table, [(NEW, rid)])
 
     def _apply(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from syncline.connectors.bookkeeping.notes import Notes
-from syncline.connectors.bookkeeping.quarantine import Quarantine, Quarantined
+from syncline.connectors.bookkeeping.quarantine import KEY_RULE, Quarantine, Quarantined
 from syncline.connectors.bookkeeping.schema import has_state
 from syncline.connectors.database.rows import batches, decode_key
 from syncline.connectors.database.tables import names_of, reflect
@@ -161,6 +161,7 @@ class TwoWayReview:
         """Compare all rows of all systems. Raises SystemUnavailable."""
         self._systems.learn(self._systems.by_name)
         result = Verification(self._pipeline.name, waiting=self.pending())
+        held: dict[tuple[str, str], int] = {}
         for first, second in combinations(self._systems.replicas.values(), 2):
             with (
                 self._systems.reading(first.name) as ours,
@@ -173,11 +174,14 @@ class TwoWayReview:
                     )
                 for kind in first.mappings.keys() & second.mappings.keys():
                     fields = common_fields(first.mappings[kind], second.mappings[kind])
-                    compare(
+                    sides = (
                         ComparedSide(ours, first, kind, fields),
                         ComparedSide(theirs, second, kind, fields),
-                        result,
                     )
+                    compare(*sides, result)
+                    for side, count in zip(sides, result.sides[-2:], strict=True):
+                        held[kind, side.system] = side.quarantined + count.held[KEY_RULE]
+        result.quarantined = sum(held.values())
         return result
 
     def resolve(self, rid: str, field: str, *, take: str) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
+from syncline.connectors.bookkeeping.quarantine import Quarantine
+from syncline.connectors.database.rows import show_key
 from syncline.connectors.report import MergedRecord, Pass, PassReport
 from syncline.engine.errors import SystemUnavailable
 
@@ -96,11 +98,22 @@ class TwoWaySync:
                 break
             else:
                 retry = True
+        self._report_waiting(up, report)
         if relay is not None and not report.dry_run:
             self._send(relay, up, report)
         for rid, sources in merged.items():
             if len(set(sources.values())) > 1 and rid in labels:
                 report.merge(MergedRecord(*labels[rid], sources))
+
+    def _report_waiting(self, up: Mapping[str, Any], report: PassReport) -> None:
+        """Of the rows that waited for a parent, those still do."""
+        for name in up if report.awaiting else ():
+            with self._systems.reading(name) as connection:
+                quarantine = Quarantine(connection, self._systems.pipeline.name)
+                for mapping in self._systems.replicas[name].mappings.values():
+                    table = mapping.table.name
+                    keys = map(show_key, quarantine.waiting(name, table))
+                    report.refuse_waiting(name, table, keys)
 
     def _send(self, relay: RelayPeer, up: Mapping[str, Any], report: PassReport) -> None:
         """Send the relay what the systems have that is new to it."""

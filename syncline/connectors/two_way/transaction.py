@@ -13,16 +13,20 @@ from sqlalchemy.exc import DBAPIError
 from syncline.connectors.bookkeeping.notes import Notes
 from syncline.connectors.bookkeeping.quarantine import Quarantine
 from syncline.connectors.bookkeeping.state import State
-from syncline.connectors.database.rows import Key, Row, show_key
+from syncline.connectors.database.rows import Key, Row, encode_key, show_key
 from syncline.connectors.report import Change, ChangeKind, PassReport, RefusedRow, RowRefusal
 from syncline.engine.clock import Milliseconds
 from syncline.engine.identity import uuid7
 from syncline.stores.databases.error_codes import is_transient
 
+from .awaited import freed
 from .mapping import Agreed, TableMapping
 from .record_document import RecordDocument
 from .record_table import RecordTable, StoredRecord
 from .shadows import Shadow, Shadows
+
+NEW = "$new"
+"""Begins the key under which a record is in quarantine that has no row yet."""
 
 
 @dataclass(slots=True)
@@ -85,8 +89,14 @@ class SystemTransaction:
         """Open rows by table and record."""
         self.refusals: dict[str, dict[Key, list[RowRefusal]]] = {}
         self._released: dict[str, set[Key]] = {}
+        self.waiting_newly: set[tuple[str, Key]] = set()
+        """Rows that wait for a parent since this transaction, by table and key."""
         self.matches: dict[str, list[str]] = {}
         """Records that rows of this transaction are, by match key."""
+        self.joined: dict[tuple[str, Key], str] = {}
+        """The records of rows that became one in this transaction, by table and key."""
+        self.look_again: list[tuple[str, Key]] = []
+        """Rows that the next transaction is to look at."""
         self.changes: list[Change] = []
         self.captured: dict[str, set[str]] = {}
         """The fields that were taken from this system's rows, by record."""
@@ -145,9 +155,39 @@ class SystemTransaction:
         new: list[RefusedRow] = []
         for table, refused in self.refusals.items():
             for key, refusal in self.quarantine.put(self.system, table, refused, self.now):
-                new.append(RefusedRow(self.system, table, show_key(key), refusal))
-                self.report.refuse(new[-1])
+                row = RefusedRow(self.system, table, show_key(key), refusal)
+                if refusal.rule == "parent":
+                    self.waiting_newly.add((table, key))
+                    self.report.awaiting[row[:3]] = row
+                else:
+                    new.append(row)
+                    self.report.refuse(row)
         return new
+
+    def note_waiting(self) -> bool:
+        """Let the next transaction look at the rows that waited for those that were joined in this
+        one, and at what waits for these in turn; and at rows that wait for each other, together.
+        Returns whether there are such."""
+        self.notes.add((table, encode_key(key)) for table, key in self.look_again)
+        if not self.joined and not self.waiting_newly:
+            return bool(self.look_again)
+        waits: dict[tuple[str, Key], set[tuple[str, str]]] = {}
+        kinds = {mapping.table.name: kind for kind, mapping in self.mappings.items()}
+        for table, key, field_name, named in self.quarantine.awaited(self.system):
+            spec = self.mappings[kinds[table]].fields.get(field_name) if table in kinds else None
+            if spec is not None and spec.ref is not None:
+                waits.setdefault((table, key), set()).add((spec.ref, named))
+        ready = freed(
+            {(kinds[table], rid) for (table, _), rid in self.joined.items()}
+            | {(kinds[table], str(key[0])) for table, key in self.joined},
+            {row: named for row, named in waits.items() if row[0] in kinds},
+            lambda row: (kinds[row[0]], str(row[1][-1])),
+            self.waiting_newly,
+        )
+        for table, key in ready:
+            pk = encode_key(key)
+            self.notes.add([(table, pk)], of_records=key[0] == NEW)
+        return bool(ready or self.look_again)
 
     def attempt(self, change: Callable[[], Any]) -> DBAPIError | None:
         """Make a change by itself; returns the error with which the database refuses it, and then
@@ -169,6 +209,8 @@ class SystemTransaction:
         mapping = self.mappings.get(kind)
         if mapping is None:
             return None
+        if rid := self.joined.get((mapping.table.name, key)):
+            return rid
         found = self.shadows.by_keys(mapping.table.name, [key]).get(key)
         return found.rid if found and found.agreed is not None else None
 
@@ -177,6 +219,8 @@ class SystemTransaction:
         mapping = self.mappings.get(kind)
         if mapping is None:
             return None
+        if opened := self.rows.get((mapping.table.name, rid)):
+            return opened.key
         found = self.shadows.by_records(mapping.table.name, [rid]).get(rid)
         return found.key if found and found.agreed is not None else None
 
