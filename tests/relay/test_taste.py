@@ -65,7 +65,7 @@ def test_what_was_tasted_on_a_refused_update_is_tasted_again() -> None:
     outcomes, _ = book.commit(together)
     assert outcomes[0] == Settled(1)
     assert isinstance(outcomes[1], Settled)
-    assert outcomes[1].refusals[0].code == "invalid-update"
+    assert outcomes[1].refusals[0].code == "limit-exceeded"
     assert outcomes[2] is TASTE_AGAIN
     assert outcomes[3] == Settled(2)
     assert spoilt == {PLACE}

@@ -120,7 +120,7 @@ async def test_what_the_ledger_refuses_spoils_nothing_for_others() -> None:
         assert await first == Settled(1)
         settled = await refused
         assert isinstance(settled, Settled)
-        assert settled.refusals[0].code == "invalid-update"
+        assert settled.refusals[0].code == "limit-exceeded"
         assert await tasted_on_it == Settled(2)
 
 
