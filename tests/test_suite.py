@@ -98,7 +98,7 @@ def test_make_test_reaches_every_file_but_those_marked_as_a_whole(
 ) -> None:
     reached = files(taken(PROFILES["test"], everything))
     assert files(everything) - reached == {
-        *(f"tests/interop/test_{name}.py" for name in ("access", "durability", "editing")),
+        *(f"tests/interop/test_{name}.py" for name in ("access", "durability", "editing", "edits")),
         *(f"tests/interop/test_{name}.py" for name in ("hocuspocus", "presence", "shapes")),
         "tests/interop/test_wire_points.py",
         *("tests/browser/test_page.py", "tests/browser/test_record.py"),

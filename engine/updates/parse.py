@@ -383,6 +383,5 @@ def _parse(data: bytes, limits: UpdateLimits) -> UpdateInfo:
     if waits and len(ranges) > 1:
         check_order(ranges, needs, waits)
     placed = placed or bool(parents)
-    return UpdateInfo(
-        ranges, deletes, frozenset(roots), structs, nested, needs, placed, budget.spent
-    )
+    parts = limits.max_structs - budget.left
+    return UpdateInfo(ranges, deletes, frozenset(roots), structs, nested, needs, placed, parts)

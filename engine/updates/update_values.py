@@ -60,21 +60,17 @@ DEFAULT_LIMITS = UpdateLimits()
 
 
 class Budget:
-    """Counts down what ``UpdateLimits.max_structs`` allows."""
+    """Counts down what ``UpdateLimits.max_structs`` allows; ``left`` is what is left of it."""
 
-    __slots__ = ("_left", "limits")
+    __slots__ = ("left", "limits")
 
     def __init__(self, limits: UpdateLimits) -> None:
         self.limits = limits
-        self._left = limits.max_structs
-
-    @property
-    def spent(self) -> int:
-        return self.limits.max_structs - self._left
+        self.left = limits.max_structs
 
     def spend(self, count: int) -> None:
-        self._left -= count
-        if self._left < 0:
+        self.left -= count
+        if self.left < 0:
             allowed = self.limits.max_structs
             raise too_much(f"has more than {allowed} structs, values and deletes", "max_structs")
 
