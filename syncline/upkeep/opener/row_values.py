@@ -38,7 +38,7 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
     """The values by column, as ``projection.to_column`` makes them."""
     values: dict[str, tuple[str, Any]] = {}
     for name, value in row.items():
-        of: type = type(value)
+        of: type[Any] = value.__class__
         kind, write = _WRITE.get(of, ("", _same))
         values[name] = (kind, write(value))
     return json.dumps(values).encode()
