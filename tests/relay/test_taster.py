@@ -93,6 +93,18 @@ async def test_a_document_is_loaded_once_and_follows_what_is_stored() -> None:
         assert made.store.loads == [NOTE]
 
 
+async def test_what_was_not_integrated_is_heard_of_when_it_is_stored_after_all() -> None:
+    author = Author()
+    first, second, third = (author.type(each) for each in "abc")
+    async with bench() as made:
+        settled = await (await made.offer(second))
+        assert isinstance(settled, Settled)
+        assert settled.refusals[0].code == "missing-dependencies"
+        for each in (first, second):
+            await made.committer.submit(Submission("crm", "trusted", (Entry(NOTE, each),)))
+        assert await (await made.offer(third)) == Settled(3)
+
+
 async def test_documents_let_go_are_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_module, "MAX_DOCUMENTS", 1)
     authors = {NOTE: Author(), OTHER: Author(2**41)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import NamedTuple
 
 from syncline.engine.bounded_cache import BoundedCache
@@ -49,6 +50,8 @@ class _Warm:
     start: int
     size: int
     stored: list[bytes] = field(default_factory=list[bytes])
+    tasted: frozenset[bytes] = frozenset()
+    """What the opener integrated the last time: it need not hear of that again."""
 
 
 class Lane:
@@ -88,7 +91,7 @@ class Lane:
         for entry in committed.entries:
             place = ((committed.workspace, entry.address), entry.epoch)
             warm = self._warm.get(place)
-            if warm is not None:
+            if warm is not None and entry.update not in warm.tasted:
                 warm.stored.append(entry.update)
                 warm.size += len(entry.update)
                 self._warm.put(place, warm, warm.size)
@@ -154,4 +157,8 @@ class Lane:
         if answer.startswith(BROKEN):
             self.forget(dish.place, dish.epoch)
             return Verdict(failure=answer.removeprefix(BROKEN).decode("utf-8", "replace"))
-        return Verdict(tuple(answer[at : at + 1] == INTEGRATED for at in range(len(answer))))
+        integrated = tuple(answer[at : at + 1] == INTEGRATED for at in range(len(answer)))
+        warm = self._warm.get((dish.place, dish.epoch))
+        if warm is not None:
+            warm.tasted = frozenset(compress(dish.updates, integrated))
+        return Verdict(integrated)

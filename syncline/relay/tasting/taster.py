@@ -45,7 +45,7 @@ logger = logging.getLogger("syncline.relay")
 
 PATIENCE_SECONDS = 1.0
 """How long a round may take in the first lane: so long others wait, once, for what hangs."""
-CAREFUL_PATIENCE_SECONDS = 5.0
+CAREFUL_PATIENCE_SECONDS = 10.0
 """How long a submission may take in the second lane."""
 MAX_WAITING_BYTES = 64 << 20
 """Size of the submissions that wait; one more of each author may."""
@@ -227,7 +227,7 @@ class Taster:
             bad = next((n for n, each in enumerate(verdicts) if each.failure is not None), None)
             if bad is None:
                 break
-            dish, why = dishes[bad], str(verdicts[bad].failure)
+            dish, why = dishes[bad], str(verdicts[bad].failure).rstrip(".")
             address = dish.place[1]
             if bad < len(names):
                 logger.error("%s in %r cannot be opened: %s.", address, dish.place[0], why)

@@ -38,7 +38,8 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
     """The values by column, as ``projection.to_column`` makes them."""
     values: dict[str, tuple[str, Any]] = {}
     for name, value in row.items():
-        kind, write = _WRITE.get(type(value), ("", _same))
+        of: type[Any] = value.__class__
+        kind, write = _WRITE.get(of, ("", _same))
         values[name] = (kind, write(value))
     return json.dumps(values).encode()
 
