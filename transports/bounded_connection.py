@@ -8,6 +8,7 @@ between frames everybody else has a turn.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import cast
 
@@ -40,10 +41,13 @@ _CONTROL = frozenset({Opcode.PING, Opcode.PONG})
 
 
 class Arrivals:
-    """How many connections came from each address; of those that ``is_exempt`` any number may."""
+    """How many connections came from each address; of those that ``is_exempt`` any number may. And
+    their handshakes, one in each turn of the loop: when hundreds come at once, those who are here
+    already have theirs in between."""
 
     def __init__(self, is_exempt: Callable[[str], bool]) -> None:
         self._is_exempt = is_exempt
+        self._waiting: deque[Callable[[], None]] = deque()
         self._buckets = BoundedCache[str, TokenBucket](MAX_ADDRESSES)
 
     def too_many(self, address: str, now: float) -> bool:
@@ -53,6 +57,18 @@ class Arrivals:
             bucket = TokenBucket(NEW_CONNECTIONS_PER_SECOND, MAX_NEW_CONNECTIONS)
             self._buckets.put(address, bucket)
         return not bucket.spend(1, now) and not self._is_exempt(address)
+
+    def in_turn(self, handshake: Callable[[], None]) -> None:
+        """Call ``handshake`` when those before it are done."""
+        self._waiting.append(handshake)
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        handshake = self._waiting.popleft()
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._next)
+        handshake()
 
 
 def bounded_connection(
@@ -108,7 +124,12 @@ def bounded_connection(
             if self.unwelcome:
                 return
             self.unparsed += data
-            if not self.feeding:
+            if self.feeding:
+                return
+            if self.state is State.CONNECTING:
+                self.feeding = True
+                arrivals.in_turn(self.feed)
+            else:
                 self.feed()
 
         def eof_received(self) -> None:

@@ -123,17 +123,18 @@ class Presence:
                 f"{MAX_PRESENT} clients are at this document, which is the most.",
                 hint="Connect again when some have left, or without awareness.",
             )
-        if self._counts[channel] >= MAX_PRESENT_PER_CHANNEL:
+        self._say(channel, principal, client, now)
+
+    def _say(self, channel: object, principal: str, client: Client, now: float) -> None:
+        known = self._clients.get(client.id)
+        mine = known is not None and known.channel is channel
+        if not mine and self._counts[channel] >= MAX_PRESENT_PER_CHANNEL:
             raise LimitExceeded(
                 f"One connection speaks for {MAX_PRESENT_PER_CHANNEL} clients at this document, "
                 "which is the most.",
                 hint="Give every client a connection.",
             )
-        self._say(channel, principal, client, now)
-
-    def _say(self, channel: object, principal: str, client: Client, now: float) -> None:
-        known = self._clients.get(client.id)
-        before = _size(known.state) if known is not None and known.channel is channel else 0
+        before = _size(known.state) if known is not None and mine else 0
         if self._sizes[channel] - before + _size(client.state) > MAX_STATES_PER_CHANNEL:
             raise LimitExceeded(
                 f"The awareness of one connection has more than {MAX_STATES_PER_CHANNEL:,} bytes "

@@ -19,6 +19,7 @@ import orjson
 from syncline.engine.clock import Milliseconds
 from syncline.engine.errors import UsageError
 from syncline.stores import StoreCalls
+from syncline.stores.holding import to_the_end
 
 logger = logging.getLogger("syncline.relay")
 
@@ -106,7 +107,12 @@ class AuditLog:
         if lost:
             lines = [*lines, self._line({"decision": "lost", "count": lost})]
         try:
-            await self._calls(self._write, b"".join(lines))
+            # Cancelled in between, nobody would know whether they are written.
+            await to_the_end(self._calls(self._write, b"".join(lines)))
+        except asyncio.CancelledError as cancelled:
+            if isinstance(cancelled.__context__, OSError):
+                self._put_back(lines, lost)
+            raise
         except OSError as error:
             self._put_back(lines, lost)
             if not self._failing:

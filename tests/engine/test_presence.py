@@ -168,6 +168,17 @@ def test_one_connection_speaks_for_a_bounded_number_of_clients() -> None:
         presence.update("ada's", [Client(9999, 1, HERE)], 0)
 
 
+def test_clients_that_come_back_count_too() -> None:
+    presence = Presence()
+    for client in range(MAX_PRESENT_PER_CHANNEL + 1):
+        presence.update(client, [Client(client, 1, HERE)], 0)
+        presence.leave(client)
+    for client in range(MAX_PRESENT_PER_CHANNEL):
+        assert presence.update("ada's", [Client(client, 2, HERE)], 1) == [client]
+    with pytest.raises(LimitExceeded, match="One connection speaks for 64 clients"):
+        presence.update("ada's", [Client(MAX_PRESENT_PER_CHANNEL, 2, HERE)], 1)
+
+
 def test_a_document_has_a_bounded_number_of_clients_and_forgets_who_has_gone() -> None:
     presence = Presence()
     for client in range(MAX_PRESENT):

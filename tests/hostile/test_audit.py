@@ -7,8 +7,9 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
@@ -24,6 +25,8 @@ from tests.access.tokens import ADMIN, NOTE, PAGES, READER, token_file
 from tests.relay.clients import Author, connected
 from tests.relay.editors import EMPTY, hocuspocus_at, synced, y_websocket_at
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 SECRET = "the secret content"  # noqa: S105
 STORED = Decision("stored", "ada", "127.0.0.1", "a" * 32, "crm", "pages/note", 7, 20)
 
@@ -145,6 +148,31 @@ async def test_a_failing_disk_is_told_of_and_nothing_is_lost_of_what_fits(
         record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR
     ] == ["The audit log cannot be written: No such file or directory."]
     assert [line["decision"] for line in lines(folder / "audit.jsonl")] == ["stored", "stored"]
+
+
+async def test_what_is_being_written_when_the_relay_ends_is_written_once(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(InlineCalls):
+        async def __call__(
+            self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+        ) -> _T:
+            begun.set()
+            await go_on.wait()
+            return await super().__call__(function, *args, **kwargs)
+
+    audit = AuditLog(file, Slow(), lambda: 1)
+    running = asyncio.create_task(audit.run())
+    audit.note(STORED)
+    await begun.wait()
+    running.cancel()
+    audit.note(STORED)
+    go_on.set()
+    await asyncio.gather(running, return_exceptions=True)
+    assert len(lines(file)) == 1
+    await audit.close()
+    assert len(lines(file)) == 2
 
 
 @pytest.mark.parametrize("most", [2, MAX_WAITING])

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import time
+from functools import partial
 
 import pytest
 from websockets.asyncio.client import connect
@@ -309,6 +310,18 @@ def test_connections_from_one_address(most: int, monkeypatch: pytest.MonkeyPatch
         *([False] * in_a_second),
         True,
     ]
+
+
+async def test_handshakes_have_a_turn_of_the_loop_each() -> None:
+    arrivals, done = Arrivals(lambda _address: False), list[int]()
+    for number in range(3):
+        arrivals.in_turn(partial(done.append, number))
+    for turns in range(4):
+        assert done == list(range(turns))
+        await asyncio.sleep(0)
+    arrivals.in_turn(partial(done.append, 3))
+    await asyncio.sleep(0)
+    assert done == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("most", [2, MAX_ADDRESSES])
