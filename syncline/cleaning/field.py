@@ -27,7 +27,7 @@ class FieldCleaner:
 
     def __init__(self, rules: Iterable[Rule], on_invalid: OnInvalid = "quarantine") -> None:
         self.rules = tuple(sorted(rules, key=lambda rule: STAGES.index(rule.stage)))
-        self.on_invalid = on_invalid
+        self.on_invalid: OnInvalid = on_invalid
         for message, hint in contradictions(self.rules, on_invalid):
             raise InvalidRule(message, hint=hint)
 

@@ -82,7 +82,7 @@ def test_a_report_as_json(syncline: Commands) -> None:
     assert list(report) == [
         *("pipeline", "dry_run", "changed", "looked_at", "flows", "cleaned"),
         *("merged_count", "merged", "conflict_count", "conflicts"),
-        *("quarantined_count", "quarantined", "notices", "waiting", "more"),
+        *("quarantined_count", "quarantined", "notices", "waiting", "left_out", "more"),
     ]
     assert (report["pipeline"], report["dry_run"], report["changed"]) == (
         "crm-accounting",

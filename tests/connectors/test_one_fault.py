@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from .one_way_cases import pair
-from .two_sides import Side, empty
-from .two_way_cases import assert_settled, field, pipeline_of, record_of, running
+from .two_sides import Side, empty, shared_contacts, two_sides
+from .two_way_cases import (
+    OTHER_PHONE,
+    PHONE,
+    assert_settled,
+    contacts,
+    customers,
+    edit_contact,
+    enter_contact,
+    enter_three,
+    field,
+    pipeline_of,
+    record_of,
+    running,
+)
 
 
 @pytest.mark.services
@@ -122,3 +136,34 @@ def test_a_row_that_is_larger_than_a_packet_holds_up_no_other(tmp_path: Path) ->
         shop.sync()
         assert shop.held() == {}
         shop.settled()
+
+
+@pytest.mark.services
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_row_that_somebody_has_locked_holds_up_no_other(kind: str, tmp_path: Path) -> None:
+    with two_sides(kind, kind, tmp_path) as (crm, accounting):
+        enter_three(crm)
+        with running(shared_contacts(crm, accounting)) as run:
+            run.sync()
+            with accounting.engine.connect() as clerk:
+                clerk.exec_driver_sql(
+                    "UPDATE customers SET full_name = 'Clerk' WHERE billing_email = 'ann@x.org'"
+                )
+                edit_contact(crm, "ann@x.org", phone=PHONE)
+                edit_contact(crm, "bob@x.org", phone=PHONE)
+                enter_contact(crm, "dan@x.org", "Dan")
+                began = monotonic()
+                report = run.sync()
+                assert monotonic() - began < 10
+                assert report.waiting == {}
+                phones = {row[2]: row[1] for row in customers(accounting)}
+                assert phones["ann@x.org"] == OTHER_PHONE
+                assert phones["bob@x.org"] == PHONE
+                assert "dan@x.org" in phones
+                assert run.pending()["accounting"] == 1
+                clerk.commit()
+            run.sync()
+            assert customers(accounting)[0] == ("Clerk", PHONE, "ann@x.org")
+            assert contacts(crm)[0][0] == "Clerk"
+            assert_settled(run)

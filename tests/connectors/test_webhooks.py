@@ -315,7 +315,7 @@ def test_it_is_not_guessed_which_one_it_was(
     """One that wants other changes is another, and so is each of two."""
     with running(sides, Notify("http://127.0.0.1:9/old")) as run:
         change(run, sides, "Joan")
-    fields = frozenset() if also else frozenset({"name"})
+    fields = frozenset[str]() if also else frozenset({"name"})
     with running(sides, Notify(hook.url, fields=fields), *also) as run:
         Notifier(run).deliver()
     assert hook.requests.empty()

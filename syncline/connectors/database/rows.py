@@ -136,14 +136,14 @@ class Rows:
         self, connection: sa.Connection, keys: Iterable[Key], *, lock: bool = False
     ) -> dict[Key, Row]:
         """The rows with these keys, as far as there are any. ``lock`` keeps others from changing
-        them until the transaction ends."""
+        them until the transaction ends; those that somebody else has locked are left out."""
         found: dict[Key, Row] = {}
         one = self._dialect == "postgresql" and len(self._key_columns) == 1
         possible = (key for key in sorted(keys, key=repr) if self._can_be_there(key))
         for batch in batches(possible, _ONE_PARAMETER if one else KEYS_AT_ONCE):
             statement = self._select.where(self._among(batch))
             if lock and self._dialect != "sqlite":
-                statement = statement.order_by(*self._key_columns).with_for_update()
+                statement = statement.order_by(*self._key_columns).with_for_update(skip_locked=True)
             for values in connection.execute(statement).all():
                 row = self.row(values)
                 found[self.key_of(row)] = row

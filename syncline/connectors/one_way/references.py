@@ -100,8 +100,7 @@ class References:
 
     def _there(self, key: ForeignKey, wanted: Iterable[Values]) -> set[Values]:
         """Those of these values that a row of the referred table has."""
-        kinds = [self._plan.target.columns[name].kind for name in key.columns]
-        readers = [reader(kind) for kind in kinds]
+        readers = [reader(self._plan.target.columns[name].kind) for name in key.columns]
         columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in key.referred]
         found: set[Values] = set()
         for batch in batches(wanted):

@@ -4,9 +4,10 @@ Theory of operation. Triggers at the source note the keys of changed rows. A pas
 notes and the rows as they are now, writes those that differ at the destination in one transaction,
 and then deletes exactly these notes: a crash in between makes the batch twice, which changes
 nothing the second time. A table is first copied in pages by key, while its triggers note already;
-each page and how far the copy has come are one transaction. Whenever changes may have gone by
-(triggers were dropped, a database was restored, the plan has changed) the copy is made again, and
-writes only what differs. Nothing that a pass needs is kept on the machine that runs it.
+each page and how far the copy has come are one transaction. Rows that refer to others which are not
+there yet wait in quarantine, and are written after these before the pass ends. Whenever changes may
+have gone by (triggers were dropped, a database was restored, the plan has changed) the copy is made
+again, and writes only what differs. Nothing that a pass needs is kept on the machine that runs it.
 """
 
 from __future__ import annotations

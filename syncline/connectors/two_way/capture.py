@@ -73,6 +73,8 @@ class Capture:
         looked_at |= dict(noted)
         times = {key: each.at for key, each in looked_at.items()}
         rows = self._mapping.rows.by_keys(transaction.connection, times, lock=True)
+        for key in transaction.take_locked(self._mapping, times.keys() - rows.keys()):
+            del times[key], looked_at[key]
         shadows = transaction.shadows.by_keys(self._table, times)
         transaction.open(shadow.rid for shadow in shadows.values())
         transaction.report.looked_at += len(times)

@@ -53,8 +53,9 @@ class ComparedSide:
         """Records that this system is to show no more."""
 
     def _policy(self, field: str) -> OnInvalid:
-        spec = self.mapping.fields.get(field)
-        return spec.cleaner.on_invalid if spec else "quarantine"
+        if field not in self.mapping.fields:
+            return "quarantine"
+        return self.mapping.fields[field].cleaner.on_invalid
 
     @property
     def _table(self) -> str:
@@ -86,7 +87,7 @@ class ComparedSide:
         shadows = self._shadows.by_keys(self._table, rows)
         dead = self._records.dead({shadow.rid for shadow in shadows.values()})
         if self.mapping.record.on_delete == "apply":
-            dead = set()  # its row should not be there
+            dead = set[str]()  # its row should not be there
         linked = self._links(rows.values())
         for key, row in rows.items():
             shadow = shadows.get(key)

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from syncline.connectors.bookkeeping.notes import Notes
+from syncline.connectors.bookkeeping.notes import Note, Notes
 from syncline.connectors.bookkeeping.quarantine import Quarantine
 from syncline.connectors.bookkeeping.schema import create_state, create_temporary_state, has_state
 from syncline.connectors.bookkeeping.state import State
 from syncline.connectors.bookkeeping.webhook_queue import WebhookQueue
-from syncline.connectors.database.rows import Key
+from syncline.connectors.database.rows import Key, encode_key
 from syncline.connectors.database.system import System
 from syncline.connectors.database.triggers import TriggerSet
 from syncline.connectors.file.spec import Compare, Cursor, TwoWay
@@ -257,9 +257,9 @@ class SystemReplica:
         transaction.records.lock()
         notes = transaction.notes.oldest(self._tables, NOTES_AT_ONCE + 1)
         # Whether a table lacks a record can be said when all that it holds has been looked at.
-        complete = len(notes) <= NOTES_AT_ONCE
+        transaction.complete = len(notes) <= NOTES_AT_ONCE
         notes = notes[:NOTES_AT_ONCE]
-        if complete:
+        if transaction.complete:
             notes += transaction.notes.of_records(self._tables, RECORDS_AT_ONCE)
         before = transaction.notes.last()
         arrived = [
@@ -275,6 +275,8 @@ class SystemReplica:
             table = self.mappings[kind].table.name
             capture.run(noted.get(table, {}), arrived, allow_deletes=allow_deletes)
             self._agree(transaction)  # later kinds refer to these rows
+        locked = [each for each in notes if self._is_locked(each, transaction)]
+        notes = [each for each in notes if each not in locked]
         outcome = Outcome(busy=bool(notes or arrived or transaction.captured))
         transaction.open(stored.rid for stored in arrived)
         transaction.open(waiting)
@@ -290,7 +292,7 @@ class SystemReplica:
         # once, or because somebody changed what is not his to change.
         rows = {rid for _, rid in transaction.rows}
         touched = {*transaction.captured, *received, *waiting, *rows}
-        written = self._apply(transaction, captures, touched, inserts=complete)
+        written = self._apply(transaction, captures, touched, inserts=transaction.complete)
         self._agree(transaction)
         self._check_refused(
             transaction.quarantine_refused(), transaction.report.looked_at - looked_at
@@ -306,6 +308,10 @@ class SystemReplica:
             if key_of(note, self.mappings) in written.get(note.table, ())
         )
         outcome.busy |= transaction.note_waiting()
+        noted_already = {(each.table, key_of(each, self.mappings)) for each in locked}
+        transaction.notes.add(
+            (table, encode_key(key)) for table, key in transaction.locked - noted_already
+        )
         if not transaction.report.dry_run:
             queue = WebhookQueue(transaction.connection, self._pipeline.name)
             queue.put(transaction.changes, self._pipeline.notify)
@@ -316,6 +322,11 @@ class SystemReplica:
             if (document := transaction.documents.get(rid)) is not None
         }
         return outcome
+
+    def _is_locked(self, note: Note, transaction: SystemTransaction) -> bool:
+        if not transaction.locked or note.pk is None:
+            return False
+        return (note.table, key_of(note, self.mappings)) in transaction.locked
 
     def _release_waiting(self, transaction: SystemTransaction, waiting: Sequence[str]) -> None:
         """Records that had no row are looked at: whoever has to wait again is refused again."""

@@ -6,6 +6,11 @@ that is new to it (merge), and writes the result to its rows (apply). Peers read
 last number that they have seen. A pass that is cut short leaves nothing, and one that is made twice
 changes nothing the second time: so nothing has to be undone or repaired after a crash, and systems
 that are away are caught up with when they are back, in any order.
+
+Rows that refer to others wait until these are records, and records until these have rows: what
+waits is found by what it waits for, in the transaction in which that comes. Rows that somebody has
+locked are left for later; while one of them may be a new record, or notes are left, nothing is
+inserted: whether a table lacks a record is known when all of its rows have been looked at.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +95,10 @@ class SystemTransaction:
         """Records that rows of this transaction are, by match key."""
         self.joined: dict[tuple[str, Key], str] = {}
         """The records of rows that became one in this transaction, by table and key."""
+        self.locked: set[tuple[str, Key]] = set()
+        """Rows that somebody else has locked, by table and key."""
+        self.complete = True
+        """Whether no row that nobody knows yet may be a record that has none here."""
         self.look_again: list[tuple[str, Key]] = []
         """Rows that the next transaction is to look at."""
         self.changes: list[Change] = []
@@ -188,6 +192,18 @@ class SystemTransaction:
             pk = encode_key(key)
             self.notes.add([(table, pk)], of_records=key[0] == NEW)
         return bool(ready or self.look_again)
+
+    def take_locked(self, mapping: TableMapping, keys: Collection[Key]) -> Collection[Key]:
+        """Those of rows that could not be locked which are there all the same: somebody else is
+        changing them, and they are looked at when he is done."""
+        if not keys or self.connection.dialect.name == "sqlite":
+            return ()
+        table = mapping.table.name
+        found = mapping.rows.by_keys(self.connection, keys)
+        self.locked.update((table, key) for key in found)
+        known = self.shadows.by_keys(table, found)
+        self.complete = self.complete and len(known) == len(found)
+        return found
 
     def attempt(self, change: Callable[[], Any]) -> DBAPIError | None:
         """Make a change by itself; returns the error with which the database refuses it, and then
