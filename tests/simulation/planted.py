@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from syncline.engine.document import digests
 from syncline.engine.document.document import Document
 from syncline.engine.identity import Identity
 from syncline.engine.names import Address
@@ -30,7 +31,7 @@ from syncline.replica.local.journal import Journal
 from syncline.replica.local.outbox import Outbox
 from syncline.replica.sync.comparison import Comparison
 from syncline.replica.sync.conversation import Conversation
-from syncline.stores import OutboxBatch, Write, catalogue
+from syncline.stores import OutboxBatch, Write
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -173,7 +174,7 @@ def deletions_not_compared(patch: pytest.MonkeyPatch) -> None:
     def digest(document: Document) -> bytes:
         return hashlib.sha256(encode_state_vector(document.state_vector())).digest()
 
-    patch.setattr(catalogue, "document_digest", digest)
+    patch.setattr(digests, "document_digest", digest)
 
 
 def a_copy_goes_on_as_the_original(patch: pytest.MonkeyPatch) -> None:
