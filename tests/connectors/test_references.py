@@ -180,8 +180,10 @@ CIRCLES: dict[int, int | None] = {1: 9, 2: 1, 3: None, 4: 8, 5: 3, 8: 4, 9: 2, 2
 @pytest.mark.usefixtures("transactions_of_two")
 @pytest.mark.parametrize("bosses", [CHAIN, CIRCLES])
 def test_two_systems_have_the_same_bosses_after_one_pass(
-    bosses: dict[int, int | None], tmp_path: Path
+    bosses: dict[int, int | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if bosses is CIRCLES:  # those of a circle go on in one transaction
+        monkeypatch.setattr(quarantine, "MAX_RETRIED", len(CIRCLES))
     with teams(("sqlite", "sqlite"), tmp_path) as (crm, accounting, run):
         accounting.execute("INSERT INTO staff (id, name) VALUES (7, 'Other')")
         hire(crm, bosses)

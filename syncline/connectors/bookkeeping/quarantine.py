@@ -42,7 +42,7 @@ _KEYS = (
     )
     .group_by(_Q.pk)
     .order_by(sa.func.min(_Q.last_seen))
-    .limit(MAX_RETRIED)
+    .limit(sa.bindparam("most"))
 )
 _TRANSIENT_KEYS = _KEYS.where(_Q.rule.in_(TRANSIENT_RULES))
 
@@ -163,7 +163,7 @@ class Quarantine:
         tried for longest; with ``transient`` only those whose reason may end by itself."""
         found = self._connection.execute(
             _TRANSIENT_KEYS if transient else _KEYS,
-            {"of": self._pipeline, "in": system, "from": table},
+            {"of": self._pipeline, "in": system, "from": table, "most": MAX_RETRIED},
         )
         return [decode_key(pk) for pk in found.scalars()]
 
