@@ -23,7 +23,7 @@ from .world import Calamity
 
 SEEDS = 300
 CHUNK = 25
-PLANTED_SEEDS = 100
+PLANTED_SEEDS = 300
 """How many worlds a planted bug may survive."""
 
 
