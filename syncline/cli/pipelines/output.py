@@ -73,7 +73,7 @@ def layout(lines: Iterable[Line]) -> Iterator[Text]:
 
 
 def _flows(report: PassReport, pipeline: OneWay | TwoWay) -> Iterator[Line]:
-    flows = {names: flow for names, flow in report.flows.items() if flow.rows}
+    flows = {names: report.flows[names] for names in _in_order(report, pipeline)}
     cleaned = cleanings(report)
     digits = max((len(f"{flow.fields:,}") for flow in flows.values()), default=0)
     noun = _noun(pipeline)
@@ -89,6 +89,19 @@ def _flows(report: PassReport, pipeline: OneWay | TwoWay) -> Iterator[Line]:
         yield Line(_label(*names, pipeline), flow.rows, text, near=True)
     if cleaned and told is None:
         yield Line("cleaned", report.cleaned.total(), ", ".join(cleaned))
+
+
+def _in_order(report: PassReport, pipeline: OneWay | TwoWay) -> list[tuple[str, str]]:
+    """The flows in which there were rows: of a two-way pipeline first what was cleaned, and the
+    systems in the order of the file, since which of them was first is chance."""
+    found = [names for names, flow in report.flows.items() if flow.rows]
+    if not isinstance(pipeline, TwoWay):
+        return found
+    rank = {name: number for number, name in enumerate(pipeline.systems)}  # the relay is last
+    return sorted(
+        found,
+        key=lambda names: (names[0] != names[1], *(rank.get(each, len(rank)) for each in names)),
+    )
 
 
 def _is_own(source: str, target: str, pipeline: OneWay | TwoWay) -> bool:
