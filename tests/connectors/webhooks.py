@@ -55,14 +55,15 @@ def webhook() -> Generator[Webhook]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             hook.sent.put(Request(self.headers, body))
-            answer = hook.answer
+            answer, status, headers = hook.answer, hook.status, hook.headers
+            # Before the answer: the next request may be here before this thread goes on.
+            hook.requests.put(orjson.loads(body))
             if answer is None:
-                self.send_response(hook.status)
-                for name, value in hook.headers.items():
+                self.send_response(status)
+                for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-            hook.requests.put(orjson.loads(body))
-            if answer is not None:
+            else:
                 connections.add(self.connection)
                 answer(self.connection)
                 self.close_connection = True
