@@ -246,6 +246,7 @@ def test_new_changes_do_not_lengthen_the_wait(
     with going(pipeline) as kept:
         kept.report()
         rename(sides, "first")
+        kept.report()
         assert names_told(hook) == ["first"]
         hook.status = 200
         began = monotonic()
