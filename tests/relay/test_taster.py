@@ -18,6 +18,7 @@ from syncline.relay.log.ledger import INCOMING, Ledger
 from syncline.relay.log.submission import Outcome, Settled, Submission
 from syncline.relay.log.taste import TASTE_AGAIN
 from syncline.relay.tasting import lane as lane_module
+from syncline.relay.tasting import queue as queue_module
 from syncline.relay.tasting import taster as taster_module
 from syncline.relay.tasting.lane import Lane
 from syncline.relay.tasting.taster import Taster
@@ -103,6 +104,19 @@ async def test_what_was_not_integrated_is_heard_of_when_it_is_stored_after_all()
         for each in (first, second):
             await made.committer.submit(Submission("crm", "trusted", (Entry(NOTE, each),)))
         assert await (await made.offer(third)) == Settled(3)
+
+
+@pytest.mark.parametrize("most", [2, queue_module.MAX_PART_UPDATES])
+async def test_a_large_batch_is_tasted_in_parts(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(queue_module, "MAX_PART_UPDATES", most)
+    author, other = Author(), Author(2**41)
+    async with bench() as made:
+        large = await made.offer(*[author.type("x") for _ in range(2 * most + 1)])
+        beside = await made.offer(other.type("y"), author="editor:2", address=OTHER)
+        after = await made.offer(author.type("z"))
+        assert await beside == Settled(1)  # which does not wait for all of it
+        assert await large == Settled(2 * most + 2)
+        assert await after == Settled(2 * most + 3)
 
 
 async def test_documents_let_go_are_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:

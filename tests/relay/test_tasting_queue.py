@@ -45,6 +45,31 @@ def test_a_round_is_full_at_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(queue.next_round()) == 2
 
 
+def test_a_large_submission_is_given_out_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "MAX_PART_UPDATES", 2)
+    large = waiting("a", "1", "2", "3")
+    queue = filled(large, waiting("a", "4"), waiting("b", "x"), waiting("c", "3"))
+    assert authors(queue.next_round()) == "ab"  # what its author sent next waits, and its documents
+    assert [place[1].key for place, _ in large.part()] == ["1", "2"]
+    large.integrated += [True, True]
+    queue.go_on(large)
+    assert authors(queue.next_round()) == "a"
+    assert [place[1].key for place, _ in large.part()] == ["3"]
+    large.integrated.append(True)
+    assert large.is_tasted
+    queue.release(large)
+    assert sorted(authors(queue.next_round())) == ["a", "c"]
+
+
+def test_a_large_submission_has_its_documents_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "MAX_PART_UPDATES", 2)
+    queue = filled(waiting("a", "1"), waiting("b", "1", "2", "3"), waiting("c", "2"))
+    (first,) = queue.next_round()
+    assert first.submission.author == "a"  # and nobody overtakes who waits
+    queue.release(first)
+    assert authors(queue.next_round()) == "b"
+
+
 def test_a_document_is_in_one_round_at_a_time() -> None:
     queue = filled(waiting("a", "x"), waiting("b", "x"), waiting("c", "y"))
     first = queue.next_round()

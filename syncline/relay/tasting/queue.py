@@ -11,6 +11,8 @@ from syncline.engine.protocol.messages import Entry
 from syncline.relay.log.place import Place
 from syncline.relay.log.submission import Submission
 
+MAX_PART_UPDATES = 64
+"""Updates of one submission in one round, so that others do not wait for a large one."""
 MAX_ROUND_UPDATES = 256
 """Updates that are tasted together; the submission with which there are more may have more."""
 MAX_ROUND_BYTES = 256 << 10
@@ -24,6 +26,7 @@ class Waiting:
     submission: Submission
     name: str | None
     tries: int = 0
+    integrated: list[bool] = field(default_factory=list[bool])
     size: int = field(init=False)
     places: frozenset[Place] = field(init=False)
     """Of the documents, as it came."""
@@ -48,6 +51,25 @@ class Waiting:
         for entry in self.submission.entries:
             yield (workspace, entry.address), entry
 
+    def part(self) -> Iterator[tuple[Place, Entry]]:
+        """Those of the entries that are tasted next."""
+        workspace = self.submission.workspace
+        for entry in self.part_entries():
+            yield (workspace, entry.address), entry
+
+    def part_entries(self) -> tuple[Entry, ...]:
+        begin = len(self.integrated)
+        return self.submission.entries[begin : begin + MAX_PART_UPDATES]
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is tasted in parts."""
+        return len(self.submission.entries) > MAX_PART_UPDATES
+
+    @property
+    def is_tasted(self) -> bool:
+        return len(self.integrated) == len(self.submission.entries)
+
 
 class TastingQueue:
     """Gives an author's submissions in their order, and a document to one round at a time.
@@ -69,42 +91,57 @@ class TastingQueue:
         if again:
             self._waiting.setdefault(again[0].author, deque()).extendleft(reversed(again))
 
+    def go_on(self, waiting: Waiting) -> None:
+        """Give out a submission again of which a part was tasted. Its documents stay taken."""
+        self._waiting.setdefault(waiting.author, deque()).appendleft(waiting)
+
     def next_round(self) -> list[Waiting]:
         """What is tasted next, and together: one submission of each author, and again, as long as
-        there are any and there is room."""
+        there are any and there is room. Of one that is tasted in parts the next part: what its
+        author sent behind it waits, and so does what others send to its documents."""
         round_: list[Waiting] = []
         blocked: set[Place] = set()  # those that an author waits for who was there before
+        taking = Counter[Place]()
+        in_parts: set[tuple[str, str]] = set()
         updates = size = 0
         found = True
         while found:
             found = False
-            for author in list(self._waiting):
+            for author in [each for each in self._waiting if each not in in_parts]:
                 if updates >= MAX_ROUND_UPDATES or size >= MAX_ROUND_BYTES:
                     break
-                waiting = self._take(author, blocked)
+                waiting = self._take(author, blocked, taking)
                 if waiting is not None:
                     found = True
                     round_.append(waiting)
-                    updates += len(waiting.submission.entries)
-                    size += waiting.submission.size
-        for waiting in round_:
-            self._taken.update(waiting.places)
+                    entries = waiting.part_entries()
+                    updates += len(entries)
+                    size += sum(len(entry.update) for entry in entries)
+                    if waiting.is_large:
+                        in_parts.add(author)
+                        blocked |= waiting.places
+        self._taken.update(taking)
         return round_
 
-    def _take(self, author: tuple[str, str], blocked: set[Place]) -> Waiting | None:
+    def _take(
+        self, author: tuple[str, str], blocked: set[Place], taking: Counter[Place]
+    ) -> Waiting | None:
         if author in self._held:
             return None
         queue = self._waiting[author]
-        places = queue[0].places
-        if any(place in self._taken or place in blocked for place in places):
-            blocked |= places
-            return None
-        waiting = queue.popleft()
+        first = queue[0]
+        if not first.integrated:  # else it has its documents already
+            others = (self._taken, blocked, *([taking] if first.is_large else ()))
+            if any(place in each for place in first.places for each in others):
+                blocked |= first.places
+                return None
+            taking.update(first.places)
+        queue.popleft()
         if queue:
             self._waiting.move_to_end(author)
         else:
             del self._waiting[author]
-        return waiting
+        return first
 
     def hold(self, author: tuple[str, str]) -> None:
         """Give out no more of this author's until ``let_go``."""

@@ -146,7 +146,7 @@ class Taster:
     async def _round(self, round_: list[Waiting]) -> None:
         dishes: dict[tuple[Place, int], list[bytes]] = {}
         for waiting in round_:
-            for place, entry in waiting.entries():
+            for place, entry in waiting.part():
                 dishes.setdefault((place, entry.epoch), []).append(entry.update)
         tasted = await self._lane.taste(
             [Dish(place, epoch, tuple(updates)) for (place, epoch), updates in dishes.items()]
@@ -154,9 +154,7 @@ class Taster:
         verdicts = dict(zip(dishes, tasted, strict=True))
         flags = {name: iter(verdict.integrated or ()) for name, verdict in verdicts.items()}
         integrated = {
-            waiting: tuple(
-                next(flags[place, entry.epoch], False) for place, entry in waiting.entries()
-            )
+            waiting: [next(flags[place, entry.epoch], False) for place, entry in waiting.part()]
             for waiting in round_
         }
         bad = {place for (place, _), verdict in verdicts.items() if verdict.failure is not None}
@@ -167,7 +165,11 @@ class Taster:
             round_ = self._put_back(round_, lambda each: not unknown.isdisjoint(each.places))
         spoilt: set[Place] = set()
         for waiting in round_:
-            await self._pass_on(waiting, integrated[waiting], spoilt)
+            waiting.integrated += integrated[waiting]
+            if waiting.is_tasted:
+                await self._pass_on(waiting, tuple(waiting.integrated), spoilt)
+            else:
+                self._queue.go_on(waiting)
 
     def _needs_care(self, waiting: Waiting) -> bool:
         return any(
@@ -303,7 +305,8 @@ class Taster:
         waiting.settled.set()
 
     def _forget(self, waiting: Waiting) -> None:
-        """The documents have something that was not stored, or may have."""
+        """The documents have something that was not stored, or may have: it is tasted anew."""
+        waiting.integrated.clear()
         for place, entry in waiting.entries():
             self._lane.forget(place, entry.epoch)
             self._careful.forget(place, entry.epoch)
