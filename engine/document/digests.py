@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from syncline.engine.lib0 import write_buf, write_string, write_uint
 from syncline.engine.names import Address
+from syncline.engine.updates.delete_set import joined
 from syncline.engine.updates.parse import UpdateLimits, encode_state_vector, parse_update
 
 from .document import Document
@@ -39,7 +40,7 @@ def document_digest(document: Document) -> bytes:
     write_buf(out, encode_state_vector(state))
     deletes = parse_update(document.diff(state), _OWN).deletes
     for client in sorted(deletes):
-        for start, end in _joined(deletes[client]):
+        for start, end in joined(deletes[client]):
             write_uint(out, client)
             write_uint(out, start)
             write_uint(out, end)
@@ -53,19 +54,6 @@ def log_digest(updates: Iterable[bytes]) -> bytes:
         return document_digest(document)
     finally:
         document.close()
-
-
-def _joined(runs: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int]]:
-    """(start, length) pairs as the fewest [start, end) pairs."""
-    begin = end = -1
-    for start, length in sorted(runs):
-        if start > end:
-            if begin >= 0:
-                yield begin, end
-            begin = start
-        end = max(end, start + length)
-    if begin >= 0:
-        yield begin, end
 
 
 def range_digest(documents: Iterable[Digested]) -> bytes:

@@ -11,14 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from syncline.engine.updates.struct_format import SKIP, STRING
-from syncline.engine.updates.update_values import Budget, UpdateLimits, uint
+from syncline.engine.updates.delete_set import read_deletes
+from syncline.engine.updates.struct_format import STRING
 
-from .structs import Id, Struct, read_struct
+from .structs import Id, Struct, StructReader
 
 _PAIR = re.compile(rb"[\xf0-\xf4]")
 """What a character of two units begins with, in UTF-8."""
-_CHECKED = UpdateLimits(max_structs=1 << 53)
 
 
 def cuts_a_character(updates: Iterable[bytes]) -> bool:
@@ -35,30 +34,13 @@ def cuts_a_character(updates: Iterable[bytes]) -> bool:
 
 
 def _look(update: bytes, halves: set[Id], borders: set[Id]) -> None:
-    budget = Budget(_CHECKED)
-    sections, at = uint(update, 0)
-    for _ in range(sections):
-        count, at = uint(update, at)
-        client, at = uint(update, at)
-        clock, at = uint(update, at)
-        for _ in range(count):
-            if update[at] == SKIP:
-                length, at = uint(update, at + 1)
-            else:
-                struct, at = read_struct(update, at, budget)
-                length = struct.length
-                if struct.kind == STRING:
-                    halves.update((client, clock + each) for each in _second_units(struct.content))
-                borders.update(_borders(struct))
-            clock += length
-    clients, at = uint(update, at)
-    for _ in range(clients):
-        client, at = uint(update, at)
-        count, at = uint(update, at)
-        for _ in range(count):
-            clock, at = uint(update, at)
-            length, at = uint(update, at)
-            borders.update(((client, clock), (client, clock + length)))
+    structs = StructReader(update)
+    for client, clock, struct in structs:
+        if struct.kind == STRING:
+            halves.update((client, clock + each) for each in _second_units(struct.content))
+        borders.update(_borders(struct))
+    for client, clock, length in read_deletes(update, structs.at):
+        borders.update(((client, clock), (client, clock + length)))
 
 
 def _second_units(text: str) -> Iterator[int]:

@@ -19,15 +19,13 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from syncline.engine.errors import DocumentBroken, LimitExceeded
+from syncline.engine.updates.delete_set import read_deletes
 from syncline.engine.updates.parse import StateVector
 from syncline.engine.updates.struct_format import ANY, STRING, TYPE
-from syncline.engine.updates.update_values import Budget, UpdateLimits, uint
+from syncline.engine.updates.update_values import Budget, uint
 
-from .structs import Id, Parent, Struct, read_struct
+from .structs import UNBOUNDED, Id, Parent, Struct, read_struct
 
-_UNBOUNDED = UpdateLimits(
-    max_structs=1 << 53, max_nesting=1 << 53
-)  # what a document holds has been let in before
 _MAX_STEPS = 2_000_000
 """Items looked at to find the places of items that were put at one place concurrently. Honest
 writers need a few each; items can be laid so that each looks at all."""
@@ -220,7 +218,7 @@ class History:
     def _read(self, update: bytes) -> bool:
         changed = False
         queues: dict[int, list[tuple[Item, Parent | None]]] = {}
-        budget = Budget(_UNBOUNDED)
+        budget = Budget(UNBOUNDED)
         sections, at = uint(update, 0)
         for _ in range(sections):
             count, at = uint(update, at)
@@ -240,14 +238,8 @@ class History:
                 clock += struct.length
             queues[client] = queue
         self._integrate_all(queues)
-        sections, at = uint(update, at)
-        for _ in range(sections):
-            client, at = uint(update, at)
-            count, at = uint(update, at)
-            for _ in range(count):
-                clock, at = uint(update, at)
-                length, at = uint(update, at)
-                changed |= self._delete(client, clock, clock + length)
+        for client, clock, length in read_deletes(update, at):
+            changed |= self._delete(client, clock, clock + length)
         return changed
 
     def _delete(self, client: int, start: int, end: int) -> bool:

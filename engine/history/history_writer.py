@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from syncline.engine.lib0 import write_uint
+from syncline.engine.updates.delete_set import encode_deletes
 from syncline.engine.updates.struct_format import ANY, STRING
 
 from .history import Branch, Item
@@ -81,13 +82,7 @@ class HistoryWriter:
             write_uint(out, self._first)
             for struct in self._structs:
                 write_struct(out, struct)
-        write_uint(out, len(self._deleted))
-        for client, ranges in self._deleted.items():
-            write_uint(out, client)
-            write_uint(out, len(ranges))
-            for clock, length in ranges:
-                write_uint(out, clock)
-                write_uint(out, length)
+        out += encode_deletes(self._deleted)
         return bytes(out)
 
 

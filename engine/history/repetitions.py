@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
-from syncline.engine.updates.struct_format import ANY, SKIP, STRING
-from syncline.engine.updates.update_values import Budget, UpdateLimits, uint
+from syncline.engine.updates.struct_format import ANY, STRING
 
-from .structs import Struct, read_struct
+from .structs import Struct, StructReader
 
-_ANY_SIZE = UpdateLimits(max_structs=1 << 53)
 _TEXT = 119  # the tag of a text in lib0's Any encoding
 _REPLACED = "\ufffd".encode("utf-16-le")  # stands for half a character, once that was cut in two
 _Operation: TypeAlias = tuple[int, object]
@@ -24,12 +22,12 @@ def contradicts(log: Iterable[bytes], update: bytes, known: Mapping[int, int]) -
     texts the kind alone is compared, because libraries write one value in several ways.
     """
     claimed: dict[tuple[int, int], _Operation] = {}
-    for client, clock, struct in _structs(update):
+    for client, clock, struct in StructReader(update):
         if clock < known.get(client, 0):
             for offset, operation in enumerate(_operations(struct)):
                 claimed[client, clock + offset] = operation
     for each in log:
-        for client, clock, struct in _structs(each):
+        for client, clock, struct in StructReader(each):
             for offset, operation in enumerate(_operations(struct)):
                 other = claimed.get((client, clock + offset))
                 if other is not None and _differ(operation, other):
@@ -57,21 +55,3 @@ def _operations(struct: Struct) -> Iterator[_Operation]:
             yield ANY, value if value[0] == _TEXT else None
     else:
         yield struct.kind, None
-
-
-def _structs(update: bytes) -> Iterator[tuple[int, int, Struct]]:
-    """Every struct with its client and first clock."""
-    budget = Budget(_ANY_SIZE)
-    sections, at = uint(update, 0)
-    for _ in range(sections):
-        count, at = uint(update, at)
-        client, at = uint(update, at)
-        clock, at = uint(update, at)
-        for _ in range(count):
-            if update[at] == SKIP:
-                length, at = uint(update, at + 1)
-            else:
-                struct, at = read_struct(update, at, budget)
-                length = struct.length
-                yield client, clock, struct
-            clock += length

@@ -6,6 +6,7 @@ not valid. Contents stay bytes, so that what is read can be written again exactl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from syncline.engine.lib0 import write_string, write_uint
@@ -21,16 +22,27 @@ from syncline.engine.updates.struct_format import (
     HAS_ORIGIN,
     HAS_RIGHT_ORIGIN,
     KIND,
+    SKIP,
     STRING,
     TYPE,
     XML_ELEMENT,
 )
-from syncline.engine.updates.update_values import Budget, skip_json, skip_text, skip_values, uint
+from syncline.engine.updates.update_values import (
+    Budget,
+    UpdateLimits,
+    skip_json,
+    skip_text,
+    skip_values,
+    uint,
+)
 
 Id: TypeAlias = tuple[int, int]
 """(client, clock) of an operation."""
 Parent: TypeAlias = str | Id
 """A root's name, or the operation that created a nested type."""
+
+UNBOUNDED = UpdateLimits(max_structs=1 << 53, max_nesting=1 << 53)
+"""What a document holds has been let in before."""
 
 
 class Struct(NamedTuple):
@@ -53,6 +65,33 @@ class Struct(NamedTuple):
 def units(text: str) -> int:
     """The length of ``text`` in UTF-16 units."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) >> 1
+
+
+class StructReader:
+    """Reads the structs of an update, each with its client and first clock. Once all were read,
+    ``at`` is where they end."""
+
+    def __init__(self, update: bytes) -> None:
+        self._update = update
+        self.at = 0
+
+    def __iter__(self) -> Iterator[tuple[int, int, Struct]]:
+        """Raises what ``read_struct`` does."""
+        update, budget = self._update, Budget(UNBOUNDED)
+        sections, at = uint(update, 0)
+        for _ in range(sections):
+            count, at = uint(update, at)
+            client, at = uint(update, at)
+            clock, at = uint(update, at)
+            for _ in range(count):
+                if update[at] == SKIP:
+                    length, at = uint(update, at + 1)
+                else:
+                    struct, at = read_struct(update, at, budget)
+                    length = struct.length
+                    yield client, clock, struct
+                clock += length
+        self.at = at
 
 
 def read_struct(data: bytes, at: int, budget: Budget) -> tuple[Struct, int]:

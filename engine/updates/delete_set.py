@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from syncline.engine.lib0 import write_uint
+
+from .update_values import uint
 
 Deletes: TypeAlias = Mapping[int, Sequence[tuple[int, int]]]
 """Per client, (clock, length) pairs, as ``UpdateInfo.deletes`` has them."""
@@ -24,17 +26,29 @@ def encode_deletes(deletes: Deletes) -> bytes:
     return bytes(out)
 
 
+def read_deletes(update: bytes, at: int) -> Iterator[tuple[int, int, int]]:
+    """Client, clock and length of each range that an update deletes, from where its structs end."""
+    clients, at = uint(update, at)
+    for _ in range(clients):
+        client, at = uint(update, at)
+        count, at = uint(update, at)
+        for _ in range(count):
+            clock, at = uint(update, at)
+            length, at = uint(update, at)
+            yield client, clock, length
+
+
 def unknown_deletes(deletes: Deletes, known: Deletes) -> dict[int, list[tuple[int, int]]]:
     """What of ``deletes`` is not in ``known``, in order."""
     unknown: dict[int, list[tuple[int, int]]] = {}
     for client, pairs in deletes.items():
-        left = _without(_joined(pairs), _joined(known.get(client, ())))
+        left = _without(joined(pairs), joined(known.get(client, ())))
         if left:
             unknown[client] = left
     return unknown
 
 
-def _joined(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def joined(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """(clock, length) pairs as the fewest rising [start, end) pairs."""
     runs: list[tuple[int, int]] = []
     for clock, length in sorted(pairs):
